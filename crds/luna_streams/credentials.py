@@ -1,0 +1,97 @@
+"""Credentials of a stream: split off before anything is stored, put together on the way to the worker.
+
+A resource holds references to keys of a Secret; `Credentials` holds the values and shows none of them in its repr.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pydantic import SecretStr
+
+from luna_streams.errors import CredentialsMissing
+from luna_streams.model import Model
+from luna_streams.stream import Analytics, SecretKeyRef, StreamData
+
+REFERENCE_KEY: Final = "reference"
+_USER_INFO = re.compile(r"^(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<user_info>[^/?#]*)@(?P<rest>.*)$", re.DOTALL)
+_SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.\-]*://)(.*)$", re.DOTALL)
+
+
+class Credentials(Model):
+    """Secret values of one stream."""
+
+    user_info: SecretStr | None = None
+    """`user:password` of the reference, exactly as it stood there."""
+    tokens: tuple[SecretStr | None, ...] = ()
+    """Token of each analytics, in their order; None where it authorizes by account."""
+
+    def token(self, index: int) -> str | None:
+        """Return the token of an analytics."""
+        value = self.tokens[index] if index < len(self.tokens) else None
+        return value.get_secret_value() if value else None
+
+    def secret_data(self) -> dict[str, str]:
+        """Return the keys and values of the Secret; empty when there is nothing to hide."""
+        data = {token_key(index): value.get_secret_value() for index, value in enumerate(self.tokens) if value}
+        if self.user_info:
+            data[REFERENCE_KEY] = self.user_info.get_secret_value()
+        return data
+
+
+def token_key(index: int) -> str:
+    """Return the key of a Secret under which the token of an analytics lies."""
+    return f"token-{index}"
+
+
+def split_reference(reference: str) -> tuple[str, SecretStr | None]:
+    """Return a reference without its user info, and the user info."""
+    match = _USER_INFO.match(reference)
+    if match is None:
+        return reference, None
+    return match["scheme"] + match["rest"], SecretStr(match["user_info"])
+
+
+def join_reference(reference: str, user_info: SecretStr | None) -> str:
+    """Put the user info back into a reference; the inverse of `split_reference`."""
+    match = _SCHEME.match(reference)
+    if user_info is None or match is None:
+        return reference
+    return f"{match[1]}{user_info.get_secret_value()}@{match[2]}"
+
+
+def resolve(data: StreamData, lookup: Callable[[SecretKeyRef], str | None]) -> Credentials:
+    """Fetch the secret values that a stream refers to.
+
+    Args:
+        data: of the resource.
+        lookup: returns the decoded value of a key, None if there is no such Secret or key.
+
+    Raises:
+        CredentialsMissing: names the Secret and the key, never a value.
+    """
+
+    def fetch(ref: SecretKeyRef | None) -> SecretStr | None:
+        if ref is None:
+            return None
+        value = lookup(ref)
+        if value is None:
+            raise CredentialsMissing(f"Secret '{ref.name}' with key '{ref.key}' is missing")
+        return SecretStr(value)
+
+    return Credentials(
+        user_info=fetch(data.reference_from),
+        tokens=tuple(fetch(_token_ref(analytics)) for analytics in data.analytics),
+    )
+
+
+def secret_lookup(secrets: Mapping[str, Mapping[str, str]]) -> Callable[[SecretKeyRef], str | None]:
+    """Return a lookup over decoded Secrets by name."""
+    return lambda ref: secrets.get(ref.name, {}).get(ref.key)
+
+
+def _token_ref(analytics: Analytics) -> SecretKeyRef | None:
+    authorization = analytics.event_handler.authorization
+    return authorization.token_from if authorization else None

@@ -1,0 +1,416 @@
+"""The life of a stream: one table, one function.
+
+The documented statuses are a protocol with memory, so they are stored, and `advance(record, event, now)` is the only
+code that changes them. The REST shim calls it for requests of users and workers, the operator for pods that died and
+for automatic restarts; both write the result under the resourceVersion they read, and run again on a conflict.
+
+`TRANSITIONS` holds the whole protocol: for a status and an event, the statuses that are logged, of which the last is
+kept. A cell that is absent means that the event changes nothing, for example late feedback after a pause.
+
+Source: LUNA Streams Development Manual, "Stream processing statuses", "Processing pipeline", "Master instance".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from luna_streams.errors import CannotCancel, CannotPause, DomainError
+from luna_streams.model import Model
+from luna_streams.policies import AutorestartPolicy, Preview, VideoInfo
+from luna_streams.stream import (
+    HISTORY_LIMIT,
+    AutorestartState,
+    DesiredState,
+    LogEntry,
+    LoggedState,
+    ObservedIntent,
+    ProcessorBinding,
+    StreamSpec,
+    StreamState,
+    StreamStatus,
+)
+
+FATAL_ERROR: Final = "Failed to authorize in Luna Platform"
+"""The one error text after which a stream is not restarted by itself."""
+
+ANONYMOUS_WORKER: Final = "anonymous"
+"""Stands for a worker that does not say who it is, as every foreign one."""
+
+
+class Trigger(StrEnum):
+    """What can happen to a stream; the columns of the transition table."""
+
+    USER_PENDING = "user_pending"
+    USER_PAUSE = "user_pause"
+    USER_CANCEL = "user_cancel"
+    REPLACED_PENDING = "replaced_pending"
+    REPLACED_PAUSE = "replaced_pause"
+    REPLACED_CANCEL = "replaced_cancel"
+    TAKEN = "taken"
+    REPORTED_DONE = "reported_done"
+    REPORTED_FAILURE = "reported_failure"
+    HANDLER_LOST = "handler_lost"
+    RESTARTED = "restarted"
+    DELETED = "deleted"
+
+
+_S, _T = StreamState, Trigger
+_FROM_ANYWHERE: dict[Trigger, tuple[LoggedState, ...]] = {
+    _T.REPLACED_PENDING: (_S.PENDING,),
+    _T.REPLACED_PAUSE: (_S.PAUSE,),
+    _T.REPLACED_CANCEL: (_S.CANCEL,),
+    _T.DELETED: (_S.DELETED,),
+}
+TRANSITIONS: Mapping[StreamState, Mapping[Trigger, tuple[LoggedState, ...]]] = MappingProxyType(
+    {
+        _S.PENDING: _FROM_ANYWHERE
+        | {_T.USER_PAUSE: (_S.PAUSE,), _T.USER_CANCEL: (_S.CANCEL,), _T.TAKEN: (_S.IN_PROGRESS,)},
+        _S.IN_PROGRESS: _FROM_ANYWHERE
+        | {
+            _T.USER_PENDING: (_S.PENDING,),
+            _T.USER_PAUSE: (_S.PAUSE,),
+            _T.USER_CANCEL: (_S.CANCEL,),
+            _T.REPORTED_DONE: (_S.DONE,),
+            _T.REPORTED_FAILURE: (_S.FAILURE,),
+            _T.HANDLER_LOST: (_S.HANDLER_LOST, _S.RESTART, _S.PENDING),
+        },
+        _S.DONE: _FROM_ANYWHERE | {_T.USER_PENDING: (_S.PENDING,), _T.USER_PAUSE: (_S.PAUSE,)},
+        _S.FAILURE: _FROM_ANYWHERE
+        | {
+            _T.USER_PENDING: (_S.PENDING,),
+            _T.USER_PAUSE: (_S.PAUSE,),
+            _T.RESTARTED: (_S.RESTART, _S.PENDING),
+        },
+        _S.PAUSE: _FROM_ANYWHERE | {_T.USER_PENDING: (_S.PENDING,), _T.USER_CANCEL: (_S.CANCEL,)},
+        _S.CANCEL: _FROM_ANYWHERE | {_T.USER_PENDING: (_S.PENDING,), _T.USER_PAUSE: (_S.PAUSE,)},
+    }
+)
+REFUSALS: Mapping[tuple[StreamState, Trigger], type[CannotCancel]] = MappingProxyType(
+    {(_S.DONE, _T.USER_CANCEL): CannotCancel, (_S.FAILURE, _T.USER_CANCEL): CannotCancel}
+)
+_USER_TRIGGERS: Mapping[DesiredState, Trigger] = MappingProxyType(
+    {_S.PENDING: _T.USER_PENDING, _S.PAUSE: _T.USER_PAUSE, _S.CANCEL: _T.USER_CANCEL}
+)
+_REPLACE_TRIGGERS: Mapping[DesiredState, Trigger] = MappingProxyType(
+    {_S.PENDING: _T.REPLACED_PENDING, _S.PAUSE: _T.REPLACED_PAUSE, _S.CANCEL: _T.REPLACED_CANCEL}
+)
+
+
+@dataclass(frozen=True)
+class UserRequest:
+    """PATCH of the status, or a changed desiredStatus.
+
+    Attributes:
+        stream_id: for the text of a refusal.
+        is_videofile: a file in progress cannot be paused.
+    """
+
+    status: DesiredState
+    stream_id: str
+    is_videofile: bool
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """PUT, or changed data: a new version that starts over."""
+
+    spec: StreamSpec
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A worker took the stream from the queue."""
+
+    worker: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Feedback of a worker about one stream.
+
+    Attributes:
+        status: in_progress, done or failure.
+        worker: who reports; `ANONYMOUS_WORKER` where it does not say.
+    """
+
+    status: StreamState
+    version: int
+    error: str | None = None
+    video_info: VideoInfo | None = None
+    preview: Preview | None = None
+    worker: str = ANONYMOUS_WORKER
+
+
+@dataclass(frozen=True)
+class HandlerLost:
+    """The worker is gone: no feedback for too long, or its pod died."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class AutorestartTick:
+    """The moment to look whether an automatic restart is due or an attempt can be judged."""
+
+    policy: AutorestartPolicy
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """The user removed the stream."""
+
+
+Event = UserRequest | Replaced | Taken | Report | HandlerLost | AutorestartTick | Deleted
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an event made of a record, and what is to be logged; equal records mean that nothing is to be written."""
+
+    record: StreamStatus
+    entries: tuple[LogEntry, ...] = ()
+
+
+def create(spec: StreamSpec, now: datetime) -> Outcome:
+    """Return the first record of a stream: version 1, in the wanted status."""
+    blank = StreamStatus.model_construct(
+        status=spec.desired_status,
+        version=1,
+        data_hash=spec.data_hash(),
+        status_time=now,
+        autorestart=AutorestartState(status="enabled" if spec.autorestart.restart else "disabled"),
+        observed_intent=_intent(spec),
+        history=(),
+    )
+    return _log(blank, (spec.desired_status,), now)
+
+
+def advance(record: StreamStatus, event: Event, now: datetime) -> Outcome:
+    """Apply one event to a record.
+
+    Returns:
+        The new record and its log entries; the very same record and none when the event changes nothing.
+
+    Raises:
+        CannotPause: a file in progress was asked to pause.
+        CannotCancel: a finished stream was asked to cancel.
+    """
+    match event:
+        case UserRequest():
+            return _user_request(record, event, now)
+        case Replaced():
+            return _replace(record, event.spec, now)
+        case Taken():
+            return _take(record, event, now)
+        case Report():
+            return _report(record, event, now)
+        case HandlerLost():
+            return _lose_handler(record, event.reason, now)
+        case AutorestartTick():
+            return _autorestart(record, event.policy, now)
+        case Deleted():
+            return _apply(record, Trigger.DELETED, now)
+
+
+def observe(spec: StreamSpec, record: StreamStatus | None, stream_id: str, now: datetime) -> Outcome:
+    """Bring a record in line with a spec that somebody may have edited.
+
+    Called by the shim after a write and by the operator for every change it sees, whoever comes first; running it
+    again changes nothing. A wish the rules refuse (cancel of a finished stream) is marked as seen and has no effect.
+
+    Args:
+        spec: the present wishes.
+        record: the present status, None for a stream that has none yet.
+        stream_id: for texts.
+        now: present time.
+    """
+    if record is None:
+        return create(spec, now)
+    if record.data_hash != spec.data_hash():
+        return advance(record, Replaced(spec), now)
+    intent = _intent(spec)
+    outcome = Outcome(record)
+    if intent != record.observed_intent:
+        request = UserRequest(spec.desired_status, stream_id, is_videofile=spec.data.type == "videofile")
+        try:
+            outcome = advance(record, request, now)
+        except DomainError:
+            outcome = Outcome(record)
+        outcome = _with(outcome, observed_intent=intent)
+    if bool(spec.autorestart.restart) == (outcome.record.autorestart.status == "disabled"):
+        fresh = AutorestartState(
+            status="enabled" if spec.autorestart.restart else "disabled",
+            last_attempt_time=outcome.record.autorestart.last_attempt_time,
+        )
+        outcome = _with(outcome, autorestart=fresh)
+    return outcome
+
+
+def follows_report(record: StreamStatus, report: Report) -> bool:
+    """Tell whether the record equals what a worker reported, after `advance`; if not, the worker has to stop.
+
+    Source: LUNA Streams API 1.1.18, feedback_response (`unmodified` against `modified`).
+    """
+    return (
+        record.version == report.version
+        and record.status == report.status
+        and (record.status != StreamState.IN_PROGRESS or _is_held_by(record, report.worker))
+    )
+
+
+def next_autorestart(record: StreamStatus, policy: AutorestartPolicy) -> datetime | None:
+    """Return when `AutorestartTick` will change something next; None when it never will as things are."""
+    state = record.autorestart
+    if not policy.restart:
+        return None
+    failed = record.status == StreamState.FAILURE
+    if failed and (state.status in ("denied", "failed")):
+        return None
+    if not failed and state.status != "in_progress":
+        return None
+    if state.last_attempt_time is None:
+        return record.status_time
+    return state.last_attempt_time + timedelta(seconds=policy.delay)
+
+
+def _user_request(record: StreamStatus, event: UserRequest, now: datetime) -> Outcome:
+    trigger = _USER_TRIGGERS[event.status]
+    if trigger == Trigger.USER_PAUSE and record.status == StreamState.IN_PROGRESS and event.is_videofile:
+        raise CannotPause(event.stream_id)
+    if refusal := REFUSALS.get((record.status, trigger)):
+        raise refusal(event.stream_id)
+    outcome = _apply(record, trigger, now)
+    if outcome.record is record:
+        return outcome
+    intent = ObservedIntent(desired_status=event.status, restarted_at=record.observed_intent.restarted_at)
+    return _with(outcome, observed_intent=intent, autorestart=_fresh_autorestart(record))
+
+
+def _replace(record: StreamStatus, spec: StreamSpec, now: datetime) -> Outcome:
+    enabled = AutorestartState(
+        status="enabled" if spec.autorestart.restart else "disabled",
+        last_attempt_time=record.autorestart.last_attempt_time,
+    )
+    blank = record.model_copy(
+        update={
+            "version": record.version + 1,
+            "data_hash": spec.data_hash(),
+            "last_error": None,
+            "video_info": None,
+            "preview": None,
+            "autorestart": enabled,
+            "observed_intent": _intent(spec),
+        }
+    )
+    return _apply(blank, _REPLACE_TRIGGERS[spec.desired_status], now)
+
+
+def _take(record: StreamStatus, event: Taken, now: datetime) -> Outcome:
+    outcome = _apply(record, Trigger.TAKEN, now)
+    if outcome.record is record:
+        return outcome
+    held = record.processor.model_copy(update={"worker": event.worker})
+    return _with(outcome, processor=held)
+
+
+def _report(record: StreamStatus, event: Report, now: datetime) -> Outcome:
+    if (
+        record.status != StreamState.IN_PROGRESS
+        or record.version != event.version
+        or not _is_held_by(record, event.worker)
+    ):
+        return Outcome(record)
+    told = record.model_copy(
+        update={
+            "last_error": event.error,
+            "video_info": event.video_info or record.video_info,
+            "preview": event.preview or record.preview,
+        }
+    )
+    if event.status == StreamState.IN_PROGRESS:
+        return Outcome(record if told == record else told)
+    done = event.status == StreamState.DONE
+    outcome = _apply(told, Trigger.REPORTED_DONE if done else Trigger.REPORTED_FAILURE, now)
+    if not done and event.error == FATAL_ERROR and record.autorestart.status != "disabled":
+        denied = record.autorestart.model_copy(update={"status": "denied"})
+        outcome = _with(outcome, autorestart=denied)
+    return outcome
+
+
+def _lose_handler(record: StreamStatus, reason: str, now: datetime) -> Outcome:
+    told = record.model_copy(update={"last_error": reason, "preview": None})
+    outcome = _apply(told, Trigger.HANDLER_LOST, now)
+    return Outcome(record) if outcome.record is told else outcome
+
+
+def _autorestart(record: StreamStatus, policy: AutorestartPolicy, now: datetime) -> Outcome:
+    due = next_autorestart(record, policy)
+    if due is None or now < due:
+        return Outcome(record)
+    state = record.autorestart
+    if record.status != StreamState.FAILURE:
+        calm = state.model_copy(update={"status": "enabled", "current_attempt": 0})
+        return _with(Outcome(record), autorestart=calm)
+    if state.current_attempt >= policy.attempt_count:
+        return _with(Outcome(record), autorestart=state.model_copy(update={"status": "failed"}))
+    attempt = AutorestartState(status="in_progress", current_attempt=state.current_attempt + 1, last_attempt_time=now)
+    return _with(_apply(record, Trigger.RESTARTED, now), autorestart=attempt)
+
+
+def _apply(record: StreamStatus, trigger: Trigger, now: datetime) -> Outcome:
+    """Walk the table: log each status on the way, keep the last, let go of the worker when it is not taken."""
+    path = TRANSITIONS[record.status].get(trigger)
+    if path is None:
+        return Outcome(record)
+    if trigger == Trigger.DELETED:
+        return Outcome(record, _entries(record, path, now))
+    moved = record.model_copy(update={"status": path[-1], "status_time": now})
+    if trigger != Trigger.TAKEN:
+        moved = moved.model_copy(update={"processor": ProcessorBinding()})
+    return _log(moved, path, now)
+
+
+def _log(record: StreamStatus, path: Sequence[LoggedState], now: datetime) -> Outcome:
+    entries = _entries(record, path, now)
+    return Outcome(record.model_copy(update={"history": (*record.history, *entries)[-HISTORY_LIMIT:]}), entries)
+
+
+def _entries(record: StreamStatus, path: Sequence[LoggedState], now: datetime) -> tuple[LogEntry, ...]:
+    """Make one entry per status; what the worker said stands in the entry of the status that it caused."""
+    told = (StreamState.DONE, StreamState.FAILURE)
+    return tuple(
+        LogEntry(
+            seq=record.next_seq + index,
+            status=status,
+            version=record.version,
+            log_time=now,
+            error=record.last_error if status in (*told, StreamState.HANDLER_LOST) else None,
+            video_info=record.video_info if status in told else None,
+            preview=record.preview if status in told else None,
+        )
+        for index, status in enumerate(path)
+    )
+
+
+def _with(outcome: Outcome, **changes: Model) -> Outcome:
+    return Outcome(outcome.record.model_copy(update=changes), outcome.entries)
+
+
+def _is_held_by(record: StreamStatus, worker: str) -> bool:
+    return record.processor.worker in (None, worker)
+
+
+def _fresh_autorestart(record: StreamStatus) -> AutorestartState:
+    """Return the counters after a user stepped in: enabled and at zero, the last attempt's time is kept."""
+    if record.autorestart.status == "disabled":
+        return record.autorestart
+    return AutorestartState(status="enabled", last_attempt_time=record.autorestart.last_attempt_time)
+
+
+def _intent(spec: StreamSpec) -> ObservedIntent:
+    return ObservedIntent(desired_status=spec.desired_status, restarted_at=spec.restarted_at)

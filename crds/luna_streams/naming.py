@@ -1,0 +1,93 @@
+"""Names and identifiers: API group, labels, object names, and ids that survive backup and restore.
+
+Object names are UUIDv7 (RFC 9562), so that the order of names is the order of creation; every other id is a UUIDv5
+of what it stands for, so that two replicas compute the same one.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Callable
+
+GROUP = "lunastreams.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+STREAMS = "streams"
+STREAM_GROUPS = "streamgroups"
+STREAM_PROCESSORS = "streamprocessors"
+
+LABEL_POOL = f"{GROUP}/pool"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_NAME = "app.kubernetes.io/name"
+ANNOTATION_TEMPLATE_HASH = f"{GROUP}/template-hash"
+ANNOTATION_DRAIN = f"{GROUP}/drain"
+TOKEN_AUDIENCE = "luna-streams"  # noqa: S105  the audience of a token, not a token
+
+_NAMESPACE = uuid.UUID("6f0c1c1e-5f0e-5b7a-9a52-6c756e617374")
+_UUID = re.compile(r"[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}")
+_MAX_DNS_LABEL = 63
+
+
+class UuidV7Factory:
+    """Makes UUIDv7 strings that grow strictly within one factory, also within a millisecond.
+
+    Source: RFC 9562, section 6.2, method 1 (a counter in the bits behind the timestamp).
+    """
+
+    def __init__(self, unix_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._unix_ms = unix_ms
+        self._last_ms = -1
+        self._counter = 0
+
+    def __call__(self) -> str:
+        """Return the next id."""
+        now_ms = max(self._unix_ms(), self._last_ms)
+        if now_ms == self._last_ms:
+            self._counter += 1
+            if self._counter > 0xFFF:
+                now_ms, self._counter = now_ms + 1, 0
+        else:
+            # Start low, so that a burst within this millisecond rarely runs into the next.
+            self._counter = secrets.randbelow(0x400)
+        self._last_ms = now_ms
+        value = (now_ms & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | self._counter << 64 | 0b10 << 62 | secrets.randbits(62)
+        return str(uuid.UUID(int=value))
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether a text is a UUID in the document's spelling."""
+    return _UUID.fullmatch(text) is not None
+
+
+def stream_id(namespace: str, name: str) -> str:
+    """Return the stream id of an object: its name when that is a UUID, else derived from namespace and name."""
+    return name if is_uuid(name) else str(uuid.uuid5(_NAMESPACE, f"stream/{namespace}/{name}"))
+
+
+def group_object_name(account_id: str, group_name: str) -> str:
+    """Return the object name and group id of a group; equal groups get equal names, so the API server refuses twins."""
+    return str(uuid.uuid5(_NAMESPACE, f"group/{account_id}/{group_name}"))
+
+
+def group_id(namespace: str, name: str) -> str:
+    """Return the group id of an object: its name when that is a UUID, else derived from namespace and name."""
+    return name if is_uuid(name) else str(uuid.uuid5(_NAMESPACE, f"streamgroup/{namespace}/{name}"))
+
+
+def secret_name(stream_object_name: str) -> str:
+    """Return the name of the Secret that holds a stream's credentials."""
+    return f"{stream_object_name[: 253 - len('-credentials')]}-credentials"
+
+
+def pod_name(pool: str, ordinal: int) -> str:
+    """Return the stable name of a processor pod; pod names are host names, so at most 63 characters."""
+    suffix = f"-{ordinal}"
+    if len(pool) + len(suffix) <= _MAX_DNS_LABEL:
+        return pool.replace(".", "-") + suffix
+    digest = uuid.uuid5(_NAMESPACE, f"pool/{pool}").hex[:8]
+    head = pool[: _MAX_DNS_LABEL - len(suffix) - len(digest) - 1].replace(".", "-").rstrip("-")
+    return f"{head}-{digest}{suffix}"

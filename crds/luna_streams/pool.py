@@ -1,0 +1,131 @@
+"""The StreamProcessor resource: a pool of processor pods and the streams it is for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from luna_streams.model import GroupName, Model, StreamName, Time, Uuid
+from luna_streams.stream import Condition
+
+
+class PoolSelector(Model):
+    """Which streams a pool is for: within one list any, between lists all; no list at all selects every stream.
+
+    These are the filters that workers of LUNA Streams have always had.
+    """
+
+    stream_ids: tuple[Uuid, ...] = Field(default=(), max_length=1000)
+    names: tuple[StreamName, ...] = Field(default=(), max_length=1000)
+    group_names: tuple[GroupName, ...] = Field(default=(), max_length=1000)
+    account_ids: tuple[Uuid, ...] = Field(default=(), max_length=1000)
+
+
+class GpuRequest(Model):
+    """GPUs a pod asks for: an extended resource, or a claim template of Dynamic Resource Allocation."""
+
+    resource_name: str | None = None
+    """Extended resource, for example nvidia.com/gpu or a MIG slice."""
+    count: int = Field(default=1, ge=1, le=16)
+    claim_template: str | None = None
+    """ResourceClaimTemplate in the same namespace."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.resource_name is None) == (self.claim_template is None):
+            raise ValueError("gpu needs exactly one of resourceName and claimTemplate")
+        return self
+
+
+class DecoderCapacity(Model):
+    """What a pod's decoder can do; a GPU slice without a decoder says 0."""
+
+    megapixels_per_second: float = Field(ge=0)
+
+
+class PlatformAddress(Model):
+    """LUNA PLATFORM for streams that do not name one (REST v2 has no such field)."""
+
+    origin: str
+    api_version: int = Field(default=6, ge=1, le=100)
+
+
+class StreamProcessorSpec(Model):
+    """What the user wants of a pool."""
+
+    selector: PoolSelector = PoolSelector()
+    slots_per_pod: int = Field(default=8, ge=1, le=1000)
+    """Streams one pod processes at once."""
+    replicas: int | None = Field(default=None, ge=0, le=1000)
+    """A fixed number of pods; unset scales between minReplicas and maxReplicas by demand."""
+    min_replicas: int = Field(default=1, ge=0, le=1000)
+    max_replicas: int = Field(default=1, ge=0, le=1000)
+    scale_down_delay_seconds: int = Field(default=300, ge=0, le=86400)
+    """Quiet time before a pod without streams goes."""
+    image: str | None = None
+    """Image of the processor; unset takes the operator's default."""
+    gpu: GpuRequest | None = None
+    """Unset runs on the CPU."""
+    decoder: DecoderCapacity | None = None
+    models: str | None = None
+    """PersistentVolumeClaim with a models folder; unset takes the models of the image."""
+    platform: PlatformAddress | None = None
+    pod_template: dict[str, Any] = Field(default_factory=dict)
+    """Overrides merged into the pod: metadata labels and annotations, and spec by strategic merge."""
+    spread: Literal["none", "node", "zone"] = "node"
+    """What pods are kept apart by, where possible."""
+    preferred_zones: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(default=(), max_length=16)
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("minReplicas must not exceed maxReplicas")
+        return self
+
+
+class StreamProcessorStatus(Model):
+    """What is so."""
+
+    replicas: int = 0
+    ready_replicas: int = 0
+    slots: int = 0
+    """Slots of ready pods."""
+    assigned: int = 0
+    """Streams that belong to pods of this pool."""
+    waiting: int = 0
+    """Pending streams that the pool selects and has no slot for."""
+    label_selector: str = ""
+    """Selector of the pool's pods, for the scale subresource."""
+    conditions: tuple[Condition, ...] = ()
+    observed_generation: int | None = None
+
+
+class StreamProcessor(Model):
+    """A StreamProcessor object as the rest of the code sees it."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int = 1
+    create_time: Time
+    is_deleting: bool = False
+    spec: StreamProcessorSpec
+    status: StreamProcessorStatus = StreamProcessorStatus()
+
+    @classmethod
+    def from_object(cls, obj: dict[str, Any]) -> Self:
+        """Parse a whole object of the Kubernetes API."""
+        meta = obj["metadata"]
+        return cls(
+            namespace=meta.get("namespace", ""),
+            name=meta["name"],
+            uid=meta["uid"],
+            resource_version=meta["resourceVersion"],
+            generation=meta.get("generation", 1),
+            create_time=meta["creationTimestamp"],
+            is_deleting="deletionTimestamp" in meta,
+            spec=StreamProcessorSpec.from_resource(obj.get("spec") or {}),
+            status=StreamProcessorStatus.from_resource(obj.get("status") or {}),
+        )

@@ -1,0 +1,124 @@
+"""Bodies that both versions of the REST API share: queue, feedback, PATCH, bulk DELETE, logs.
+
+Source: LUNA Streams API 1.1.18, components/schemas.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from luna_streams.lifecycle import Report
+from luna_streams.model import INT32_MAX, GroupName, Model, StreamName, Uuid
+from luna_streams.policies import Preview, VideoInfo
+from luna_streams.stream import LogEntry, StreamState
+
+Limited = Field(default=(), max_length=1000)
+
+
+class QueueFilters(Model):
+    """Which streams a worker asks for: within one list any, between lists all."""
+
+    stream_ids: tuple[Uuid, ...] = Limited
+    names: tuple[StreamName, ...] = Limited
+    group_ids: tuple[Uuid, ...] = Limited
+    group_names: tuple[GroupName, ...] = Limited
+
+
+class QueueRequest(Model):
+    """Body of POST /streams/processing/queue."""
+
+    filters: QueueFilters
+    limit: int = Field(ge=1, le=INT32_MAX)
+
+
+class FeedbackItem(Model):
+    """What a worker reports about one stream."""
+
+    stream_id: Uuid
+    status: Literal["in_progress", "done", "failure"]
+    version: int = Field(ge=1, le=INT32_MAX)
+    error: str | None
+    video_info: VideoInfo | None
+    preview: Preview | None = None
+
+    def to_report(self, worker: str) -> Report:
+        """Convert to the event of the lifecycle."""
+        return Report(
+            status=StreamState(self.status),
+            version=self.version,
+            error=self.error,
+            video_info=self.video_info,
+            preview=self.preview,
+            worker=worker,
+        )
+
+    def to_rest(self) -> dict[str, Any]:
+        """Return the body as a worker sends it: optional fields of video_info and preview only where known."""
+        body = self.model_dump(mode="json", exclude_none=True)
+        return {"error": None, "video_info": None} | body
+
+
+class FeedbackRequest(Model):
+    """Body of POST /streams/processing/feedback."""
+
+    streams: tuple[FeedbackItem, ...]
+
+
+class FeedbackStream(Model):
+    """A stream in the answer to feedback."""
+
+    stream_id: Uuid
+    status: str
+    version: int
+
+
+class FeedbackStreams(Model):
+    """Streams that are as the worker reported, and streams it has to stop."""
+
+    modified: tuple[FeedbackStream, ...] = ()
+    unmodified: tuple[FeedbackStream, ...] = ()
+
+
+class FeedbackAnswer(Model):
+    """Answer to feedback."""
+
+    streams: FeedbackStreams
+
+
+class StreamPatch(Model):
+    """Body of PATCH /streams/{stream_id}."""
+
+    description: Annotated[str, StringConstraints(max_length=128)] | None = None
+    status: Literal["pending", "pause", "cancel"] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        for name in self.model_fields_set:
+            if getattr(self, name) is None:
+                raise PydanticCustomError("none_not_allowed", "none is not an allowed value")
+        if not self.model_fields_set:
+            raise PydanticCustomError("nothing_to_update", "at least one field must have a value")
+        return self
+
+
+class StreamsDelete(Model):
+    """Body of DELETE /streams: streams with one of the ids or one of the names."""
+
+    stream_ids: Annotated[tuple[Uuid, ...], Field(max_length=1000)] | None = None
+    names: Annotated[tuple[StreamName, ...], Field(max_length=1000)] | None = None
+
+
+def log_response(stream_id: str, entry: LogEntry) -> dict[str, Any]:
+    """Render one entry of the log resource."""
+    return {
+        "stream_id": stream_id,
+        "status": entry.status.value,
+        "error": entry.error,
+        "video_info": entry.video_info.model_dump(mode="json", exclude_none=True) if entry.video_info else None,
+        "log_time": entry.to_rest()["log_time"],
+        "version": entry.version,
+        "preview": entry.preview.model_dump(mode="json", exclude_none=True) if entry.preview else None,
+    }

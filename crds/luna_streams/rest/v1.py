@@ -1,0 +1,313 @@
+"""REST API version 1: one handler and one set of policies for the whole stream.
+
+In the resource a v1 stream has one analytics of mode faces, which holds them; what only v1 knows (`origin`,
+`detection_handler`, the first liveness weight, ...) has its own fields there, so nothing is lost on the way back.
+A v2 stream is shown through v1 by its first enabled analytics.
+Source: LUNA Streams API 1.1.18, stream_to_be_created and stream_response.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, StringConstraints
+
+from luna_streams.credentials import Credentials, join_reference, split_reference
+from luna_streams.model import INT32_MAX, Int32, Model, NotBoolean, Uuid
+from luna_streams.policies import (
+    WHOLE_FRAME,
+    BestshotSettings,
+    BodySending,
+    Filtering,
+    FilteringCommon,
+    Healthcheck,
+    LivenessCommon,
+    PrimaryTrackPolicy,
+    Roi,
+    Sending,
+    SendingPeriod,
+)
+from luna_streams.rest.submission import (
+    NewStream,
+    QueuedStream,
+    RestAuthorization,
+    Submission,
+    TokenAuthorization,
+    reference_ref,
+    response_frame,
+    rest_authorization,
+    to_authorization,
+)
+from luna_streams.stream import (
+    MODE_FACES,
+    Analytics,
+    EventHandler,
+    LivenessChecks,
+    Reference,
+    Stream,
+    StreamData,
+    StreamSpec,
+    StreamState,
+    StreamStatus,
+)
+
+_DECODING = ("frame_processing_mode", "real_time_mode_fps", "ffmpeg_threads_number")
+"""Parameters that stand in `policies` in v1 and in `data` in v2 and in the resource."""
+
+
+class HandlerRef(Model):
+    """A handler of LUNA PLATFORM."""
+
+    handler_id: Uuid
+
+
+class EventHandlerV1(Model):
+    """Where best shots are delivered."""
+
+    origin: str
+    api_version: Int32
+    bestshot_handler: HandlerRef
+    detection_handler: HandlerRef | None = None
+    frame_store: str | None = None
+    authorization: RestAuthorization | None = None
+
+
+class SendingV1(SendingPeriod):
+    """When and what is sent for a track."""
+
+    number_of_bestshots_to_send: Int32 = 1
+    send_only_full_set: bool = True
+    delete_track_after_sending: bool = False
+
+
+class FilteringV1(FilteringCommon):
+    """Filters of best-shot candidates; one score threshold for whatever is detected."""
+
+    min_score: float = 0.5187
+
+
+class LivenessV1(LivenessCommon):
+    """Liveness checks; of the three weights the first is without effect."""
+
+    use_shoulders_liveness_filtration: bool = False
+    livenesses_weights: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+class PoliciesV1(Model):
+    """How a stream is processed."""
+
+    sending: SendingV1 = SendingV1()
+    primary_track_policy: PrimaryTrackPolicy = PrimaryTrackPolicy()
+    liveness: LivenessV1 = LivenessV1()
+    filtering: FilteringV1 = FilteringV1()
+    frame_processing_mode: Literal["auto", "full", "scale"] = "auto"
+    real_time_mode_fps: Int32 = 0
+    ffmpeg_threads_number: Int32 = 0
+    healthcheck: Healthcheck = Healthcheck()
+
+
+class DataV1(Model):
+    """What every type of source has."""
+
+    reference: Reference
+    roi: Roi = WHOLE_FRAME
+    droi: Roi = WHOLE_FRAME
+    rotation: Annotated[Literal[0, 90, 180, 270], NotBoolean] = 0
+    preferred_program_stream_frame_width: int = Field(default=800, ge=0, le=INT32_MAX)
+
+
+class NetworkDataV1(DataV1):
+    """A source on the network, or a device."""
+
+    type: Literal["tcp", "udp"]
+    endless: bool = True
+
+
+class VideofileDataV1(DataV1):
+    """A video file."""
+
+    type: Literal["videofile"]
+
+
+class ImagesDataV1(DataV1):
+    """A folder of pictures."""
+
+    type: Literal["images"]
+    mask: Annotated[str, StringConstraints(max_length=128)]
+
+
+SourceV1 = Annotated[NetworkDataV1 | VideofileDataV1 | ImagesDataV1, Field(discriminator="type")]
+
+
+class StreamToBeCreatedV1(NewStream):
+    """Body of POST /1/streams and PUT /1/streams/{stream_id}."""
+
+    data: SourceV1
+    event_handler: EventHandlerV1
+    policies: PoliciesV1 = PoliciesV1()
+
+    def to_submission(self, secret: str) -> Submission:
+        """Convert to a spec, secrets split off.
+
+        Args:
+            secret: name of the Secret that is to hold them.
+        """
+        reference, user_info = split_reference(self.data.reference)
+        authorization = self.event_handler.authorization
+        token = SecretStr(authorization.token) if isinstance(authorization, TokenAuthorization) else None
+        return Submission(
+            spec=StreamSpec(
+                account_id=self.account_id,
+                display_name=self.name,
+                description=self.description,
+                desired_status=StreamState.PAUSE if self.status == "pause" else StreamState.PENDING,
+                data=self._data(reference, user_info, secret),
+                location=self.location,
+                autorestart=self.autorestart,
+            ),
+            credentials=Credentials(user_info=user_info, tokens=(token,)),
+            group_name=self.group_name,
+            group_id=self.group_id,
+        )
+
+    def _data(self, reference: str, user_info: SecretStr | None, secret: str) -> StreamData:
+        data = self.data
+        return StreamData(
+            type=data.type,
+            reference=reference,
+            reference_from=reference_ref(user_info is not None, secret),
+            mask=data.mask if isinstance(data, ImagesDataV1) else None,
+            endless=data.endless if isinstance(data, NetworkDataV1) else None,
+            roi=data.roi,
+            rotation=data.rotation,
+            preferred_program_stream_frame_width=data.preferred_program_stream_frame_width,
+            analytics=(self._analytics(secret),),
+            **{name: getattr(self.policies, name) for name in _DECODING},
+        )
+
+    def _analytics(self, secret: str) -> Analytics:
+        policies, handler = self.policies, self.event_handler
+        return Analytics(
+            mode=MODE_FACES,
+            droi=self.data.droi,
+            filtering=_filtering(policies.filtering),
+            primary_track_policy=policies.primary_track_policy,
+            sending=_sending(policies.sending),
+            event_handler=EventHandler(
+                handler_id=handler.bestshot_handler.handler_id,
+                frame_store=handler.frame_store,
+                authorization=to_authorization(handler.authorization, 0, secret),
+                origin=handler.origin,
+                api_version=handler.api_version,
+                detection_handler_id=handler.detection_handler.handler_id if handler.detection_handler else None,
+            ),
+            healthcheck=policies.healthcheck,
+            liveness=_liveness(policies.liveness),
+        )
+
+
+def stream_response(stream: Stream, stream_id: str, record: StreamStatus, credentials: Credentials) -> dict[str, Any]:
+    """Render a resource as stream_response."""
+    data = stream.spec.data
+    shown = next((index for index, item in enumerate(data.analytics) if item.enabled), 0)
+    analytics = data.analytics[shown]
+    body: dict[str, Any] = {
+        "type": data.type,
+        "reference": join_reference(data.reference, credentials.user_info),
+        "roi": data.roi.to_rest(),
+        "droi": analytics.droi.to_rest(),
+        "rotation": data.rotation,
+        "preferred_program_stream_frame_width": data.preferred_program_stream_frame_width,
+    }
+    if data.type == "images":
+        body["mask"] = data.mask
+    if data.type in ("tcp", "udp"):
+        body["endless"] = data.is_endless
+    return response_frame(stream, stream_id, record) | {
+        "data": body,
+        "event_handler": _handler_response(stream.spec, shown, credentials),
+        "policies": _policies_response(data, analytics),
+    }
+
+
+def queued_stream(body: dict[str, Any]) -> QueuedStream:
+    """Read one stream of POST /1/streams/processing/queue; fields a newer server adds are ignored.
+
+    Raises:
+        pydantic.ValidationError: if the stream is not one a worker can process.
+    """
+    wanted = StreamToBeCreatedV1.from_peer({**body, "status": "pending"})
+    return QueuedStream(
+        stream_id=body.get("stream_id", ""), version=body.get("version", 0), submission=wanted.to_submission("queue")
+    )
+
+
+def _common(source: Model, shape: type[Model]) -> dict[str, Any]:
+    """Return the fields that two models share through a base."""
+    return {name: getattr(source, name) for name in shape.model_fields}
+
+
+def _filtering(rest: FilteringV1) -> Filtering:
+    return Filtering(min_score_face=rest.min_score, min_score_body=rest.min_score, **_common(rest, FilteringCommon))
+
+
+def _sending(rest: SendingV1) -> Sending:
+    count = rest.number_of_bestshots_to_send
+    return Sending(
+        body=BodySending(
+            send_only_full_set=rest.send_only_full_set, delete_track_after_sending=rest.delete_track_after_sending
+        ),
+        bestshot_settings=BestshotSettings(face_bestshots_to_send=count, body_bestshots_to_send=count),
+        **_common(rest, SendingPeriod),
+    )
+
+
+def _liveness(rest: LivenessV1) -> LivenessChecks:
+    shoulders, mask, flying_faces = rest.livenesses_weights
+    return LivenessChecks(
+        use_shoulders_liveness_filtration=rest.use_shoulders_liveness_filtration,
+        shoulders_weight=shoulders,
+        livenesses_weights=(mask, flying_faces),
+        **_common(rest, LivenessCommon),
+    )
+
+
+def _handler_response(spec: StreamSpec, index: int, credentials: Credentials) -> dict[str, Any]:
+    handler = spec.data.analytics[index].event_handler
+    body: dict[str, Any] = {
+        "bestshot_handler": {"handler_id": handler.handler_id},
+        "detection_handler": {"handler_id": handler.detection_handler_id} if handler.detection_handler_id else None,
+        "frame_store": handler.frame_store,
+        "authorization": rest_authorization(spec, index, credentials),
+    }
+    if handler.origin is not None:
+        body["origin"] = handler.origin
+    if handler.api_version is not None:
+        body["api_version"] = handler.api_version
+    return body
+
+
+def _policies_response(data: StreamData, analytics: Analytics) -> dict[str, Any]:
+    liveness, sending = analytics.liveness, analytics.sending
+    policies = PoliciesV1(
+        sending=SendingV1(
+            number_of_bestshots_to_send=sending.bestshot_settings.face_bestshots_to_send,
+            send_only_full_set=sending.body.send_only_full_set,
+            delete_track_after_sending=sending.body.delete_track_after_sending,
+            **_common(sending, SendingPeriod),
+        ),
+        primary_track_policy=analytics.primary_track_policy,
+        liveness=LivenessV1(
+            use_shoulders_liveness_filtration=liveness.use_shoulders_liveness_filtration,
+            livenesses_weights=(liveness.shoulders_weight, *liveness.livenesses_weights),
+            **_common(liveness, LivenessCommon),
+        ),
+        filtering=FilteringV1(
+            min_score=analytics.filtering.min_score_face, **_common(analytics.filtering, FilteringCommon)
+        ),
+        healthcheck=analytics.healthcheck,
+        **{name: getattr(data, name) for name in _DECODING},
+    )
+    body = policies.to_rest()
+    body["healthcheck"] = analytics.healthcheck.model_dump(mode="json", exclude_none=True)
+    return body

@@ -1,0 +1,65 @@
+"""The resources of lunastreams.dev/v1alpha1, gathered for import from one place."""
+
+from luna_streams.group import StreamGroup, StreamGroupSpec
+from luna_streams.policies import (
+    WHOLE_FRAME,
+    AutorestartPolicy,
+    BestshotSettings,
+    BodySending,
+    Filtering,
+    GeoPosition,
+    Healthcheck,
+    Liveness,
+    Location,
+    Preview,
+    PreviewUrl,
+    PrimaryTrackPolicy,
+    Roi,
+    RoiAbs,
+    RoiPercent,
+    Sending,
+    VideoInfo,
+)
+from luna_streams.pool import (
+    DecoderCapacity,
+    GpuRequest,
+    PlatformAddress,
+    PoolSelector,
+    StreamProcessor,
+    StreamProcessorSpec,
+    StreamProcessorStatus,
+)
+from luna_streams.stream import (
+    FINISHED_STATES,
+    HISTORY_LIMIT,
+    MODE_BODIES,
+    MODE_FACES,
+    MODE_HUMANS,
+    READABLE_STATES,
+    Analytics,
+    Authorization,
+    AutorestartState,
+    Condition,
+    EventHandler,
+    LivenessChecks,
+    LogEntry,
+    ObservedIntent,
+    ProcessorBinding,
+    SecretKeyRef,
+    Stream,
+    StreamData,
+    StreamPlacement,
+    StreamSpec,
+    StreamState,
+    StreamStatus,
+)
+
+__all__ = [
+    "FINISHED_STATES", "HISTORY_LIMIT", "MODE_BODIES", "MODE_FACES", "MODE_HUMANS", "READABLE_STATES", "WHOLE_FRAME",
+    "Analytics", "Authorization", "AutorestartPolicy", "AutorestartState", "BestshotSettings", "BodySending",
+    "Condition", "DecoderCapacity", "EventHandler", "Filtering", "GeoPosition", "GpuRequest", "Healthcheck",
+    "Liveness", "LivenessChecks", "Location", "LogEntry", "ObservedIntent", "PlatformAddress", "PoolSelector",
+    "Preview", "PreviewUrl", "PrimaryTrackPolicy", "ProcessorBinding", "Roi", "RoiAbs", "RoiPercent", "SecretKeyRef",
+    "Sending", "Stream", "StreamData", "StreamGroup", "StreamGroupSpec", "StreamPlacement", "StreamProcessor",
+    "StreamProcessorSpec", "StreamProcessorStatus", "StreamSpec", "StreamState", "StreamStatus", "VideoInfo",
+]  # fmt: skip
