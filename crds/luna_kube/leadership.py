@@ -1,0 +1,232 @@
+"""One leader among replicas, by a Lease (coordination.k8s.io/v1), as client-go elects.
+
+    async with leadership(client, LeaseSettings("luna-system", "luna-operator", identity)):
+        ...                      # runs as leader; cancelled when leadership is lost, then LeadershipLost is raised
+
+Why not `kubernetes.aio.leaderelection`: there an error other than an ApiException ends the election, a request that
+hangs keeps a lost leader leading, times are taken from the wall clock, and the Lease is not given back at the end.
+
+What holds, if the clocks of replicas run equally fast (they may be wrong by any amount):
+
+- A follower takes over only when the Lease did not change for its whole duration, by the follower's own monotonic
+  clock. The times written in the Lease are for people.
+- The leader's block is cancelled `renew_deadline_s` after the beginning of its last successful renewal, by a timer of
+  the event loop, also while the API server hangs. duration - deadline is the time that block has to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from luna_kube.client import KubeClient
+from luna_kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from luna_kube.resources import LEASES
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+_RELEASE_TIMEOUT_S = 2.0
+
+
+class LeadershipLost(Exception):
+    """Somebody else may lead now: stop, then stand again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """Which Lease, who we are, and how patient everybody is.
+
+    Attributes:
+        namespace, name: of the Lease object; it is created when it does not exist.
+        identity: unique among the candidates. A process that follows its dead predecessor under the same identity
+            (a restarted container of one pod) leads on without waiting.
+        duration_s: how long a silent leader keeps the Lease; a dead leader is replaced after this plus `retry_s`.
+        renew_deadline_s: how long a leader that cannot renew goes on; less than the duration.
+        retry_s: time between attempts to acquire or renew.
+    """
+
+    namespace: str
+    name: str
+    identity: str
+    duration_s: float = 10.0
+    renew_deadline_s: float = 7.0
+    retry_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not self.identity:
+            raise ValueError("a candidate needs an identity")
+        if not self.retry_s < self.renew_deadline_s < self.duration_s:
+            raise ValueError("a lease needs retry_s < renew_deadline_s < duration_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """What the leader knows of its term.
+
+    Attributes:
+        transitions: how often the Lease changed hands; grows with every term of another holder.
+    """
+
+    transitions: int
+
+
+@asynccontextmanager
+async def leadership(client: KubeClient, settings: LeaseSettings) -> AsyncIterator[Leadership]:
+    """Wait until this candidate leads, then run the block as long as it does; give the Lease back at the end.
+
+    Raises:
+        LeadershipLost: if the Lease could not be renewed in time, or somebody else holds it.
+    """
+    candidate = _Candidate(client, settings)
+    try:
+        led_since = await candidate.acquire()
+        log.info("%s leads %s/%s", settings.identity, settings.namespace, settings.name)
+        async with asyncio.timeout_at(led_since + settings.renew_deadline_s) as deadline:
+            renewing = asyncio.create_task(candidate.keep(deadline), name=f"lease {settings.name}")
+            try:
+                yield Leadership(candidate.transitions)
+            finally:
+                renewing.cancel()
+                with suppress(asyncio.CancelledError):
+                    await renewing
+    except TimeoutError as e:
+        if deadline.expired():
+            raise LeadershipLost(f"{settings.identity} lost the lease {settings.namespace}/{settings.name}") from e
+        raise
+    finally:
+        await candidate.release()
+
+
+class _Candidate:
+    """Reads and writes the Lease; remembers when it last changed."""
+
+    def __init__(self, client: KubeClient, settings: LeaseSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._ref = LEASES.at(settings.namespace, settings.name)
+        self._seen_version = ""
+        self._seen_at = 0.0
+        self.transitions = 0
+
+    async def acquire(self) -> float:
+        """Try until the Lease is ours; return the loop time at which the successful attempt began."""
+        complained = False
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                if await self._attempt():
+                    return began
+            except ApiError as e:
+                if not complained:
+                    log.warning("cannot stand for the lease, trying on: %s", e)
+                complained = True
+            await self._pause()
+
+    async def keep(self, deadline: asyncio.Timeout) -> None:
+        """Renew and move the deadline each time; end the term at once if somebody else holds the Lease."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._pause()
+            began = loop.time()
+            try:
+                is_ours = await self._attempt()
+            except ApiError as e:
+                log.warning("cannot renew the lease, trying on: %s", e)
+                continue
+            deadline.reschedule(began + self._settings.renew_deadline_s if is_ours else loop.time())
+            if not is_ours:
+                return
+
+    async def release(self) -> None:
+        """Let the next leader begin at once, if the Lease is still ours; nobody waits long for that."""
+        try:
+            async with asyncio.timeout(_RELEASE_TIMEOUT_S):
+                lease = await self._client.get(self._ref)
+                if lease["spec"].get("holderIdentity") == self._settings.identity:
+                    lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+                    await self._client.replace(self._ref, lease)
+        except (ApiError, TimeoutError) as e:
+            log.info("the lease was not given back, it will run out: %s", e)
+
+    async def _attempt(self) -> bool:
+        """Acquire or renew once; False if somebody else holds the Lease or was faster.
+
+        Raises:
+            ApiError: if the server cannot be asked in time.
+        """
+        # A hanging request must leave time for another one before the deadline.
+        timeout_s = self._settings.renew_deadline_s / 2
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._take()
+        except TimeoutError as e:
+            raise ApiError(f"lease {self._settings.name}", f"no answer within {timeout_s:g} s") from e
+
+    async def _take(self) -> bool:
+        try:
+            lease = await self._client.get(self._ref)
+        except NotFound:
+            return await self._create()
+        self._look(lease)
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        is_ours = holder == self._settings.identity
+        if holder and not is_ours and not self._has_run_out(spec):
+            return False
+        self.transitions = spec.get("leaseTransitions", 0) + (0 if is_ours else 1)
+        lease["spec"] = spec | self._term(None if is_ours else _now())
+        try:
+            self._look(await self._client.replace(self._ref, lease))
+        except Conflict:
+            if is_ours:
+                raise  # somebody touched our Lease: read it again before giving up
+            return False
+        return True
+
+    async def _create(self) -> bool:
+        body = {
+            "apiVersion": LEASES.api_version,
+            "kind": LEASES.kind,
+            "metadata": {"namespace": self._settings.namespace, "name": self._settings.name},
+            "spec": self._term(_now()),
+        }
+        try:
+            await self._client.create(LEASES.within(self._settings.namespace), body)
+        except (AlreadyExists, Conflict):
+            return False
+        return True
+
+    def _term(self, acquired: str | None) -> Json:
+        term: Json = {
+            "holderIdentity": self._settings.identity,
+            "leaseDurationSeconds": round(self._settings.duration_s) or 1,
+            "renewTime": _now(),
+            "leaseTransitions": self.transitions,
+        }
+        return term if acquired is None else term | {"acquireTime": acquired}
+
+    def _look(self, lease: Json) -> None:
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._seen_version:
+            self._seen_version, self._seen_at = version, time.monotonic()
+
+    def _has_run_out(self, spec: Json) -> bool:
+        duration_s: float = spec.get("leaseDurationSeconds") or self._settings.duration_s
+        return time.monotonic() - self._seen_at >= duration_s
+
+    async def _pause(self) -> None:
+        # Candidates that started together must not meet at every attempt.
+        await asyncio.sleep(self._settings.retry_s * random.uniform(0.8, 1.2))  # noqa: S311  jitter
+
+
+def _now() -> str:
+    """Return the time as a Kubernetes MicroTime, for people."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
