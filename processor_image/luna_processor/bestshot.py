@@ -1,0 +1,191 @@
+"""Choose the best shots of a track: a pure rule, with every threshold named.
+
+Read aloud: a face is a *candidate* when it is confident, large enough to judge, lies wholly inside the DROI and was
+found by the filters to look at the camera. Its *quality* is the weighted product of score, sharpness and size, lowered
+when the edge of the picture cuts it. A candidate takes the place of a kept shot only when it is clearly better
+(hysteresis), so that angles are measured and pictures cut a few times per track, not at every frame. Shots are sent
+when a search period or the track is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from luna_processor.headpose import HeadPose
+
+FULL_SIZE_PX = 140.0
+"""Height of a face from which on more pixels do not make it better (LUNA's best_shot_proper_size)."""
+FULL_SHARPNESS = 0.12
+"""Sharpness of a face in focus, see `sharpness`."""
+SHARPNESS_SIDE_PX = 64
+"""Faces are compared at about this size, so that a large soft one does not beat a small sharp one by its pixels."""
+SCORE_WEIGHT, SHARPNESS_WEIGHT, SIZE_WEIGHT = 0.4, 0.3, 0.3
+CUT_PENALTY = 0.6
+"""Factor for a face that touches the edge of the picture: part of it is probably not there."""
+EDGE_PX = 2.0
+CLEARLY_BETTER = 1.05
+"""A candidate must be better than the worst kept shot by this factor."""
+SHOT_SPACING_S = 0.2
+"""Two shots of one set are at least this far apart: neighbouring frames show the same thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFilters:
+    """Documented filters of a candidate; angles in degrees, thresholds inclusive."""
+
+    min_score: float = 0.5187
+    max_yaw: float = 40.0
+    max_pitch: float = 40.0
+    max_roll: float = 30.0
+
+    def accepts_score(self, score: float) -> bool:
+        """Return whether the detection is confident enough."""
+        return score >= self.min_score
+
+    def accepts_pose(self, pose: HeadPose) -> bool:
+        """Return whether the head looks at the camera closely enough."""
+        return abs(pose.yaw) <= self.max_yaw and abs(pose.pitch) <= self.max_pitch and abs(pose.roll) <= self.max_roll
+
+    @property
+    def needs_pose(self) -> bool:
+        """Whether any pose can be refused; if not, nobody needs to measure it for the filter."""
+        return min(self.max_yaw, self.max_pitch, self.max_roll) < 180
+
+
+@dataclass(frozen=True, slots=True)
+class SendingPolicy:
+    """When the shots of a track are sent, and how many; -1 as in the document."""
+
+    shot_count: int = 1
+    search_period: int = -1
+    """-1: the whole track."""
+    silent_period: int = 0
+    """-1: for ever."""
+    unit: Literal["sec", "frames"] = "sec"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a frame was, in both units a period can be given in."""
+
+    pts_s: float
+    frame_number: int
+    """Counts every frame of the source, also those that were dropped."""
+
+
+def sharpness(luma: npt.NDArray[np.uint8]) -> float:
+    """Return how sharp a crop (H, W) is: mean gradient at a common size relative to its contrast, about 0 to 0.3.
+
+    Dividing by the contrast keeps a dark face from counting as blurred.
+    Source: Tenengrad (Krotkov 1987), with plain differences.
+    """
+    step = max(1, min(luma.shape) // SHARPNESS_SIDE_PX)
+    rows, columns = luma.shape[0] // step, luma.shape[1] // step
+    if rows < 2 or columns < 2:
+        return 0.0
+    blocks = luma[: rows * step, : columns * step].reshape(rows, step, columns, step)
+    small = blocks.mean(axis=(1, 3), dtype=np.float32)
+    contrast = float(small.std())
+    if contrast < 1.0:
+        return 0.0
+    across, down = np.diff(small, axis=1)[:-1], np.diff(small, axis=0)[:, :-1]
+    return float(np.sqrt(across**2 + down**2).mean()) / (4 * contrast)
+
+
+def quality(score: float, sharp: float, height_px: float, touches_edge: bool) -> float:
+    """Return the quality of a face, 0 to 1: the larger, the better a shot it is.
+
+    Args:
+        score: of the detection.
+        sharp: as `sharpness` returns it.
+        height_px: of the box, in pixels of the frame.
+        touches_edge: whether the box reaches the edge of the picture.
+    """
+    size = min(1.0, max(0.0, height_px) / FULL_SIZE_PX)
+    focus = min(1.0, sharp / FULL_SHARPNESS)
+    product: float = max(0.0, score) ** SCORE_WEIGHT * focus**SHARPNESS_WEIGHT * size**SIZE_WEIGHT
+    return product * (CUT_PENALTY if touches_edge else 1.0)
+
+
+_Shot = TypeVar("_Shot")
+
+
+@dataclass(slots=True)
+class Kept(Generic[_Shot]):
+    """A shot in the set of its period."""
+
+    quality: float
+    pts_s: float
+    shot: _Shot
+
+
+@dataclass(slots=True)
+class Selection(Generic[_Shot]):
+    """The best shots of one track so far; knows nothing of pictures, only of their quality and time."""
+
+    policy: SendingPolicy
+    began: Moment
+    """Start of the search period, or of the silence."""
+    is_silent: bool = False
+    kept: list[Kept[_Shot]] = field(default_factory=list)
+
+    def consider(self, now: Moment, value: float, take: Callable[[], _Shot | None]) -> bool:
+        """Keep a candidate if it is clearly better than what is kept.
+
+        Args:
+            now: of the frame.
+            value: quality of the candidate.
+            take: makes the shot, called only when it would be kept; None when the filters refuse it after all.
+
+        Returns:
+            Whether it is kept.
+        """
+        if self.is_silent or value <= 0:
+            return False
+        neighbour = next((kept for kept in self.kept if abs(now.pts_s - kept.pts_s) < SHOT_SPACING_S), None)
+        rival = neighbour or (min(self.kept, key=_by_quality) if len(self.kept) >= self.policy.shot_count else None)
+        if rival is not None and value < rival.quality * CLEARLY_BETTER:
+            return False
+        shot = take()
+        if shot is None:
+            return False
+        if rival is not None:
+            self.kept.remove(rival)
+        self.kept.append(Kept(value, now.pts_s, shot))
+        return True
+
+    def due(self, now: Moment) -> tuple[_Shot, ...]:
+        """Return the shots to be sent now, best first, and go on to the next period.
+
+        A search period that found nothing is followed by another one at once: there is nothing to be silent about.
+        """
+        if self.is_silent:
+            if self.policy.silent_period >= 0 and self._elapsed(now) >= self.policy.silent_period:
+                self.is_silent, self.began = False, now
+            return ()
+        if self.policy.search_period < 0 or self._elapsed(now) < self.policy.search_period:
+            return ()
+        shots = self.rest()
+        self.began = now
+        self.is_silent = bool(shots) and self.policy.silent_period != 0
+        return shots
+
+    def rest(self) -> tuple[_Shot, ...]:
+        """Return what is kept, best first, and forget it: the track or its period is over."""
+        shots = tuple(kept.shot for kept in sorted(self.kept, key=_by_quality, reverse=True))
+        self.kept.clear()
+        return shots
+
+    def _elapsed(self, now: Moment) -> float:
+        if self.policy.unit == "frames":
+            return now.frame_number - self.began.frame_number
+        return now.pts_s - self.began.pts_s
+
+
+def _by_quality(kept: Kept[_Shot]) -> float:
+    return kept.quality

@@ -1,0 +1,1 @@
+"""Tie the detections of successive pictures together: numpy and scipy only, one `Tracker` per stream."""

@@ -1,0 +1,82 @@
+"""Decide which detection continues which track: optimal assignment under a gate.
+
+Two measures: overlap with the predicted box, for faces seen a moment ago, and distance in standard deviations of the
+prediction, for faces that moved further than their own size (fast, far, low frame rate) or come out of an occlusion.
+Source: ByteTrack, Zhang et al. 2022, section 3; gating by distance as in DeepSORT, Wojke et al. 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from luna_processor.detections import FloatArray, iou_matrix
+from luna_processor.tracking.kalman import MEASUREMENT_NOISE, BoxState
+
+CostMatrix = npt.NDArray[np.float64]
+"""(tracks, detections); infinite where the pair is out of the question."""
+
+MAX_SIZE_RATIO = 1.8
+"""A face does not grow or shrink more than this while it is out of sight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Pairs (track, detection), and what stayed alone; indices into what was given."""
+
+    pairs: tuple[tuple[int, int], ...]
+    alone_tracks: tuple[int, ...]
+    alone_detections: tuple[int, ...]
+
+
+def assign(costs: CostMatrix) -> Matching:
+    """Pair rows with columns at the least total cost; infinite costs are never paired, each index occurs once."""
+    is_possible = np.isfinite(costs)
+    rows = np.flatnonzero(is_possible.any(axis=1))
+    columns = np.flatnonzero(is_possible.any(axis=0))
+    pairs: list[tuple[int, int]] = []
+    if len(rows):
+        # A finite stand-in dearer than any sum of real costs keeps the solver from refusing an impossible row.
+        finite = costs[np.ix_(rows, columns)]
+        ceiling = float(np.where(np.isfinite(finite), np.abs(finite), 0).sum()) + 1.0
+        chosen_rows, chosen_columns = linear_sum_assignment(np.where(np.isfinite(finite), finite, ceiling))
+        pairs = [
+            (int(rows[row]), int(columns[column]))
+            for row, column in zip(chosen_rows, chosen_columns, strict=True)
+            if np.isfinite(finite[row, column])
+        ]
+    paired_rows = {row for row, _ in pairs}
+    paired_columns = {column for _, column in pairs}
+    return Matching(
+        pairs=tuple(pairs),
+        alone_tracks=tuple(row for row in range(costs.shape[0]) if row not in paired_rows),
+        alone_detections=tuple(column for column in range(costs.shape[1]) if column not in paired_columns),
+    )
+
+
+def overlap_costs(states: Sequence[BoxState], boxes_xyxy: FloatArray, min_iou: float) -> CostMatrix:
+    """Return 1 - IoU of predicted and detected boxes; infinite below `min_iou`."""
+    if not states or not len(boxes_xyxy):
+        return np.full((len(states), len(boxes_xyxy)), np.inf)
+    overlaps = iou_matrix(np.stack([state.box_xyxy for state in states]), boxes_xyxy).astype(np.float64)
+    return np.where(overlaps >= min_iou, 1 - overlaps, np.inf)
+
+
+def distance_costs(states: Sequence[BoxState], boxes_xyxy: FloatArray, max_deviations: float) -> CostMatrix:
+    """Return distances of the centres in standard deviations; infinite beyond the gate or for another size."""
+    if not states or not len(boxes_xyxy):
+        return np.full((len(states), len(boxes_xyxy)), np.inf)
+    centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
+    sizes = np.sqrt(np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1, None).prod(axis=1))
+    predicted = np.stack([state.position[:2] for state in states])
+    variances = np.stack([state.position_variance[:2] for state in states])
+    noise = (MEASUREMENT_NOISE * sizes) ** 2
+    squares = (centres[None] - predicted[:, None]) ** 2 / (variances[:, None] + noise[None, :, None])
+    distances = np.sqrt(squares.sum(axis=2))
+    ratios = sizes[None] / np.array([state.size for state in states])[:, None]
+    is_similar = (ratios <= MAX_SIZE_RATIO) & (ratios >= 1 / MAX_SIZE_RATIO)
+    return np.where(is_similar & (distances <= max_deviations), distances, np.inf)
