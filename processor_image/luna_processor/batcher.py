@@ -33,7 +33,7 @@ class BatchPolicy:
     """How long the first picture of a batch waits for others."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Request:
     picture: FloatArray
     answer: Future[list[FloatArray]] = field(default_factory=Future)

@@ -1,6 +1,6 @@
 """Choose the best shots of a track: a pure rule, with every threshold named.
 
-Read aloud: a face is a *candidate* when it is confident, large enough to judge, lies wholly inside the DROI and was
+Read aloud: a face is a *candidate* when it is confident, lies wholly inside the DROI and was
 found by the filters to look at the camera. Its *quality* is the weighted product of score, sharpness and size, lowered
 when the edge of the picture cuts it. A candidate takes the place of a kept shot only when it is clearly better
 (hysteresis), so that angles are measured and pictures cut a few times per track, not at every frame. Shots are sent
@@ -50,11 +50,6 @@ class FaceFilters:
     def accepts_pose(self, pose: HeadPose) -> bool:
         """Return whether the head looks at the camera closely enough."""
         return abs(pose.yaw) <= self.max_yaw and abs(pose.pitch) <= self.max_pitch and abs(pose.roll) <= self.max_roll
-
-    @property
-    def needs_pose(self) -> bool:
-        """Whether any pose can be refused; if not, nobody needs to measure it for the filter."""
-        return min(self.max_yaw, self.max_pitch, self.max_roll) < 180
 
 
 @dataclass(frozen=True, slots=True)

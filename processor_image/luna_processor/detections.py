@@ -68,7 +68,9 @@ def iou_matrix(left_xyxy: FloatArray, right_xyxy: FloatArray) -> FloatArray:
     sides = np.clip(bottom_right - top_left, 0, None)
     overlap = np.asarray(sides[..., 0] * sides[..., 1], np.float32)
     union = box_areas(left_xyxy)[:, None] + box_areas(right_xyxy)[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    overlaps = np.zeros_like(overlap)
+    np.divide(overlap, union, out=overlaps, where=union > 0)
+    return overlaps
 
 
 def box_areas(boxes_xyxy: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ view; what leaves the processor (boxes, the DROI test) is in pixels of the frame
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from luna_processor.errors import UnsuitableSource
 
 Rotation = Literal[0, 90, 180, 270]
 """Degrees clockwise."""
-_Picture = TypeVar("_Picture", bound=npt.NDArray[np.uint8])
+Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +105,11 @@ class View:
         """Pixels of the view."""
         return self.cut.width if self.rotation in (90, 270) else self.cut.height
 
-    def apply(self, picture: _Picture) -> _Picture:
+    def apply(self, picture: Picture) -> Picture:
         """Return the view of a whole frame (H, W) or (H, W, 3)."""
         return self.turn(picture[self.cut.top : self.cut.bottom, self.cut.left : self.cut.right])
 
-    def turn(self, picture: _Picture) -> _Picture:
+    def turn(self, picture: Picture) -> Picture:
         """Return a picture that was cut (or scaled) already, turned upright."""
         return np.rot90(picture, k=-self.rotation // 90)
 

@@ -1,0 +1,56 @@
+"""A decoded frame as the pipeline sees it: a moment and a picture that is converted only as far as it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from luna_processor.view import Picture
+
+
+class Frame(Protocol):
+    """One frame of a source, upright as a player would show it. May be used by several threads."""
+
+    @property
+    def number(self) -> int:
+        """Position in the source, from 0; frames that are dropped count."""
+
+    @property
+    def pts_s(self) -> float:
+        """Seconds since the first frame of the source (of this connection, if live)."""
+
+    @property
+    def captured_at(self) -> datetime:
+        """When it was decoded, UTC."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+
+    def rgb(self) -> Picture:
+        """Return the picture, uint8 (H, W, 3)."""
+
+    def scaled_rgb(self, width: int, height: int) -> Picture:
+        """Return the picture stretched to this size, uint8 (height, width, 3)."""
+
+    def luma(self) -> Picture:
+        """Return the brightness, uint8 (H, W)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known about an open source."""
+
+    width: int
+    height: int
+    frame_rate: float
+    """Frames per second; 0 if the source does not say."""
+    bit_rate: int
+    """Bits per second; 0 if the source does not say."""
+    duration_s: float | None
+    """None for a live source."""
