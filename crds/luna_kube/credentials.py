@@ -9,6 +9,7 @@ token files, expired exec tokens and renewed client certificates alike.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
 import time
@@ -20,6 +21,8 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from yaml import YAMLError
 
 from luna_kube.errors import NotConfigured
+
+log = logging.getLogger(__name__)
 
 # A refused credential is not read again more often than this: an exec plugin may open a browser.
 _RELOAD_INTERVAL_S = 10.0
@@ -71,8 +74,12 @@ class Credentials:
                 return True
             if self._loader is None or time.monotonic() - self._loaded_at < _RELOAD_INTERVAL_S:
                 return False
-            self._adopt(await self._loader())
             self._loaded_at = time.monotonic()
+            try:
+                self._adopt(await self._loader())
+            except NotConfigured as e:  # e.g. half-written; the refusal stands, the next one reads it again
+                log.warning("the credentials were refused, and there are no others: %s", e)
+                return False
             return True
 
 

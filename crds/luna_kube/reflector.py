@@ -87,6 +87,11 @@ class Reflector:
         self._callbacks: list[Callback] = []
         self._version: str | None = None
 
+    @property
+    def resource_version(self) -> str | None:
+        """The version of the collection up to which the watch brought the copy; None before the first list."""
+        return self._version
+
     def get(self, namespace: str | None, name: str) -> Json | None:
         """Return an object of the cache, or None."""
         return self.cache.get((namespace or "", name))

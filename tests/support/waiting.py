@@ -1,0 +1,15 @@
+"""Waiting in tests: poll a condition until it holds or a deadline passes; never sleep and hope."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+
+async def eventually(condition: Callable[[], object], what: str = "", timeout_s: float = 10.0) -> None:
+    """Return as soon as the condition is true; fail after the deadline, saying what did not come true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what or condition}"
+        await asyncio.sleep(0.005)

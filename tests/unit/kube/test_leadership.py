@@ -1,0 +1,171 @@
+"""Leader election: one at a time, quick succession, and a leader that cannot be heard stops leading."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from luna_kube import LEASES, KubeClient, LeaseSettings, leadership
+from luna_kube.leadership import LeadershipLost
+from support.chaos_api import ChaosApi
+from support.waiting import eventually
+
+PATH = "/apis/coordination.k8s.io/v1/leases"
+
+
+def a_lease(identity: str) -> LeaseSettings:
+    # The wire knows whole seconds: a duration below one second would be written as one.
+    return LeaseSettings("default", "op", identity, duration_s=1.0, renew_deadline_s=0.6, retry_s=0.1)
+
+
+@pytest.fixture
+async def chaos() -> AsyncIterator[ChaosApi]:
+    async with ChaosApi().running() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(chaos: ChaosApi) -> AsyncIterator[KubeClient]:
+    async with chaos.client() as client:
+        yield client
+
+
+def spec(chaos: ChaosApi) -> dict[str, object]:
+    content: dict[str, object] = chaos.state(PATH)["default", "op"]["spec"]
+    return content
+
+
+class Replica:
+    """A process that stands for election and remembers when it led."""
+
+    def __init__(self, client: KubeClient, identity: str) -> None:
+        self.leads = False
+        self.terms = 0
+        self.ended = ""
+        self.task = asyncio.create_task(self._stand(client, identity))
+
+    async def _stand(self, client: KubeClient, identity: str) -> None:
+        try:
+            async with leadership(client, a_lease(identity)):
+                self.leads = True
+                self.terms += 1
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self.leads = False
+        except LeadershipLost as e:
+            self.ended = str(e)
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.task
+
+
+async def test_one_leads_and_the_next_takes_over_at_once_when_it_ends(chaos: ChaosApi, client: KubeClient) -> None:
+    first, second = Replica(client, "first"), Replica(client, "second")
+    await eventually(lambda: first.leads or second.leads)
+    leader, other = (first, second) if first.leads else (second, first)
+    await asyncio.sleep(1.5)
+    assert leader.leads
+    assert not other.leads
+    began = time.monotonic()
+    await leader.stop()
+    await eventually(lambda: other.leads)
+    assert time.monotonic() - began < 0.9, "a lease that was given back is free at once"
+    assert spec(chaos)["leaseTransitions"] == 1
+    await other.stop()
+    assert spec(chaos)["holderIdentity"] == ""
+
+
+async def test_a_dead_leader_is_replaced_after_the_lease_ran_out(chaos: ChaosApi, client: KubeClient) -> None:
+    dead = {"holderIdentity": "dead", "leaseDurationSeconds": 1, "renewTime": "2999-01-01T00:00:00.000000Z"}
+    chaos.put(PATH, "op", spec=dead)
+    began = time.monotonic()
+    heir = Replica(client, "heir")
+    await eventually(lambda: heir.leads)
+    assert 1.0 <= time.monotonic() - began < 2.0, "by our own clock, whatever the dead leader's said"
+    await heir.stop()
+
+
+async def test_a_lease_renewed_by_a_clock_that_is_wrong_is_not_taken(chaos: ChaosApi, client: KubeClient) -> None:
+    heir = None
+    for number in range(20):
+        past = f"1999-01-01T00:00:{number:02}.000000Z"
+        chaos.put(PATH, "op", spec={"holderIdentity": "slow clock", "leaseDurationSeconds": 1, "renewTime": past})
+        heir = heir or Replica(client, "heir")
+        await asyncio.sleep(0.1)
+        assert not heir.leads
+    assert heir is not None
+    await heir.stop()
+
+
+async def test_the_same_identity_leads_on_without_waiting(chaos: ChaosApi, client: KubeClient) -> None:
+    held = {"holderIdentity": "pod-1", "leaseDurationSeconds": 3600, "leaseTransitions": 4, "acquireTime": "t"}
+    chaos.put(PATH, "op", spec=held)
+    again = Replica(client, "pod-1")
+    await eventually(lambda: again.leads)
+    assert (spec(chaos)["leaseTransitions"], spec(chaos)["acquireTime"]) == (4, "t")
+    await again.stop()
+
+
+@pytest.mark.parametrize("fault", ["hang", "500"])
+async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(
+    chaos: ChaosApi, client: KubeClient, fault: str
+) -> None:
+    leader = Replica(client, "leader")
+    await eventually(lambda: leader.leads)
+    began = time.monotonic()
+    if fault == "hang":
+        for _ in range(10):
+            chaos.hang("get")
+    else:
+        chaos.fail("get", 500, times=1000)
+    await eventually(lambda: not leader.leads)
+    assert time.monotonic() - began < 0.6 + 0.2
+    await eventually(lambda: leader.task.done())
+    assert "leader lost the lease default/op" in leader.ended
+
+
+async def test_a_short_outage_does_not_end_the_term(chaos: ChaosApi, client: KubeClient) -> None:
+    leader = Replica(client, "leader")
+    await eventually(lambda: leader.leads)
+    chaos.fail("get", 503, times=2)
+    chaos.fail("write", 500)
+    await asyncio.sleep(1.2)
+    assert (leader.leads, leader.terms) == (True, 1)
+    await leader.stop()
+
+
+async def test_a_leader_that_was_replaced_stops_at_once(chaos: ChaosApi, client: KubeClient) -> None:
+    leader = Replica(client, "leader")
+    await eventually(lambda: leader.leads)
+    chaos.put(PATH, "op", spec={"holderIdentity": "usurper", "leaseDurationSeconds": 1})
+    await eventually(lambda: leader.task.done(), timeout_s=0.5)
+    assert "lost" in leader.ended
+    assert spec(chaos)["holderIdentity"] == "usurper"
+
+
+async def test_an_annotation_on_the_lease_does_not_end_the_term(chaos: ChaosApi, client: KubeClient) -> None:
+    leader = Replica(client, "leader")
+    await eventually(lambda: leader.leads)
+    for number in range(10):
+        await client.patch(LEASES.at("default", "op"), {"metadata": {"annotations": {"n": str(number)}}})
+        await asyncio.sleep(0.05)
+    assert leader.leads
+    await leader.stop()
+
+
+async def test_an_error_of_the_block_is_not_taken_for_a_lost_lease(client: KubeClient) -> None:
+    with pytest.raises(TimeoutError, match="mine"):
+        async with leadership(client, a_lease("a")):
+            raise TimeoutError("mine")
+
+
+def test_impossible_timing_is_refused() -> None:
+    with pytest.raises(ValueError, match="retry_s < renew_deadline_s < duration_s"):
+        LeaseSettings("default", "op", "a", duration_s=5, renew_deadline_s=5, retry_s=1)
