@@ -82,6 +82,7 @@ COMPILE = build/lock/bin/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --uni
 
 lock: build/lock/bin/uv ## Write requirements/*.txt from pyproject.toml; UPGRADE=1 takes the newest versions
 	$(COMPILE) requirements/lock.in -o requirements/lock.txt
+	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra test -c requirements/dev.txt -o requirements/test.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra local -c requirements/dev.txt -o requirements/local.txt
