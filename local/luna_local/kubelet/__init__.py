@@ -1,0 +1,1 @@
+"""Runs the Pods of an API server as processes of this machine."""

@@ -1,0 +1,80 @@
+"""What the containers of one Pod share: its folder, address, volumes, and how their commands are made ready."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from luna_kube import ApiError
+from luna_local.kubelet.cluster import PodCluster
+from luna_local.kubelet.environment import (
+    PodFacts,
+    Sources,
+    container_environment,
+    expand,
+    referenced_objects,
+)
+from luna_local.kubelet.errors import ContainerConfigError
+from luna_local.kubelet.pod import Container, Pod
+from luna_local.kubelet.process import Command
+from luna_local.kubelet.volumes import PodVolumes
+
+# What a container gets of this machine's environment, as it would get it from its image.
+_INHERITED = ("LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "CUDA_VISIBLE_DEVICES")
+
+
+class PodWorkspace:
+    """The folder of a Pod: `volumes/`, `logs/` and `home/`, where its processes start."""
+
+    def __init__(self, pod: Pod, facts: PodFacts, folder: Path, cluster: PodCluster) -> None:
+        self._pod = pod
+        self._facts = facts
+        self._cluster = cluster
+        self._folder = folder
+        self.logs = folder / "logs"
+        self._home = folder / "home"
+        self.volumes = PodVolumes(pod, facts, folder / "volumes", cluster)
+
+    def make(self) -> None:
+        """Make the folder; only this user may look into it, it holds tokens and Secrets."""
+        for folder in (self._folder, self.logs, self._home):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def remove(self) -> None:
+        """Delete everything the Pod left, its logs included."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def command(self, container: Container) -> Command:
+        """Return what a container runs, with every reference resolved and every mounted path in place.
+
+        Raises:
+            ContainerConfigError: if something it refers to does not exist (yet).
+        """
+        environment = container_environment(container, self._base_environment(), await self._sources(container))
+        mounted = self.volumes.mounted(container)
+        arguments = [expand(text, environment) for text in (*container.command, *container.args)]
+        directory = Path(mounted.rewrite(container.working_dir)) if container.working_dir else self._home
+        if not directory.is_dir():
+            raise ContainerConfigError(f"workingDir {container.working_dir} does not exist")
+        return Command(
+            tuple(mounted.rewrite(text) for text in arguments),
+            {name: mounted.rewrite(text) for name, text in environment.items()},
+            directory,
+        )
+
+    async def _sources(self, container: Container) -> Sources:
+        namespace = self._pod.metadata.namespace
+        try:
+            objects = {key: await self._cluster.read_data(namespace, key) for key in set(referenced_objects(container))}
+        except ApiError as e:
+            raise ContainerConfigError(str(e)) from e
+        return Sources(self._pod, self._facts, objects)
+
+    def _base_environment(self) -> dict[str, str]:
+        # The interpreter's own folder first: `luna-streams` and `python` mean the ones this process runs with.
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        own = {"PATH": path, "HOME": str(self._home), "HOSTNAME": self._pod.metadata.name, "PYTHONUNBUFFERED": "1"}
+        return {"LANG": "C.UTF-8", **inherited, **own}
