@@ -5,7 +5,6 @@ A resource holds references to keys of a Secret; `Credentials` holds the values 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,8 +15,6 @@ from luna_streams.model import Model
 from luna_streams.stream import Analytics, SecretKeyRef, StreamData
 
 REFERENCE_KEY: Final = "reference"
-_USER_INFO = re.compile(r"^(?P<scheme>[a-zA-Z][a-zA-Z0-9+.\-]*://)(?P<user_info>[^/?#]*)@(?P<rest>.*)$", re.DOTALL)
-_SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.\-]*://)(.*)$", re.DOTALL)
 
 
 class Credentials(Model):
@@ -31,12 +28,14 @@ class Credentials(Model):
     def token(self, index: int) -> str | None:
         """Return the token of an analytics."""
         value = self.tokens[index] if index < len(self.tokens) else None
-        return value.get_secret_value() if value else None
+        return None if value is None else value.get_secret_value()
 
     def secret_data(self) -> dict[str, str]:
         """Return the keys and values of the Secret; empty when there is nothing to hide."""
-        data = {token_key(index): value.get_secret_value() for index, value in enumerate(self.tokens) if value}
-        if self.user_info:
+        data = {
+            token_key(index): value.get_secret_value() for index, value in enumerate(self.tokens) if value is not None
+        }
+        if self.user_info is not None:
             data[REFERENCE_KEY] = self.user_info.get_secret_value()
         return data
 
@@ -44,22 +43,6 @@ class Credentials(Model):
 def token_key(index: int) -> str:
     """Return the key of a Secret under which the token of an analytics lies."""
     return f"token-{index}"
-
-
-def split_reference(reference: str) -> tuple[str, SecretStr | None]:
-    """Return a reference without its user info, and the user info."""
-    match = _USER_INFO.match(reference)
-    if match is None:
-        return reference, None
-    return match["scheme"] + match["rest"], SecretStr(match["user_info"])
-
-
-def join_reference(reference: str, user_info: SecretStr | None) -> str:
-    """Put the user info back into a reference; the inverse of `split_reference`."""
-    match = _SCHEME.match(reference)
-    if user_info is None or match is None:
-        return reference
-    return f"{match[1]}{user_info.get_secret_value()}@{match[2]}"
 
 
 def resolve(data: StreamData, lookup: Callable[[SecretKeyRef], str | None]) -> Credentials:

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from luna_streams.references import without_user_info
+
 INT32_MAX = 2**31 - 1
 
 
@@ -28,6 +30,7 @@ class Model(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=False,
         allow_inf_nan=False,
+        hide_input_in_errors=True,  # what was refused may hold a password
         use_attribute_docstrings=True,
     )
 
@@ -73,6 +76,12 @@ Time = Annotated[datetime, AfterValidator(_aware)]
 
 Uuid = Annotated[str, StringConstraints(pattern=r"^[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}$")]
 """A UUID in the only spelling that the API document allows: lower case with hyphens."""
+
+PlatformUrl = Annotated[str, StringConstraints(max_length=1024), AfterValidator(without_user_info)]
+"""A URL of LUNA PLATFORM, without user info."""
+
+Zone = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+"""Value of the node label topology.kubernetes.io/zone."""
 
 GroupName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_\-]{1,128}$")]
 StreamName = Annotated[str, StringConstraints(max_length=128)]

@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from luna_streams.model import GroupName, Model, StreamName, Time, Uuid
+from luna_streams.model import GroupName, Model, PlatformUrl, StreamName, Time, Uuid, Zone
 from luna_streams.stream import Condition
+
+ChildName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+"""Name of another object, or of an extended resource."""
 
 
 class PoolSelector(Model):
@@ -25,10 +28,10 @@ class PoolSelector(Model):
 class GpuRequest(Model):
     """GPUs a pod asks for: an extended resource, or a claim template of Dynamic Resource Allocation."""
 
-    resource_name: str | None = None
+    resource_name: ChildName | None = None
     """Extended resource, for example nvidia.com/gpu or a MIG slice."""
     count: int = Field(default=1, ge=1, le=16)
-    claim_template: str | None = None
+    claim_template: ChildName | None = None
     """ResourceClaimTemplate in the same namespace."""
 
     @model_validator(mode="after")
@@ -47,7 +50,7 @@ class DecoderCapacity(Model):
 class PlatformAddress(Model):
     """LUNA PLATFORM for streams that do not name one (REST v2 has no such field)."""
 
-    origin: str
+    origin: PlatformUrl
     api_version: int = Field(default=6, ge=1, le=100)
 
 
@@ -63,19 +66,19 @@ class StreamProcessorSpec(Model):
     max_replicas: int = Field(default=1, ge=0, le=1000)
     scale_down_delay_seconds: int = Field(default=300, ge=0, le=86400)
     """Quiet time before a pod without streams goes."""
-    image: str | None = None
+    image: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
     """Image of the processor; unset takes the operator's default."""
     gpu: GpuRequest | None = None
     """Unset runs on the CPU."""
     decoder: DecoderCapacity | None = None
-    models: str | None = None
+    models: ChildName | None = None
     """PersistentVolumeClaim with a models folder; unset takes the models of the image."""
     platform: PlatformAddress | None = None
     pod_template: dict[str, Any] = Field(default_factory=dict)
     """Overrides merged into the pod: metadata labels and annotations, and spec by strategic merge."""
     spread: Literal["none", "node", "zone"] = "node"
     """What pods are kept apart by, where possible."""
-    preferred_zones: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(default=(), max_length=16)
+    preferred_zones: tuple[Zone, ...] = Field(default=(), max_length=16)
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
@@ -95,9 +98,9 @@ class StreamProcessorStatus(Model):
     """Streams that belong to pods of this pool."""
     waiting: int = 0
     """Pending streams that the pool selects and has no slot for."""
-    label_selector: str = ""
+    label_selector: Annotated[str, StringConstraints(max_length=1024)] = ""
     """Selector of the pool's pods, for the scale subresource."""
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Condition, ...] = Field(default=(), max_length=16)
     observed_generation: int | None = None
 
 

@@ -11,9 +11,20 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from luna_streams.model import INT32_MAX, GroupName, Int32, Model, NotBoolean, StreamName, Time, Uuid
+from luna_streams.model import (
+    INT32_MAX,
+    GroupName,
+    Int32,
+    Model,
+    NotBoolean,
+    PlatformUrl,
+    StreamName,
+    Time,
+    Uuid,
+    Zone,
+)
 from luna_streams.policies import (
     WHOLE_FRAME,
     AutorestartPolicy,
@@ -27,15 +38,23 @@ from luna_streams.policies import (
     Sending,
     VideoInfo,
 )
+from luna_streams.references import has_user_info, is_url, with_known_scheme
 
 HISTORY_LIMIT = 12
 """Transitions kept in a resource; the log store has the rest. Keeps an object well under 10 KB."""
+ERROR_LIMIT = 512
+"""Characters kept of an error that a worker reports."""
+MESSAGE_LIMIT = 1024
+"""Characters of a condition's message."""
 
 MODE_FACES: Literal[1] = 1
 MODE_BODIES: Literal[2] = 2
 MODE_HUMANS: Literal[3] = 3
 
-Reference = Annotated[str, StringConstraints(max_length=512)]
+Reference = Annotated[str, StringConstraints(max_length=512), AfterValidator(with_known_scheme)]
+ErrorText = Annotated[str, StringConstraints(max_length=ERROR_LIMIT)]
+ConditionWord = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Z][A-Za-z]*$")]
+ObjectName = Annotated[str, StringConstraints(max_length=253)]
 SourceType = Literal["tcp", "udp", "videofile", "images"]
 
 
@@ -89,8 +108,8 @@ DesiredState = Literal[StreamState.PENDING, StreamState.PAUSE, StreamState.CANCE
 class SecretKeyRef(Model):
     """One key of a Secret in the namespace of the Stream."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=253)]
-    key: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    key: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-zA-Z0-9._-]+$")]
 
 
 class Authorization(Model):
@@ -114,11 +133,11 @@ class EventHandler(Model):
     type: Literal["luna_handler"] = "luna_handler"
     handler_id: Uuid
     """LUNA PLATFORM handler that makes events of best shots."""
-    frame_store: str | None = None
+    frame_store: PlatformUrl | None = None
     """URL for source frames: an Image Store bucket or the `/images` resource; unset stores none."""
     authorization: Authorization | None = None
     """Unset means the account of the stream."""
-    origin: str | None = None
+    origin: PlatformUrl | None = None
     """Origin of LUNA PLATFORM; unset means the one the worker is configured with (REST v2 has no such field)."""
     api_version: Int32 | None = None
     """Version of LUNA PLATFORM's API; unset as `origin`."""
@@ -181,6 +200,12 @@ class StreamData(Model):
             raise ValueError("mask is required for type images and not permitted for other types")
         if self.endless is not None and self.type not in ("tcp", "udp"):
             raise ValueError("endless is permitted for types tcp and udp only")
+        if has_user_info(self.reference):
+            raise ValueError(
+                "reference must not contain user or password: they belong into a Secret, see referenceFrom"
+            )
+        if self.reference_from is not None and not is_url(self.reference):
+            raise ValueError("referenceFrom needs a reference that is a URL, to put user:password into")
         return self
 
     @property
@@ -192,9 +217,9 @@ class StreamData(Model):
 class StreamPlacement(Model):
     """Wishes about where a stream runs."""
 
-    preferred_zones: tuple[str, ...] = Field(default=(), max_length=16)
+    preferred_zones: tuple[Zone, ...] = Field(default=(), max_length=16)
     """Zones in the order of preference; another one is taken when none has room."""
-    required_zones: tuple[str, ...] = Field(default=(), max_length=16)
+    required_zones: tuple[Zone, ...] = Field(default=(), max_length=16)
     """The stream waits until one of these has room."""
 
 
@@ -208,7 +233,10 @@ class StreamSpec(Model):
     desired_status: DesiredState = StreamState.PENDING
     """pending runs the stream, pause keeps it, cancel ends it."""
     restarted_at: Time | None = None
-    """Set it to the present time to run a stream again, also a finished one."""
+    """Set it to the present time to start a stream over as a new version, also a finished one.
+
+    PUT of the REST API sets it, so that every PUT raises the version, also one that changes nothing but a password.
+    """
     data: StreamData
     location: Location = Location()
     autorestart: AutorestartPolicy = AutorestartPolicy()
@@ -223,7 +251,9 @@ class StreamSpec(Model):
         Defaults are left out, so that a release that adds a field with a default restarts no stream.
         """
         worker_view = self.model_dump(
-            mode="json", include={"account_id", "display_name", "data", "location"}, exclude_defaults=True
+            mode="json",
+            include={"account_id", "display_name", "restarted_at", "data", "location"},
+            exclude_defaults=True,
         )
         text = json.dumps(worker_view, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -237,7 +267,7 @@ class LogEntry(Model):
     status: LoggedState
     version: int = Field(ge=1)
     log_time: Time
-    error: str | None = None
+    error: ErrorText | None = None
     video_info: VideoInfo | None = None
     preview: Preview | None = None
 
@@ -253,11 +283,11 @@ class AutorestartState(Model):
 class ProcessorBinding(Model):
     """Which processor a stream belongs to, and which process holds it."""
 
-    pool: str | None = None
-    pod: str | None = None
+    pool: ObjectName | None = None
+    pod: ObjectName | None = None
     """Pod the operator chose."""
-    pod_uid: str | None = None
-    worker: str | None = None
+    pod_uid: Annotated[str, StringConstraints(max_length=128)] | None = None
+    worker: Annotated[str, StringConstraints(max_length=128)] | None = None
     """Process that took the stream from the queue: its Luna-Worker-Id, or `anonymous`."""
 
 
@@ -271,10 +301,10 @@ class ObservedIntent(Model):
 class Condition(Model):
     """A Kubernetes condition."""
 
-    type: str
+    type: ConditionWord
     status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str = ""
+    reason: ConditionWord
+    message: Annotated[str, StringConstraints(max_length=MESSAGE_LIMIT)] = ""
     last_transition_time: Time
     observed_generation: int | None = None
 
@@ -285,18 +315,18 @@ class StreamStatus(Model):
     status: ReadableState
     version: int = Field(ge=1)
     """Rises with every change of the data."""
-    data_hash: str
+    data_hash: Annotated[str, StringConstraints(max_length=64)]
     status_time: Time
     """Last change of `status`; the queue's order."""
-    last_error: str | None = None
+    last_error: ErrorText | None = None
     video_info: VideoInfo | None = None
     preview: Preview | None = None
     autorestart: AutorestartState = AutorestartState()
     processor: ProcessorBinding = ProcessorBinding()
     observed_intent: ObservedIntent = ObservedIntent()
-    history: tuple[LogEntry, ...] = ()
+    history: tuple[LogEntry, ...] = Field(default=(), max_length=HISTORY_LIMIT)
     """The last transitions, oldest first."""
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Condition, ...] = Field(default=(), max_length=16)
     observed_generation: int | None = None
 
     @property

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
-from luna_streams.credentials import REFERENCE_KEY, Credentials, join_reference, token_key
+from luna_streams.credentials import REFERENCE_KEY, Credentials, token_key
 from luna_streams.model import GroupName, Model, StreamName, Uuid
 from luna_streams.policies import AutorestartPolicy, Location
+from luna_streams.references import join_reference
 from luna_streams.stream import (
     Authorization,
     AutorestartState,
@@ -45,7 +46,7 @@ class QueuedStream(Model):
 class TokenAuthorization(Model):
     """Authorization by a token."""
 
-    token: str
+    token: str = Field(repr=False)
 
 
 class AccountAuthorization(Model):

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from luna_streams.credentials import Credentials, join_reference, split_reference
-from luna_streams.model import INT32_MAX, Int32, Model, NotBoolean, Uuid
+from luna_streams.credentials import Credentials
+from luna_streams.model import INT32_MAX, Int32, Model, NotBoolean, PlatformUrl, Uuid
 from luna_streams.policies import (
     WHOLE_FRAME,
     BestshotSettings,
@@ -27,6 +27,7 @@ from luna_streams.policies import (
     Sending,
     SendingPeriod,
 )
+from luna_streams.references import join_reference, split_reference
 from luna_streams.rest.submission import (
     NewStream,
     QueuedStream,
@@ -39,6 +40,7 @@ from luna_streams.rest.submission import (
     to_authorization,
 )
 from luna_streams.stream import (
+    MODE_BODIES,
     MODE_FACES,
     Analytics,
     EventHandler,
@@ -64,11 +66,11 @@ class HandlerRef(Model):
 class EventHandlerV1(Model):
     """Where best shots are delivered."""
 
-    origin: str
+    origin: PlatformUrl
     api_version: Int32
     bestshot_handler: HandlerRef
     detection_handler: HandlerRef | None = None
-    frame_store: str | None = None
+    frame_store: PlatformUrl | None = None
     authorization: RestAuthorization | None = None
 
 
@@ -109,7 +111,7 @@ class PoliciesV1(Model):
 class DataV1(Model):
     """What every type of source has."""
 
-    reference: Reference
+    reference: Reference = Field(repr=False)  # may hold a password
     roi: Roi = WHOLE_FRAME
     droi: Roi = WHOLE_FRAME
     rotation: Annotated[Literal[0, 90, 180, 270], NotBoolean] = 0
@@ -288,10 +290,11 @@ def _handler_response(spec: StreamSpec, index: int, credentials: Credentials) ->
 
 
 def _policies_response(data: StreamData, analytics: Analytics) -> dict[str, Any]:
-    liveness, sending = analytics.liveness, analytics.sending
+    liveness, sending, filtering = analytics.liveness, analytics.sending, analytics.filtering
+    shots, is_body = sending.bestshot_settings, analytics.mode == MODE_BODIES
     policies = PoliciesV1(
         sending=SendingV1(
-            number_of_bestshots_to_send=sending.bestshot_settings.face_bestshots_to_send,
+            number_of_bestshots_to_send=shots.body_bestshots_to_send if is_body else shots.face_bestshots_to_send,
             send_only_full_set=sending.body.send_only_full_set,
             delete_track_after_sending=sending.body.delete_track_after_sending,
             **_common(sending, SendingPeriod),
@@ -303,7 +306,8 @@ def _policies_response(data: StreamData, analytics: Analytics) -> dict[str, Any]
             **_common(liveness, LivenessCommon),
         ),
         filtering=FilteringV1(
-            min_score=analytics.filtering.min_score_face, **_common(analytics.filtering, FilteringCommon)
+            min_score=filtering.min_score_body if is_body else filtering.min_score_face,
+            **_common(filtering, FilteringCommon),
         ),
         healthcheck=analytics.healthcheck,
         **{name: getattr(data, name) for name in _DECODING},

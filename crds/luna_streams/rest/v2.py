@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from luna_streams.credentials import Credentials, join_reference, split_reference
-from luna_streams.model import INT32_MAX, Int32, Model, NotBoolean, Uuid
+from luna_streams.credentials import Credentials
+from luna_streams.model import INT32_MAX, Int32, Model, NotBoolean, PlatformUrl, Uuid
 from luna_streams.policies import (
     WHOLE_FRAME,
     Filtering,
@@ -20,6 +20,7 @@ from luna_streams.policies import (
     Roi,
     Sending,
 )
+from luna_streams.references import join_reference, split_reference
 from luna_streams.rest.submission import (
     NewStream,
     QueuedStream,
@@ -50,7 +51,7 @@ class EventHandlerV2(Model):
 
     type: Literal["luna_handler"] = "luna_handler"
     handler_id: Uuid
-    frame_store: str | None
+    frame_store: PlatformUrl | None
     authorization: RestAuthorization
 
 
@@ -71,7 +72,7 @@ class AnalyticsV2(Model):
 class DataV2(Model):
     """What every type of source has."""
 
-    reference: Reference
+    reference: Reference = Field(repr=False)  # may hold a password
     roi: Roi = WHOLE_FRAME
     rotation: Annotated[Literal[0, 90, 180, 270], NotBoolean] = 0
     preferred_program_stream_frame_width: int = Field(default=800, ge=0, le=INT32_MAX)
