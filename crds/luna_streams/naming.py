@@ -30,6 +30,7 @@ TOKEN_AUDIENCE = "luna-streams"  # noqa: S105  the audience of a token, not a to
 _NAMESPACE = uuid.UUID("6f0c1c1e-5f0e-5b7a-9a52-6c756e617374")
 _UUID = re.compile(r"[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}")
 _MAX_DNS_LABEL = 63
+_MAX_DNS_SUBDOMAIN = 253
 
 
 class UuidV7Factory:
@@ -80,14 +81,22 @@ def group_id(namespace: str, name: str) -> str:
 
 def secret_name(stream_object_name: str) -> str:
     """Return the name of the Secret that holds a stream's credentials."""
-    return f"{stream_object_name[: 253 - len('-credentials')]}-credentials"
+    suffix = "-credentials"
+    if len(stream_object_name) + len(suffix) <= _MAX_DNS_SUBDOMAIN:
+        return stream_object_name + suffix
+    return _shortened(stream_object_name, f"secret/{stream_object_name}", suffix, _MAX_DNS_SUBDOMAIN)
 
 
 def pod_name(pool: str, ordinal: int) -> str:
     """Return the stable name of a processor pod; pod names are host names, so at most 63 characters."""
     suffix = f"-{ordinal}"
-    if len(pool) + len(suffix) <= _MAX_DNS_LABEL:
-        return pool.replace(".", "-") + suffix
-    digest = uuid.uuid5(_NAMESPACE, f"pool/{pool}").hex[:8]
-    head = pool[: _MAX_DNS_LABEL - len(suffix) - len(digest) - 1].replace(".", "-").rstrip("-")
+    if "." not in pool and len(pool) + len(suffix) <= _MAX_DNS_LABEL:
+        return pool + suffix
+    return _shortened(pool.replace(".", "-"), f"pool/{pool}", suffix, _MAX_DNS_LABEL)
+
+
+def _shortened(name: str, identity: str, suffix: str, limit: int) -> str:
+    """Return the name cut to fit, with a digest in place of what was lost, so that names stay apart."""
+    digest = uuid.uuid5(_NAMESPACE, identity).hex[:8]
+    head = name[: limit - len(suffix) - len(digest) - 1].rstrip("-.")
     return f"{head}-{digest}{suffix}"
