@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from luna_streams.lifecycle import FATAL_ERROR
-from luna_streams.stream import Condition, StreamState, StreamStatus
+from luna_streams.stream import MESSAGE_LIMIT, Condition, StreamState, StreamStatus
 
 READY: Final = "Ready"
 SCHEDULED: Final = "Scheduled"
@@ -113,7 +113,7 @@ def observe_conditions(
             type=name,
             status=status,
             reason=reason,
-            message=message,
+            message=message[:MESSAGE_LIMIT],
             last_transition_time=_since(before.get(name), status, now),
             observed_generation=observed,
         )

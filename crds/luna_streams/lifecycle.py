@@ -23,6 +23,7 @@ from luna_streams.errors import CannotCancel, CannotPause, DomainError
 from luna_streams.model import Model
 from luna_streams.policies import AutorestartPolicy, Preview, VideoInfo
 from luna_streams.stream import (
+    ERROR_LIMIT,
     HISTORY_LIMIT,
     AutorestartState,
     DesiredState,
@@ -243,11 +244,7 @@ def observe(spec: StreamSpec, record: StreamStatus | None, stream_id: str, now: 
             outcome = Outcome(record)
         outcome = _with(outcome, observed_intent=intent)
     if bool(spec.autorestart.restart) == (outcome.record.autorestart.status == "disabled"):
-        fresh = AutorestartState(
-            status="enabled" if spec.autorestart.restart else "disabled",
-            last_attempt_time=outcome.record.autorestart.last_attempt_time,
-        )
-        outcome = _with(outcome, autorestart=fresh)
+        outcome = _with(outcome, autorestart=_switched_autorestart(outcome.record, spec.autorestart))
     return outcome
 
 
@@ -315,7 +312,7 @@ def _take(record: StreamStatus, event: Taken, now: datetime) -> Outcome:
     if outcome.record is record:
         return outcome
     held = record.processor.model_copy(update={"worker": event.worker})
-    return _with(outcome, processor=held)
+    return Outcome(outcome.record.model_copy(update={"processor": held, "last_error": None}), outcome.entries)
 
 
 def _report(record: StreamStatus, event: Report, now: datetime) -> Outcome:
@@ -327,7 +324,7 @@ def _report(record: StreamStatus, event: Report, now: datetime) -> Outcome:
         return Outcome(record)
     told = record.model_copy(
         update={
-            "last_error": event.error,
+            "last_error": _shorten(event.error),
             "video_info": event.video_info or record.video_info,
             "preview": event.preview or record.preview,
         }
@@ -343,7 +340,7 @@ def _report(record: StreamStatus, event: Report, now: datetime) -> Outcome:
 
 
 def _lose_handler(record: StreamStatus, reason: str, now: datetime) -> Outcome:
-    told = record.model_copy(update={"last_error": reason, "preview": None})
+    told = record.model_copy(update={"last_error": _shorten(reason), "preview": None})
     outcome = _apply(told, Trigger.HANDLER_LOST, now)
     return Outcome(record) if outcome.record is told else outcome
 
@@ -410,6 +407,20 @@ def _fresh_autorestart(record: StreamStatus) -> AutorestartState:
     if record.autorestart.status == "disabled":
         return record.autorestart
     return AutorestartState(status="enabled", last_attempt_time=record.autorestart.last_attempt_time)
+
+
+def _switched_autorestart(record: StreamStatus, policy: AutorestartPolicy) -> AutorestartState:
+    """Return the counters after automatic restarting was switched on or off; what is fatal stays denied."""
+    is_fatal = record.status == StreamState.FAILURE and record.last_error == FATAL_ERROR
+    return AutorestartState(
+        status=("denied" if is_fatal else "enabled") if policy.restart else "disabled",
+        last_attempt_time=record.autorestart.last_attempt_time,
+    )
+
+
+def _shorten(error: str | None) -> str | None:
+    """Keep the beginning of an error, which a worker may make as long as it likes."""
+    return error if error is None or len(error) <= ERROR_LIMIT else error[: ERROR_LIMIT - 1] + "…"
 
 
 def _intent(spec: StreamSpec) -> ObservedIntent:
