@@ -37,3 +37,7 @@ class EngineFailed(ProcessorError):
 
 class ServerUnavailable(ProcessorError):
     """The LUNA Streams server did not answer properly: ask again later."""
+
+
+class ReportRefused(ProcessorError):
+    """The server finds a report or request invalid: repeating it changes nothing."""

@@ -114,10 +114,10 @@ class PyAvSource:
         self._start_s: float | None = None
         self._packets_end_s = 0.0
         self._quarter_turns = 0
+        self.info = self._describe()
+        """What is known about the source; complete once there is a frame."""
 
-    @property
-    def info(self) -> SourceInfo:
-        """What is known about the source."""
+    def _describe(self) -> SourceInfo:
         codec, stream = self._stream.codec_context, self._stream
         duration = self._container.duration
         is_turned = self._quarter_turns % 2 == 1
@@ -141,6 +141,8 @@ class PyAvSource:
         try:
             for frame in self._decoded():
                 self._quarter_turns = round(-frame.rotation / 90) % 4
+                if size is None:
+                    self.info = self._describe()
                 size = _same_size(size, (frame.width, frame.height))
                 yield self._wrap(frame, number)
                 number += 1

@@ -21,7 +21,7 @@ _FILE_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo
 _NETWORK_FORMATS = _FILE_FORMATS + ",rtsp,hls,mjpeg,mpjpeg"
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.\-]*):")
 
-_Transport = Literal["tcp", "videofile"]
+SourceKind = Literal["tcp", "videofile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Opening:
     is_live: bool
 
 
-def opening(kind: _Transport, reference: str, shown_as: str) -> Opening:
+def opening(kind: SourceKind, reference: str, shown_as: str) -> Opening:
     """Return how a reference is opened.
 
     Args:

@@ -1,0 +1,70 @@
+"""`luna-streams processor`: one worker process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+
+from luna_processor.errors import StartupError
+from luna_processor.process import Process, load_engines
+from luna_processor.settings import PREFIX, Settings, load
+
+EXIT_CANNOT_START = 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a worker until SIGTERM or SIGINT; returns the exit status."""
+    flags = vars(_parser().parse_args(argv))
+    try:
+        settings = load(flags, os.environ)
+        _start_logging(settings.log_level)
+        engines = load_engines(settings)
+        listener = _listen(settings.listen_host, settings.port)
+    except StartupError as e:
+        print(f"luna-streams processor: {e}", file=sys.stderr)
+        return EXIT_CANNOT_START
+    with listener:
+        asyncio.run(Process(settings, engines, listener).run())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser: one flag per setting; what is not given comes from the environment."""
+    parser = argparse.ArgumentParser(
+        prog="luna-streams processor",
+        description="Take streams from LUNA Streams, find faces in them, deliver best shots.",
+        epilog=f"Each flag may be given as a variable, too: {PREFIX}STREAMS_ORIGIN and so on.",
+        argument_default=argparse.SUPPRESS,
+    )
+    for name, field in Settings.model_fields.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=(field.description or "").replace("%", "%%"))
+    return parser
+
+
+def _start_logging(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    # One line per request would drown the rest.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind before anything else starts, so that the advertised port is true and a taken one is found at once.
+
+    Raises:
+        StartupError: if the address cannot be bound.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as e:
+        raise StartupError(f"cannot listen on {host}:{port}: {e.strerror}; choose another --port") from e
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""Deliver best shots to LUNA PLATFORM, each at least once, or say that it was given up.
+
+Platforms are served side by side: each origin has its own lane, so that one that is down or slow holds up nobody else.
+Time-outs, connection errors, 5xx and 429 are tried again with back-off and jitter under the same request id; other 4xx
+are the request's own fault and dropped; 401 and 403 mean that the stream can deliver nothing at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+import httpx
+import stamina
+
+from luna_processor.events import ShotEvent, event_request
+from luna_processor.metrics import Metrics
+from luna_processor.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+AUTHORIZATION_FAILED = "Failed to authorize in Luna Platform"
+"""The documented text: LUNA Streams does not restart a stream that failed with it."""
+_RETRIED_STATUSES = (408, 425, 429)
+_FRAME_STORE_TIMEOUT_S = 3.0
+_JPEG = {"Content-Type": "image/jpeg"}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """How hard it is tried."""
+
+    timeout_s: float = 10.0
+    """For one request."""
+    give_up_after_s: float = 300.0
+    """For one event, from its first try."""
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 15.0
+    senders_per_origin: int = 4
+
+
+class _Transient(Exception):
+    """Worth another try; the text says what went wrong."""
+
+
+class _Refused(Exception):
+    """401 or 403."""
+
+
+class _Rejected(Exception):
+    """The platform does not take this event and never will."""
+
+
+class Delivery:
+    """Sends events; made and closed inside the event loop, fed by any thread.
+
+    Args:
+        settings: time-outs and pauses.
+        outbox: where events wait.
+        metrics: what is counted.
+        on_refused: called in the event loop with the id of a stream whose authorization was refused.
+    """
+
+    def __init__(
+        self, settings: DeliverySettings, outbox: Outbox, metrics: Metrics, on_refused: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._metrics = metrics
+        self._on_refused = on_refused
+        self._loop = asyncio.get_running_loop()
+        self._http = httpx.AsyncClient(timeout=settings.timeout_s, follow_redirects=False)
+        self._lanes: dict[str, asyncio.Queue[ShotEvent]] = {}
+        self._senders: set[asyncio.Task[None]] = set()
+        self._troubles: dict[str, str] = {}
+
+    def submit(self, event: ShotEvent, wait_unless: Callable[[], bool] | None) -> bool:
+        """Take an event over, from any thread; see `Outbox.add`. Returns False when it had to be dropped."""
+        if not self._outbox.add(event, wait_unless):
+            self._metrics.best_shots.labels("overflow").inc(len(event.shots))
+            return False
+        self._loop.call_soon_threadsafe(self._enqueue, event)
+        return True
+
+    def wait_delivered(self, stream_id: str, unless: Callable[[], bool]) -> bool:
+        """Wait, in a thread, until no event of a stream is on its way; see `Outbox.wait_empty`."""
+        return self._outbox.wait_empty(stream_id, unless)
+
+    def trouble(self, stream_id: str) -> str | None:
+        """Return why the events of a stream are not delivered at present, if so."""
+        text = self._troubles.get(stream_id)
+        return f"{text}; {self._outbox.pending(stream_id)} events wait" if text else None
+
+    async def flush(self, grace_s: float) -> None:
+        """Wait until everything was delivered, at most `grace_s`."""
+        deadline_s = self._loop.time() + grace_s
+        while self._outbox.size and self._loop.time() < deadline_s:
+            await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        """Stop sending; what still waits is lost and said so."""
+        if self._outbox.size:
+            log.warning("%d events were not delivered before the end", self._outbox.size)
+        for sender in self._senders:
+            sender.cancel()
+        await asyncio.gather(*self._senders, return_exceptions=True)
+        await self._http.aclose()
+
+    def _enqueue(self, event: ShotEvent) -> None:
+        lane = self._lanes.get(event.target.origin)
+        if lane is None:
+            lane = self._lanes[event.target.origin] = asyncio.Queue()
+            for _ in range(self._settings.senders_per_origin):
+                self._senders.add(asyncio.create_task(self._send_all(lane)))
+        lane.put_nowait(event)
+
+    async def _send_all(self, lane: asyncio.Queue[ShotEvent]) -> None:
+        while True:
+            event = await lane.get()
+            try:
+                outcome = await self._deliver(event)
+                self._metrics.best_shots.labels(outcome).inc(len(event.shots))
+            except Exception:  # a bug in one event must not end the lane; it is logged with its traceback
+                log.exception("event %s could not be sent", event.request_id)
+                self._metrics.best_shots.labels("failed").inc(len(event.shots))
+            finally:
+                self._outbox.done(event)
+
+    async def _deliver(self, event: ShotEvent) -> str:
+        """Send an event until it is accepted or given up; returns the outcome as the metrics name it."""
+        origins = await self._store_frames(event)
+        settings = self._settings
+        attempts = stamina.retry_context(
+            on=_Transient,
+            attempts=None,
+            timeout=settings.give_up_after_s,
+            wait_initial=settings.first_pause_s,
+            wait_max=settings.longest_pause_s,
+            wait_jitter=settings.first_pause_s,
+        )
+        try:
+            async for attempt in attempts:
+                with attempt:
+                    if attempt.num > 1:
+                        self._metrics.delivery_retries.inc()
+                    await self._post(event, origins)
+        except _Refused:
+            self._on_refused(event.stream_id)
+            return "refused"
+        except _Rejected as e:
+            log.warning("stream %s: event %s dropped: %s", event.stream_id, event.request_id, e)
+            return "rejected"
+        except _Transient as e:
+            log.warning("stream %s: event %s given up: %s", event.stream_id, event.request_id, e)
+            return "given_up"
+        self._troubles.pop(event.stream_id, None)
+        return "sent"
+
+    async def _post(self, event: ShotEvent, image_origins: tuple[str | None, ...]) -> None:
+        request = event_request(event, image_origins)
+        with self._metrics.delivery_seconds.time():
+            try:
+                answer = await self._http.post(
+                    request.url,
+                    params=request.params,
+                    headers=request.headers,
+                    files=request.files,
+                    data=request.data,
+                )
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
+                raise _Rejected(f"{request.url} is not an address: {e}") from e
+            except httpx.HTTPError as e:
+                raise self._in_trouble(event, str(e) or type(e).__name__) from e
+        if answer.status_code in (401, 403):
+            raise _Refused
+        if answer.status_code >= 500 or answer.status_code in _RETRIED_STATUSES:
+            raise self._in_trouble(event, f"status {answer.status_code}")
+        if not answer.is_success:
+            raise _Rejected(f"status {answer.status_code}")
+
+    def _in_trouble(self, event: ShotEvent, reason: str) -> _Transient:
+        text = f"best shots cannot be delivered to {event.target.origin}: {reason}"
+        if self._troubles.get(event.stream_id) != text:
+            log.warning("stream %s: %s", event.stream_id, text)
+        self._troubles[event.stream_id] = text
+        return _Transient(text)
+
+    async def _store_frames(self, event: ShotEvent) -> tuple[str | None, ...]:
+        return tuple([await self._store_frame(event, shot.frame_jpeg) for shot in event.shots])
+
+    async def _store_frame(self, event: ShotEvent, frame_jpeg: bytes | None) -> str | None:
+        """Store a source frame and return its address; None if that fails, which stops nothing."""
+        store = event.target.frame_store
+        if store is None or frame_jpeg is None:
+            return None
+        try:
+            answer = await self._http.post(
+                store,
+                content=frame_jpeg,
+                headers={
+                    "Content-Type": "image/jpeg",
+                    "Luna-Request-Id": event.request_id,
+                    **event.target.authorization,
+                },
+                timeout=_FRAME_STORE_TIMEOUT_S,
+            )
+            answer.raise_for_status()
+            url = urljoin(store, str(answer.json()["url"]))
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as e:
+            log.warning("stream %s: source frame not stored at %s: %s", event.stream_id, store, e)
+            self._metrics.source_frames.labels("failed").inc()
+            return None
+        self._metrics.source_frames.labels("stored").inc()
+        return url

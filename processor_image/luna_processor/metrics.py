@@ -1,0 +1,115 @@
+"""What is measured, in Prometheus' form; names begin with `luna_processor_`.
+
+Figures of single streams are collected from their counters when somebody scrapes, so that a stream that is gone leaves
+no series behind; histograms and counters of the process live here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from luna_processor.stats import StreamStats
+
+_FAST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0)
+_SLOW_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Counters and histograms of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.best_shots = Counter(
+            "luna_processor_best_shots",
+            "Best shots by what became of them: sent, rejected (4xx), refused (401, 403), given_up, overflow, failed",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.delivery_retries = Counter(
+            "luna_processor_delivery_retries", "Repeated event requests", registry=self.registry
+        )
+        self.delivery_seconds = Histogram(
+            "luna_processor_delivery_seconds",
+            "Duration of event requests",
+            buckets=_SLOW_BUCKETS,
+            registry=self.registry,
+        )
+        self.source_frames = Counter(
+            "luna_processor_source_frames", "Source frames by outcome", ["outcome"], registry=self.registry
+        )
+        self.analysis_seconds = Histogram(
+            "luna_processor_analysis_seconds",
+            "Time from picking a frame to the end of its analysis",
+            buckets=_FAST_BUCKETS,
+            registry=self.registry,
+        )
+        self.frame_age_seconds = Histogram(
+            "luna_processor_frame_age_seconds",
+            "Time from decoding a frame to the end of its analysis",
+            buckets=_FAST_BUCKETS,
+            registry=self.registry,
+        )
+        self.stream_errors = Counter(
+            "luna_processor_failed_streams", "Streams that ended in failure", registry=self.registry
+        )
+        self.preview_viewers = Gauge("luna_processor_preview_viewers", "Open live previews", registry=self.registry)
+
+    def add_queue(self, name: str, size: Callable[[], float]) -> None:
+        """Show the length of a queue."""
+        gauge = Gauge(f"luna_processor_{name}", f"Length of the queue: {name}", registry=self.registry)
+        gauge.set_function(size)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """A stream and its counters, for the collector."""
+
+    stream_id: str
+    name: str
+    stats: StreamStats
+
+
+class StreamCollector(Collector):
+    """Figures of the streams that run at the moment of the scrape."""
+
+    def __init__(self, streams: Callable[[], Iterable[StreamFigures]]) -> None:
+        self._streams = streams
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family per figure."""
+        streams = list(self._streams())
+        total = GaugeMetricFamily("luna_processor_streams", "Streams in this process")
+        total.add_metric([], len(streams))
+        yield total
+        for name, text, read_gauge in _GAUGES:
+            gauge = GaugeMetricFamily(f"luna_processor_stream_{name}", text, labels=_LABELS)
+            for stream in streams:
+                gauge.add_metric([stream.stream_id, stream.name], read_gauge(stream.stats))
+            yield gauge
+        for name, text, read_counter in _COUNTERS:
+            counter = CounterMetricFamily(f"luna_processor_stream_{name}", text, labels=_LABELS)
+            for stream in streams:
+                counter.add_metric([stream.stream_id, stream.name], read_counter(stream.stats))
+            yield counter
+
+
+_LABELS = ("stream_id", "name")
+_Read = Callable[[StreamStats], float]
+_GAUGES: tuple[tuple[str, str, _Read], ...] = (
+    ("fps", "Frames analysed per second", lambda stats: stats.frames_per_second),
+    ("detections_in_frame", "Faces in the last frame", lambda stats: stats.detection_count),
+    ("live_tracks", "Tracks that go on", lambda stats: stats.live_tracks),
+)
+_COUNTERS: tuple[tuple[str, str, _Read], ...] = (
+    ("frames_read", "Frames decoded", lambda stats: stats.frames_read),
+    ("frames_analysed", "Frames analysed", lambda stats: stats.frames_analysed),
+    ("frames_dropped", "Frames skipped under load", lambda stats: stats.frames_dropped),
+    ("detections", "Faces found", lambda stats: stats.detections_total),
+    ("tracks", "Tracks ended", lambda stats: stats.tracks_total),
+    ("source_errors", "Errors of the source", lambda stats: stats.source_errors),
+)

@@ -1,0 +1,191 @@
+"""From the stream a worker took to what the processor does about it: pure, and total over the parameters.
+
+Every parameter either has its effect, or the stream is refused in words that say which one this processor cannot do;
+nothing is silently left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from luna_processor.bestshot import FaceFilters, SendingPolicy
+from luna_processor.errors import UnsuitableStream
+from luna_processor.events import Target
+from luna_processor.health import HealthPolicy
+from luna_processor.sources.reference import SourceKind
+from luna_processor.view import Region, Rotation
+from luna_streams.policies import Location, RoiPercent
+from luna_streams.rest.submission import QueuedStream
+from luna_streams.stream import MODE_BODIES, Analytics, StreamData
+
+BESTSHOT_BODIES_ONLY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Where streams deliver that do not say so themselves (REST v2 has no such field)."""
+
+    origin: str | None
+    api_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """What is read, and how patiently."""
+
+    kind: SourceKind
+    reference: str = field(repr=False)
+    """With user info."""
+    shown_as: str
+    is_endless: bool
+    pace_fps: int
+    """Files only; 0 is as fast as it goes."""
+    timeout_s: float | None
+    health: HealthPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyticsPlan:
+    """One analytics: which faces count and where they go."""
+
+    droi: Region
+    filters: FaceFilters
+    sending: SendingPolicy
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """Everything the processor needs to know about a stream."""
+
+    stream_id: str
+    version: int
+    account_id: str
+    name: str
+    description: str
+    location: Location
+    source: SourcePlan
+    roi: Region
+    rotation: Rotation
+    analytics: tuple[AnalyticsPlan, ...]
+
+
+def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
+    """Return what is to be done about a stream.
+
+    Raises:
+        UnsuitableStream: if it asks for what this processor cannot do.
+    """
+    submission = queued.submission
+    spec = submission.spec
+    enabled = [(index, item) for index, item in enumerate(spec.data.analytics) if item.enabled]
+    if not enabled:
+        raise UnsuitableStream("no analytics of the stream is enabled")
+    for _, analytics in enabled:
+        _refuse_impossible(analytics)
+    return StreamPlan(
+        stream_id=queued.stream_id,
+        version=queued.version,
+        account_id=spec.account_id,
+        name=spec.display_name,
+        description=spec.description,
+        location=spec.location,
+        source=_source(spec.data, submission.reference, enabled[0][1]),
+        roi=_region(spec.data.roi),
+        rotation=spec.data.rotation,
+        analytics=tuple(
+            AnalyticsPlan(
+                droi=_region(item.droi),
+                filters=_filters(item),
+                sending=_sending(item),
+                target=_target(item, spec.account_id, submission.credentials.token(index), platform),
+            )
+            for index, item in enabled
+        ),
+    )
+
+
+def _refuse_impossible(analytics: Analytics) -> None:
+    filtering, liveness = analytics.filtering, analytics.liveness
+    refusals = {
+        "analytics mode 2 (bodies) needs a body model, which this processor does not have": (
+            analytics.mode == MODE_BODIES
+        ),
+        "bestshot_settings type 2 (bodies only) needs a body model, which this processor does not have": (
+            analytics.sending.bestshot_settings.type == BESTSHOT_BODIES_ONLY
+        ),
+        "liveness needs a liveness model, which this processor does not have": (
+            liveness.use_mask_liveness_filtration or liveness.use_flying_faces_liveness_filtration
+        ),
+        "mouth_occlusion_threshold needs a mask model, which this processor does not have": (
+            filtering.mouth_occlusion_threshold > 0
+        ),
+        "yaw_number above 1 is not supported by this processor": filtering.yaw_number > 1,
+        "primary_track_policy is not supported by this processor": (
+            analytics.primary_track_policy.use_primary_track_policy
+        ),
+    }
+    for text, applies in refusals.items():
+        if applies:
+            raise UnsuitableStream(text)
+
+
+def _source(data: StreamData, reference: str, first: Analytics) -> SourcePlan:
+    """Return the plan of the source; several analytics share it, so the first one's healthcheck counts."""
+    healthcheck = first.healthcheck
+    if data.type == "udp" or data.type == "images":
+        raise UnsuitableStream(f"sources of type {data.type} are not supported by this processor")
+    return SourcePlan(
+        kind=data.type,
+        reference=reference,
+        shown_as=data.reference,
+        is_endless=data.is_endless,
+        pace_fps=max(0, data.real_time_mode_fps),
+        timeout_s=healthcheck.timeout / 1000 if healthcheck.timeout else None,
+        health=HealthPolicy(healthcheck.max_error_count, healthcheck.period, healthcheck.retry_delay),
+    )
+
+
+def _region(roi: object) -> Region:
+    sides = {name: getattr(roi, name) for name in ("x", "y", "width", "height")}
+    return Region(**sides, is_percent=isinstance(roi, RoiPercent))
+
+
+def _filters(analytics: Analytics) -> FaceFilters:
+    filtering = analytics.filtering
+    return FaceFilters(
+        min_score=filtering.min_score_face,
+        max_yaw=filtering.detection_yaw_threshold,
+        max_pitch=filtering.detection_pitch_threshold,
+        max_roll=filtering.detection_roll_threshold,
+    )
+
+
+def _sending(analytics: Analytics) -> SendingPolicy:
+    sending = analytics.sending
+    return SendingPolicy(
+        shot_count=max(1, sending.bestshot_settings.face_bestshots_to_send),
+        search_period=sending.time_period_of_searching,
+        silent_period=sending.silent_period,
+        unit=sending.type,
+    )
+
+
+def _target(analytics: Analytics, account_id: str, token: str | None, platform: Platform) -> Target:
+    handler = analytics.event_handler
+    origin = handler.origin or platform.origin
+    if not origin:
+        raise UnsuitableStream(
+            "the stream does not say where LUNA PLATFORM is and this processor was started without --platform-origin"
+        )
+    if not origin.startswith(("http://", "https://")):
+        raise UnsuitableStream(f"origin of LUNA PLATFORM '{origin}' is not an http or https address")
+    authorization = handler.authorization
+    return Target(
+        origin=origin,
+        api_version=handler.api_version if handler.api_version is not None else platform.api_version,
+        handler_id=handler.handler_id,
+        frame_store=handler.frame_store or None,
+        account_id=(authorization.account_id if authorization else None) or account_id,
+        token=token,
+    )

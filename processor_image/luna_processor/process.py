@@ -1,0 +1,238 @@
+"""Put the parts of a worker process together, run them, and take them apart in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import httpx
+import stamina.instrumentation
+import uvicorn
+from pydantic import ValidationError
+from starlette.applications import Starlette
+
+from luna_processor.batcher import Batcher, BatchPolicy
+from luna_processor.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySettings
+from luna_processor.detector import DetectorSettings, FaceDetector, HeadPoseEstimator
+from luna_processor.engine import CpuEngine
+from luna_processor.errors import StartupError
+from luna_processor.http_api import Interface, create_app, preview_of
+from luna_processor.metrics import Metrics, StreamCollector, StreamFigures
+from luna_processor.models import ModelLibrary, Task
+from luna_processor.outbox import Outbox
+from luna_processor.pipeline import Stages
+from luna_processor.plan import Platform
+from luna_processor.preview import Previews
+from luna_processor.settings import Settings
+from luna_processor.stream_run import RunContext, StreamRun
+from luna_processor.streams_api import StreamsApi
+from luna_processor.worker import Worker, WorkerSettings
+from luna_streams.rest.messages import QueueFilters
+
+log = logging.getLogger(__name__)
+
+INFERENCE_PATIENCE_S = 30.0
+"""A picture that waits this long while no other is answered means that inference hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The loaded networks."""
+
+    faces: CpuEngine
+    head_pose: CpuEngine
+
+
+def load_engines(settings: Settings) -> Engines:
+    """Load the models the settings name.
+
+    Raises:
+        StartupError: if a model is missing or not what the manifest says.
+    """
+    library = ModelLibrary(settings.models_dir)
+
+    def load(task: Task, name: str | None) -> CpuEngine:
+        model = library.choose(task, name)
+        return CpuEngine(model, library.read(model))
+
+    return Engines(load("faces", settings.face_model), load("head_pose", settings.head_pose_model))
+
+
+class Process:
+    """One worker process.
+
+    Args:
+        settings: of the process.
+        engines: loaded networks.
+        listener: bound socket of the HTTP interface.
+
+    Raises:
+        StartupError: if a filter is malformed.
+    """
+
+    def __init__(self, settings: Settings, engines: Engines, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._metrics = Metrics()
+        workers = BatchPolicy(settings.inference_workers)
+        self._batchers = {
+            "faces_waiting": Batcher(engines.faces, workers, "faces"),
+            "head_poses_waiting": Batcher(engines.head_pose, workers, "head-pose"),
+        }
+        self._stages = Stages(
+            FaceDetector(self._batchers["faces_waiting"], DetectorSettings(longest_side=settings.detector_size)),
+            HeadPoseEstimator(self._batchers["head_poses_waiting"]),
+        )
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then end in order."""
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        # Retries are counted by our own metrics and logged in our own words.
+        stamina.instrumentation.set_on_retry_hooks(())
+        outbox = Outbox(self._settings.outbox_size)
+        base_url = f"{self._settings.streams_origin.rstrip('/')}/{self._settings.api_version}"
+        async with httpx.AsyncClient(base_url=base_url) as http:
+            worker, delivery = self._connect(http, outbox)
+            self._watch(worker, outbox)
+            server = _server(create_app(self._interface(worker)))
+            serving = asyncio.create_task(server.serve(sockets=[self._listener]))
+            working = asyncio.create_task(worker.serve())
+            log.info("processor %s listens on %s, asks %s for streams", WORKER_ID, self._origin, base_url)
+            stopping = asyncio.create_task(stopped.wait())
+            await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await self._end(worker, delivery, working)
+            server.should_exit = True
+            await asyncio.gather(serving, stopping)
+        for batcher in self._batchers.values():
+            await asyncio.to_thread(batcher.close)
+
+    def _connect(self, http: httpx.AsyncClient, outbox: Outbox) -> tuple[Worker, Delivery]:
+        """Make the delivery and the worker, which know each other through callbacks only."""
+        settings = self._settings
+        delivery_settings = DeliverySettings(settings.delivery_timeout, settings.give_up_after)
+        delivery = Delivery(
+            delivery_settings,
+            outbox,
+            self._metrics,
+            lambda stream_id: worker.refuse(stream_id, AUTHORIZATION_FAILED),
+        )
+
+        def context(on_change: Callable[[], None]) -> RunContext:
+            return RunContext(self._stages, delivery, self._metrics, on_change)
+
+        worker = Worker(
+            StreamsApi(http, settings.api_version, WORKER_ID, settings.token),
+            worker_settings(settings),
+            Platform(settings.platform_origin, settings.platform_api_version),
+            context,
+            lambda stream_id: preview_of(self._origin, stream_id),
+        )
+        worker.trouble = delivery.trouble
+        return worker, delivery
+
+    def _watch(self, worker: Worker, outbox: Outbox) -> None:
+        metrics = self._metrics
+        metrics.registry.register(
+            StreamCollector(lambda: [StreamFigures(r.plan.stream_id, r.plan.name, r.stats) for r in worker.runs])
+        )
+        metrics.add_queue("events_waiting", lambda: outbox.size)
+        for name, batcher in self._batchers.items():
+            metrics.add_queue(name, functools.partial(getattr, batcher, "waiting_count"))
+
+    def _interface(self, worker: Worker) -> Interface:
+        return Interface(
+            runs=lambda: worker.runs,
+            find=worker.run,
+            previews=Previews(worker.run),
+            metrics=self._metrics,
+            origin=self._origin,
+            ailments=self._ailments,
+            obstacles=lambda: [] if worker.was_server_reached else ["LUNA Streams has not answered yet"],
+        )
+
+    @property
+    def _origin(self) -> str:
+        host, port = self._listener.getsockname()[:2]
+        shown = self._settings.advertised_host or host
+        return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+    def _ailments(self) -> Sequence[str]:
+        return [
+            f"inference hangs: {name}"
+            for name, batcher in self._batchers.items()
+            if not batcher.is_alive(INFERENCE_PATIENCE_S)
+        ]
+
+    async def _end(self, worker: Worker, delivery: Delivery, working: asyncio.Task[None]) -> None:
+        """Take no more, end the streams, deliver what they had.
+
+        A file begins anew in the next process, so its unfinished tracks are not sent; those of a live source will not
+        come again.
+        """
+        working.cancel()
+        results = await asyncio.gather(working, return_exceptions=True)
+        for failure in results:
+            if isinstance(failure, Exception):
+                log.error("the worker failed", exc_info=failure)
+        log.info("ending: %d streams, %g s for deliveries", len(worker.runs), self._settings.shutdown_grace)
+        await worker.stop_all(sends_rest=_is_live)
+        await worker.report_ended()
+        await delivery.flush(self._settings.shutdown_grace)
+        await delivery.close()
+
+
+WORKER_ID = str(uuid.uuid4())
+"""Names this process, and dies with it."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but signals are the process's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: Starlette) -> _Server:
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=1
+    )
+    return _Server(config)
+
+
+def worker_settings(settings: Settings) -> WorkerSettings:
+    """Return the worker's part of the settings.
+
+    Raises:
+        StartupError: if a filter is malformed.
+    """
+    try:
+        filters = QueueFilters(
+            stream_ids=settings.stream_ids,
+            names=settings.names,
+            group_ids=settings.group_ids,
+            group_names=settings.group_names,
+        )
+    except ValidationError as e:
+        fault = e.errors()[0]
+        raise StartupError(f"--{str(fault['loc'][0]).replace('_', '-')}: {fault['msg']}") from e
+    return WorkerSettings(
+        capacity=settings.capacity,
+        filters=filters,
+        queue_wait_s=settings.queue_wait,
+        feedback_period_s=settings.feedback_period,
+        max_feedback_delay_s=settings.max_feedback_delay,
+    )
+
+
+def _is_live(run: StreamRun) -> bool:
+    return run.plan.source.kind != "videofile"

@@ -1,0 +1,123 @@
+"""Settings of the processor, from the environment (LUNA_PROCESSOR_*) and the command line, which wins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+
+from luna_processor.errors import StartupError
+from luna_processor.models import default_folder
+
+PREFIX = "LUNA_PROCESSOR_"
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
+Names = tuple[str, ...]
+"""Comma-separated in the environment and on the command line."""
+
+
+class Settings(BaseModel):
+    """How one processor process runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    streams_origin: Origin
+    """Address of LUNA Streams, e.g. http://127.0.0.1:5160."""
+    api_version: Literal["1", "2"] = "2"
+    """Version of LUNA Streams' API that is spoken."""
+    capacity: int = Field(default=4, ge=1, le=1000)
+    """Streams that are processed at the same time."""
+    platform_origin: Origin | None = None
+    """LUNA PLATFORM for streams that do not name one (REST v2 has no such field)."""
+    platform_api_version: int = Field(default=6, ge=1)
+    """Version of LUNA PLATFORM's API for the same."""
+    stream_ids: Names = ()
+    """Only these streams are taken; comma-separated. Lists of filters are combined: all must fit."""
+    names: Names = ()
+    """Only streams of these names are taken."""
+    group_ids: Names = ()
+    """Only streams of these groups are taken."""
+    group_names: Names = ()
+    """Only streams of these groups are taken."""
+    feedback_period: float = Field(default=5.0, gt=0, le=60)
+    """Seconds between reports; LUNA Streams gives a stream up after 20 s without one."""
+    max_feedback_delay: float = Field(default=10.0, gt=0, le=600)
+    """Seconds without an answered report after which all streams are stopped, before others get them."""
+    queue_wait: float = Field(default=15.0, ge=0, le=60)
+    """Seconds the server may keep a request for streams open until there are some."""
+    listen_host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=34569, ge=0, le=65535)
+    """Port to listen on (FaceStream's); 0 takes a free one."""
+    advertised_host: str = ""
+    """Host in the preview URLs that LUNA Streams fetches; by default the address listened on."""
+    token_file: Path | None = None
+    """File with the token that is sent to LUNA Streams; read again for every request, since it is renewed."""
+    models_dir: Path = Field(default_factory=default_folder)
+    """Folder with the models and their manifest."""
+    face_model: str | None = None
+    """Model that finds faces; by default the first one of the manifest."""
+    head_pose_model: str | None = None
+    """Model that measures head pose; by default the first one of the manifest."""
+    detector_size: int = Field(default=640, ge=128, le=2048)
+    """Longest side of the picture faces are looked for in, pixels."""
+    inference_workers: int = Field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))), ge=1, le=256)
+    """Threads that run models; by default one per core."""
+    outbox_size: int = Field(default=1000, ge=1)
+    """Events that may wait for delivery; beyond, files wait and live streams drop."""
+    delivery_timeout: float = Field(default=10.0, gt=0)
+    """Seconds for one request to LUNA PLATFORM."""
+    give_up_after: float = Field(default=300.0, gt=0)
+    """Seconds after which an event that cannot be delivered is dropped and counted."""
+    shutdown_grace: float = Field(default=20.0, ge=0)
+    """Seconds for deliveries after SIGTERM."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is logged."""
+
+    @field_validator("stream_ids", "names", "group_ids", "group_names", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    def token(self) -> SecretStr | None:
+        """Return the present token for LUNA Streams.
+
+        Raises:
+            OSError: if the file cannot be read.
+        """
+        return SecretStr(self.token_file.read_text().strip()) if self.token_file else None
+
+
+def load(flags: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
+    """Return the settings.
+
+    Args:
+        flags: fields given on the command line.
+        environment: of the process.
+
+    Raises:
+        StartupError: in one line, what is wrong with which variable or flag.
+    """
+    given: dict[str, object] = {}
+    for variable, value in environment.items():
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in Settings.model_fields:
+                raise StartupError(f"unknown variable {variable}; known: {_known()}")
+            given[name] = value
+    given.update(flags)
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as e:
+        first = e.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        flag = "--" + name.replace("_", "-")
+        if first["type"] == "missing":
+            raise StartupError(f"{flag} (or {PREFIX}{name.upper()}) is required") from e
+        raise StartupError(f"{flag} (or {PREFIX}{name.upper()}): {first['msg']}") from e
+
+
+def _known() -> str:
+    return ", ".join(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)

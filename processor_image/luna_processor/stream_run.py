@@ -1,0 +1,257 @@
+"""One stream from its start to its end: connect, decode, analyse, reconnect, report.
+
+Two threads per stream: one decodes into the ring, one (the run's own) analyses and decides what happens after an error.
+Nothing here reaches another stream; what all share is the engine behind `Stages` and the delivery.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+from luna_processor.errors import (
+    DeliveryRefused,
+    ProcessorError,
+    SourceEnded,
+    SourceFailed,
+    UnsuitableStream,
+)
+from luna_processor.events import ShotEvent
+from luna_processor.frames import Frame
+from luna_processor.health import GiveUp, Health
+from luna_processor.metrics import Metrics
+from luna_processor.pipeline import Pipeline, Stages
+from luna_processor.plan import StreamPlan
+from luna_processor.ring import FrameRing
+from luna_processor.sources.pyav import DEFAULT_TIMEOUT_S, PyAvFrame, PyAvSource
+from luna_processor.sources.reference import opening
+from luna_processor.stats import StreamStats
+from luna_streams.policies import VideoInfo
+
+log = logging.getLogger(__name__)
+
+RING_CAPACITY = 2
+"""Live: the newest frame, and the one that is being picked. A file needs no more either."""
+_INT32_MAX = 2**31 - 1
+
+
+class Deliverer(Protocol):
+    """Takes events over for delivery; may be called by any thread."""
+
+    def submit(self, event: ShotEvent, wait_unless: Callable[[], bool] | None) -> bool:
+        """Accept an event, or return False."""
+
+    def wait_delivered(self, stream_id: str, unless: Callable[[], bool]) -> bool:
+        """Wait until nothing of a stream is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What is so about a stream, as the feedback says it."""
+
+    status: Literal["in_progress", "done", "failure"]
+    error: str | None = None
+    video_info: VideoInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What a run needs of the process."""
+
+    stages: Stages
+    delivery: Deliverer
+    metrics: Metrics
+    on_change: Callable[[], None]
+    """Called by the run's thread when its report changes."""
+
+
+class StreamRun:
+    """A stream that is being processed; `start` it once, `stop` it or let it end.
+
+    Args:
+        plan: of the stream.
+        context: of the process.
+    """
+
+    def __init__(self, plan: StreamPlan, context: RunContext) -> None:
+        self.plan = plan
+        self.stats = StreamStats()
+        self.latest_frame: Frame | None = None
+        self._context = context
+        self._report = RunReport("in_progress")
+        self._began_at = datetime.now(UTC)
+        self._health = Health(plan.source.health)
+        self._interrupted = threading.Event()
+        self._is_stopped = False
+        self._sends_rest = True
+        self._refusal: str | None = None
+        self._ring: FrameRing[PyAvFrame] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"stream-{plan.stream_id[:8]}", daemon=True)
+
+    @property
+    def report(self) -> RunReport:
+        """What is so now."""
+        return self._report
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream has ended by itself or was stopped."""
+        return not self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, *, sends_rest: bool) -> None:
+        """End the stream without a final report; returns at once.
+
+        Args:
+            sends_rest: whether tracks that go on are ended and their best shots sent.
+        """
+        self._sends_rest = sends_rest
+        self._is_stopped = True
+        self._interrupt()
+
+    def refuse(self, reason: str) -> None:
+        """Let the stream fail for a reason that another part of the process found."""
+        self._refusal = reason
+        self._interrupt()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end."""
+        self._thread.join(timeout_s)
+
+    def send(self, event: ShotEvent) -> None:
+        """Hand an event to the delivery: the run is the sink of its pipeline."""
+        is_file = self.plan.source.kind == "videofile"
+        self._context.delivery.submit(event, self._interrupted.is_set if is_file else None)
+
+    def _interrupt(self) -> None:
+        self._interrupted.set()
+        if ring := self._ring:
+            ring.stop()
+
+    def _run(self) -> None:
+        try:
+            self._process()
+            if not self._interrupted.is_set():
+                self._context.delivery.wait_delivered(self.plan.stream_id, self._interrupted.is_set)
+            self._raise_refusal()
+            outcome = RunReport("done", None, self._report.video_info)
+        except ProcessorError as e:
+            outcome = RunReport("failure", str(e), self._report.video_info)
+        except Exception as e:  # a bug met by one stream ends that stream, with its traceback in the log
+            log.exception("stream %s: internal error", self.plan.stream_id)
+            outcome = RunReport("failure", f"internal error: {type(e).__name__}", self._report.video_info)
+        if not self._is_stopped:
+            self._set_report(outcome)
+
+    def _process(self) -> None:
+        """Read the source to its end, connecting again as often as the healthcheck allows."""
+        while not self._interrupted.is_set():
+            try:
+                self._read_once()
+                if not self.plan.source.is_endless or self._interrupted.is_set():
+                    return
+                raise SourceEnded(f"{self.plan.source.shown_as} has ended")
+            except UnsuitableStream:
+                raise
+            except (SourceFailed, SourceEnded) as e:
+                self._wait_before_retry(e)
+
+    def _wait_before_retry(self, error: ProcessorError) -> None:
+        """Count an error and wait as long as the healthcheck says.
+
+        Raises:
+            SourceFailed: if the limit is reached, or the source is a file: that will not get better.
+        """
+        self.stats.source_errors += 1
+        if self.plan.source.kind == "videofile":
+            raise error
+        verdict = self._health.failed(time.monotonic())
+        if isinstance(verdict, GiveUp):
+            raise SourceFailed(f"{error}; given up after {verdict.error_count} errors") from error
+        log.warning("stream %s: %s; next attempt in %g s", self.plan.stream_id, error, verdict.delay_s)
+        self._set_report(replace(self._report, error=str(error)))
+        self._interrupted.wait(verdict.delay_s)
+
+    def _read_once(self) -> None:
+        """Open the source and analyse what it gives, until it ends or fails."""
+        source_plan = self.plan.source
+        found = opening(source_plan.kind, source_plan.reference, source_plan.shown_as)
+        source = PyAvSource(found, source_plan.timeout_s or DEFAULT_TIMEOUT_S)
+        ring: FrameRing[PyAvFrame] = FrameRing(RING_CAPACITY, drops_oldest=found.is_live)
+        dropped_before = self.stats.frames_dropped
+        decoder = threading.Thread(
+            target=self._decode, args=(source, ring), name=f"decode-{self.plan.stream_id[:8]}", daemon=True
+        )
+        self._ring = ring
+        decoder.start()
+        pipeline: Pipeline | None = None
+        try:
+            while not self._interrupted.is_set() and (frame := ring.get()) is not None:
+                if pipeline is None:
+                    pipeline = Pipeline(self.plan, source.info, self._context.stages, self, self.stats)
+                self._analyse(pipeline, frame, source)
+                self.stats.frames_dropped = dropped_before + ring.dropped_count
+        finally:
+            self._ring = None
+            ring.stop()
+            if pipeline is not None and self._sends_rest:
+                pipeline.finish()
+
+    def _analyse(self, pipeline: Pipeline, frame: PyAvFrame, source: PyAvSource) -> None:
+        with self._context.metrics.analysis_seconds.time():
+            pipeline.step(frame)
+        self._context.metrics.frame_age_seconds.observe((datetime.now(UTC) - frame.captured_at).total_seconds())
+        self.stats.analysed(frame.pts_s)
+        self.latest_frame = frame
+        is_news = self._report.video_info is None or self._report.error is not None
+        self._set_report(RunReport("in_progress", None, self._video_info(source)), is_news=is_news)
+
+    def _decode(self, source: PyAvSource, ring: FrameRing[PyAvFrame]) -> None:
+        """Fill the ring; the decoding thread's whole life."""
+        pace_fps = self.plan.source.pace_fps if self.plan.source.kind == "videofile" else 0
+        began_s = time.monotonic()
+        try:
+            for frame in source.frames():
+                self.stats.frames_read += 1
+                if pace_fps and self._interrupted.wait(max(0.0, began_s + frame.number / pace_fps - time.monotonic())):
+                    break
+                if not ring.put(frame):
+                    break
+            ring.finish()
+        except ProcessorError as e:
+            ring.finish(e)
+        except Exception as e:  # goes to the analysing thread, which logs it
+            ring.finish(e)
+        finally:
+            source.close()
+
+    def _video_info(self, source: PyAvSource) -> VideoInfo:
+        info = source.info
+        progress = min(1.0, self.stats.progress_s / info.duration_s) if info.duration_s else None
+        return VideoInfo(
+            width=info.width,
+            height=info.height,
+            frame_rate=round(info.frame_rate),
+            bit_rate=min(info.bit_rate, _INT32_MAX),
+            gop_size=source.gop_size,
+            start_time=self._began_at,
+            duration=info.duration_s,
+            progress=progress,
+        )
+
+    def _set_report(self, report: RunReport, *, is_news: bool = True) -> None:
+        self._report = report
+        if is_news:
+            self._context.on_change()
+
+    def _raise_refusal(self) -> None:
+        if self._refusal is not None:
+            raise DeliveryRefused(self._refusal)

@@ -1,0 +1,145 @@
+"""Speak to LUNA Streams as a worker does: take streams from the queue, report about them.
+
+The documented protocol, so a genuine LUNA Streams is as good as ours. What only ours understands (`Prefer: wait`,
+`Luna-Worker-Id`, the pod's token) travels in headers that others ignore.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from pydantic import SecretStr, ValidationError
+
+from luna_processor.errors import ReportRefused, ServerUnavailable
+from luna_processor.events import new_request_id
+from luna_streams.rest import v1, v2
+from luna_streams.rest.messages import FeedbackAnswer, FeedbackItem, FeedbackStreams, QueueFilters
+from luna_streams.rest.submission import QueuedStream
+
+log = logging.getLogger(__name__)
+
+FEEDBACK_TIMEOUT_S = 4.0
+"""Less than half of the time after which unreported streams are stopped: there is time for a second try."""
+_ANSWER_MARGIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableStream:
+    """A stream the server handed over in a form this worker does not understand."""
+
+    stream_id: str
+    version: int
+    reason: str
+
+
+class StreamsApi:
+    """Client of one LUNA Streams.
+
+    Args:
+        http: client; its base URL is the server's origin with the version, e.g. http://127.0.0.1:5160/2.
+        api_version: "1" or "2".
+        worker_id: names this process.
+        token: returns the present token, None where the server asks for none.
+    """
+
+    def __init__(
+        self, http: httpx.AsyncClient, api_version: str, worker_id: str, token: Callable[[], SecretStr | None]
+    ) -> None:
+        self._http = http
+        self._read_stream = v1.queued_stream if api_version == "1" else v2.queued_stream
+        self._worker_id = worker_id
+        self._token = token
+
+    async def take(self, filters: QueueFilters, limit: int, wait_s: float) -> Sequence[QueuedStream | UnreadableStream]:
+        """Take up to `limit` streams from the queue; they are in progress here from now on.
+
+        Raises:
+            ServerUnavailable: if the server does not answer as it should.
+        """
+        answer = await self._post(
+            "/streams/processing/queue",
+            {"filters": filters.model_dump(mode="json", exclude_defaults=True), "limit": limit},
+            headers={"Prefer": f"wait={wait_s:g}"} if wait_s else {},
+            timeout_s=wait_s + _ANSWER_MARGIN_S,
+        )
+        streams = answer.get("streams") if isinstance(answer, dict) else None
+        if not isinstance(streams, list):
+            raise ServerUnavailable("LUNA Streams answered the queue request with something else than streams")
+        return [self._read(body) for body in streams if isinstance(body, dict)]
+
+    async def report(self, items: Sequence[FeedbackItem]) -> FeedbackStreams:
+        """Report about streams; returns which of them are to be stopped.
+
+        Raises:
+            ReportRefused: if the server finds the report invalid (400).
+            ServerUnavailable: if it does not answer as it should.
+        """
+        answer = await self._post(
+            "/streams/processing/feedback",
+            {"streams": [item.to_rest() for item in items]},
+            headers={},
+            timeout_s=FEEDBACK_TIMEOUT_S,
+        )
+        try:
+            return FeedbackAnswer.from_peer(answer).streams
+        except ValidationError as e:
+            raise ServerUnavailable(f"LUNA Streams answered the feedback with something else: {_first(e)}") from e
+
+    def _read(self, body: dict[str, Any]) -> QueuedStream | UnreadableStream:
+        try:
+            return self._read_stream(body)
+        except ValidationError as e:
+            stream_id, version = body.get("stream_id"), body.get("version")
+            return UnreadableStream(
+                str(stream_id), version if isinstance(version, int) else 1, f"stream is not understood: {_first(e)}"
+            )
+
+    async def _post(self, path: str, body: dict[str, Any], *, headers: dict[str, str], timeout_s: float) -> Any:
+        try:
+            token = self._token()
+            answer = await self._http.post(
+                path,
+                json=body,
+                headers={
+                    "Luna-Request-Id": new_request_id(datetime.now(UTC)),
+                    "Luna-Worker-Id": self._worker_id,
+                    **({"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}),
+                    **headers,
+                },
+                timeout=timeout_s,
+            )
+        except OSError as e:
+            raise ServerUnavailable(f"the token file cannot be read: {e.strerror}") from e
+        except httpx.HTTPError as e:
+            raise ServerUnavailable(
+                f"LUNA Streams at {self._http.base_url} does not answer: {str(e) or type(e).__name__}"
+            ) from e
+        if answer.status_code == 400:
+            raise ReportRefused(f"LUNA Streams refused {path}: {_detail(answer)}")
+        if not answer.is_success:
+            raise ServerUnavailable(f"LUNA Streams answered {path} with {answer.status_code}: {_detail(answer)}")
+        try:
+            return answer.json()
+        except ValueError as e:
+            raise ServerUnavailable(f"LUNA Streams answered {path} with something else than JSON") from e
+
+
+def _detail(answer: httpx.Response) -> str:
+    """Return the documented `detail` of an error, or the beginning of the text."""
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    detail = body.get("detail") if isinstance(body, dict) else None
+    return str(detail or answer.text[:200]).strip()
+
+
+def _first(error: ValidationError) -> str:
+    """Return the first fault as `path: message`; values, which may be secret, stay out."""
+    fault = error.errors()[0]
+    return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"

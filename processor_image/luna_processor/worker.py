@@ -1,0 +1,298 @@
+"""Keep streams running and the server informed: the asyncio side of the processor.
+
+Two loops: one takes streams while there is room, one reports, every period and at once when something changes. The
+rules: what the answer to a report calls modified is stopped at once; streams that could not be reported for too long
+are stopped before the server gives them to another worker; a final report is repeated until it was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from luna_processor.errors import ReportRefused, ServerUnavailable, UnsuitableStream
+from luna_processor.plan import Platform, make_plan
+from luna_processor.stream_run import RunContext, RunReport, StreamRun
+from luna_processor.streams_api import StreamsApi, UnreadableStream
+from luna_streams.policies import Preview
+from luna_streams.rest.messages import FeedbackItem, FeedbackStreams, QueueFilters
+from luna_streams.rest.submission import QueuedStream
+
+log = logging.getLogger(__name__)
+
+EMPTY_PAUSE_S = 1.0
+"""Pause after an empty answer of a server that does not keep the request open."""
+_RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
+_REPORT_RETRY_S = 1.0
+_JOIN_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How the worker takes and reports."""
+
+    capacity: int
+    filters: QueueFilters
+    queue_wait_s: float
+    feedback_period_s: float
+    max_feedback_delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The final word about a stream that never ran or has ended, until the server has heard it."""
+
+    stream_id: str
+    version: int
+    report: RunReport
+
+
+class Worker:
+    """The streams of this process.
+
+    Args:
+        api: the server.
+        settings: see there.
+        platform: where streams deliver that do not say so.
+        context: what every run needs; its `on_change` is replaced by this worker's.
+        preview: returns the addresses under which the pictures of a stream are served.
+    """
+
+    def __init__(
+        self,
+        api: StreamsApi,
+        settings: WorkerSettings,
+        platform: Platform,
+        make_context: Callable[[Callable[[], None]], RunContext],
+        preview: Callable[[str], Preview],
+    ) -> None:
+        self._api = api
+        self._settings = settings
+        self._platform = platform
+        self._preview = preview
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._context = make_context(self._notify)
+        self._runs: dict[str, StreamRun] = {}
+        self._ended: dict[str, _Ended] = {}
+        self._last_answer_s = time.monotonic()
+        self.was_server_reached = False
+        self.trouble: Callable[[str], str | None] = lambda _stream_id: None
+        """Says what hinders a running stream besides its source; set by whoever knows."""
+
+    @property
+    def runs(self) -> Sequence[StreamRun]:
+        """The streams that are being processed."""
+        return tuple(self._runs.values())
+
+    def run(self, stream_id: str) -> StreamRun | None:
+        """Return a stream that is being processed."""
+        return self._runs.get(stream_id)
+
+    def refuse(self, stream_id: str, reason: str) -> None:
+        """Let a stream fail (event loop only)."""
+        if run := self._runs.get(stream_id):
+            run.refuse(reason)
+
+    async def serve(self) -> None:
+        """Take and report until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._take_forever())
+            tasks.create_task(self._report_forever())
+
+    async def stop_all(self, *, sends_rest: Callable[[StreamRun], bool]) -> None:
+        """End every stream without a report: the server finds out by our silence and hands them to others."""
+        runs = list(self._runs.values())
+        self._runs.clear()
+        for run in runs:
+            run.stop(sends_rest=sends_rest(run))
+        await self._joined(runs)
+
+    async def report_ended(self) -> None:
+        """Try once more to report streams that have ended, before the process does."""
+        self._collect_ended()
+        if not self._ended:
+            return
+        try:
+            await self._obey(items := self._items(), await self._report(items))
+        except ServerUnavailable as e:
+            log.warning("%d ended streams could not be reported: %s", len(self._ended), e)
+
+    # -- taking -------------------------------------------------------------------------------------------------
+
+    async def _take_forever(self) -> None:
+        failures = 0
+        while True:
+            await self._room.wait()
+            began_s = time.monotonic()
+            try:
+                taken = await self._api.take(self._settings.filters, self._free, self._settings.queue_wait_s)
+            except (ServerUnavailable, ReportRefused) as e:
+                if failures == 0:
+                    log.warning("%s; trying on", e)
+                pause_s = _RETRY_PAUSES_S[min(failures, len(_RETRY_PAUSES_S) - 1)]
+                failures += 1
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter is no secret
+                continue
+            if failures or not self.was_server_reached:
+                log.info("LUNA Streams answers; room for %d streams", self._free)
+            failures, self.was_server_reached = 0, True
+            for stream in taken:
+                self._begin(stream)
+            if not taken:
+                await asyncio.sleep(max(0.0, EMPTY_PAUSE_S - (time.monotonic() - began_s)))
+
+    @property
+    def _free(self) -> int:
+        return self._settings.capacity - len(self._runs)
+
+    def _begin(self, stream: QueuedStream | UnreadableStream) -> None:
+        if old := self._runs.pop(stream.stream_id, None):
+            old.stop(sends_rest=True)
+        self._ended.pop(stream.stream_id, None)
+        if isinstance(stream, UnreadableStream):
+            self._end(stream.stream_id, stream.version, RunReport("failure", stream.reason))
+            return
+        try:
+            plan = make_plan(stream, self._platform)
+        except UnsuitableStream as e:
+            self._end(stream.stream_id, stream.version, RunReport("failure", str(e)))
+            return
+        log.info("stream %s: taken, version %d: %s", plan.stream_id, plan.version, plan.source.shown_as)
+        run = StreamRun(plan, self._context)
+        self._runs[plan.stream_id] = run
+        run.start()
+        self._update_room()
+
+    # -- reporting ----------------------------------------------------------------------------------------------
+
+    async def _report_forever(self) -> None:
+        while True:
+            await self._wait_for_news()
+            self._collect_ended()
+            items = self._items()
+            if not items:
+                self._last_answer_s = time.monotonic()
+                continue
+            try:
+                answer = await self._report(items)
+            except ServerUnavailable as e:
+                log.warning("%s", e)
+                await self._stop_if_unheard()
+                await asyncio.sleep(_REPORT_RETRY_S)
+                self._news.set()
+                continue
+            self._last_answer_s = time.monotonic()
+            await self._obey(items, answer)
+
+    async def _wait_for_news(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.feedback_period_s):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        self._news.clear()
+
+    def _collect_ended(self) -> None:
+        for run in list(self._runs.values()):
+            report = run.report
+            if report.status != "in_progress":
+                del self._runs[run.plan.stream_id]
+                self._end(run.plan.stream_id, run.plan.version, report)
+        self._update_room()
+
+    def _end(self, stream_id: str, version: int, report: RunReport) -> None:
+        if report.status == "failure":
+            self._context.metrics.stream_errors.inc()
+            log.warning("stream %s: failure: %s", stream_id, report.error)
+        else:
+            log.info("stream %s: done", stream_id)
+        self._ended[stream_id] = _Ended(stream_id, version, report)
+        self._news.set()
+
+    def _items(self) -> list[FeedbackItem]:
+        running = [
+            FeedbackItem(
+                stream_id=run.plan.stream_id,
+                status="in_progress",
+                version=run.plan.version,
+                error=run.report.error or self.trouble(run.plan.stream_id),
+                video_info=run.report.video_info,
+                preview=self._preview(run.plan.stream_id),
+            )
+            for run in self._runs.values()
+        ]
+        ended = [
+            FeedbackItem(
+                stream_id=end.stream_id,
+                status=end.report.status,
+                version=end.version,
+                error=end.report.error,
+                video_info=end.report.video_info,
+            )
+            for end in self._ended.values()
+        ]
+        return running + ended
+
+    async def _report(self, items: Sequence[FeedbackItem]) -> FeedbackStreams:
+        """Report; when the server finds the whole invalid, one by one, so that one stream harms no other."""
+        try:
+            return await self._api.report(items)
+        except ReportRefused as e:
+            if len(items) == 1:
+                raise ServerUnavailable(str(e)) from e
+        answers: list[FeedbackStreams] = []
+        for item in items:
+            try:
+                answers.append(await self._api.report([item]))
+            except ReportRefused as e:
+                log.warning("stream %s: %s", item.stream_id, e)
+        return FeedbackStreams(
+            modified=tuple(stream for answer in answers for stream in answer.modified),
+            unmodified=tuple(stream for answer in answers for stream in answer.unmodified),
+        )
+
+    async def _obey(self, items: Sequence[FeedbackItem], answer: FeedbackStreams) -> None:
+        """Stop what the server calls modified; forget final reports that it has heard."""
+        answered = {stream.stream_id for stream in (*answer.modified, *answer.unmodified)}
+        for item in items:
+            ended = self._ended.get(item.stream_id)
+            if ended and ended.version == item.version and item.status != "in_progress" and item.stream_id in answered:
+                del self._ended[item.stream_id]
+        reported = {item.stream_id: item.version for item in items}
+        for stream in answer.modified:
+            run = self._runs.get(stream.stream_id)
+            if run and run.plan.version == reported.get(stream.stream_id):
+                log.info("stream %s: stopped, the server says %s", stream.stream_id, stream.status)
+                del self._runs[stream.stream_id]
+                run.stop(sends_rest=stream.status != "not_found")
+        self._update_room()
+
+    async def _stop_if_unheard(self) -> None:
+        silence_s = time.monotonic() - self._last_answer_s
+        if self._runs and silence_s >= self._settings.max_feedback_delay_s:
+            log.warning("no report was answered for %.0f s: all streams are stopped, others may have them", silence_s)
+            await self.stop_all(sends_rest=lambda _run: True)
+            self._update_room()
+
+    # -- threads ------------------------------------------------------------------------------------------------
+
+    def _notify(self) -> None:
+        """Wake the reporting loop; called by any thread."""
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    def _update_room(self) -> None:
+        if self._free > 0:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _joined(self, runs: Sequence[StreamRun]) -> None:
+        waits: list[Awaitable[None]] = [asyncio.to_thread(run.join, _JOIN_TIMEOUT_S) for run in runs]
+        await asyncio.gather(*waits)
