@@ -148,6 +148,13 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Withheld:
+    """A pending stream cannot be handed out, for example because its Secret is missing; it stays in the queue."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class HandlerLost:
     """The worker is gone: no feedback for too long, or its pod died."""
 
@@ -166,7 +173,7 @@ class Deleted:
     """The user removed the stream."""
 
 
-Event = UserRequest | Replaced | Taken | Report | HandlerLost | AutorestartTick | Deleted
+Event = UserRequest | Replaced | Taken | Withheld | Report | HandlerLost | AutorestartTick | Deleted
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,8 @@ def advance(record: StreamStatus, event: Event, now: datetime) -> Outcome:
             return _replace(record, event.spec, now)
         case Taken():
             return _take(record, event, now)
+        case Withheld():
+            return _withhold(record, event.reason)
         case Report():
             return _report(record, event, now)
         case HandlerLost():
@@ -313,6 +322,11 @@ def _take(record: StreamStatus, event: Taken, now: datetime) -> Outcome:
         return outcome
     held = record.processor.model_copy(update={"worker": event.worker})
     return Outcome(outcome.record.model_copy(update={"processor": held, "last_error": None}), outcome.entries)
+
+
+def _withhold(record: StreamStatus, reason: str) -> Outcome:
+    told = record.model_copy(update={"last_error": _shorten(reason)})
+    return Outcome(record if record.status != StreamState.PENDING or told == record else told)
 
 
 def _report(record: StreamStatus, event: Report, now: datetime) -> Outcome:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from luna_streams import naming
 from luna_streams.model import (
     INT32_MAX,
     GroupName,
@@ -363,7 +365,7 @@ class Stream(Model):
             uid=meta["uid"],
             resource_version=meta["resourceVersion"],
             generation=meta.get("generation", 1),
-            create_time=meta["creationTimestamp"],
+            create_time=naming.create_time(meta["name"], datetime.fromisoformat(meta["creationTimestamp"])),
             is_deleting="deletionTimestamp" in meta,
             spec=StreamSpec.from_resource(obj["spec"]),
             status=StreamStatus.from_resource(status) if status and "status" in status else None,

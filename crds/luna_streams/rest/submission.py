@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -66,7 +66,7 @@ class NewStream(Model):
     description: Annotated[str, StringConstraints(max_length=512)] = ""
     location: Location = Location()
     autorestart: AutorestartPolicy = AutorestartPolicy()
-    status: Annotated[str, StringConstraints(pattern="^(pending|pause)$")] = "pending"
+    status: Literal["pending", "pause"] = "pending"
     group_name: GroupName | None = None
     group_id: Uuid | None = None
 
