@@ -11,7 +11,7 @@ stay plain dicts here, as they came over the wire: parsing them into the domain'
 What it does not do: typed objects, discovery, exec and port-forward, retries of writes (see docs/adr/0005).
 """
 
-from luna_kube.cache import CacheEvent, EventType, Key
+from luna_kube.cache import Cache, CacheEvent, EventType, Key
 from luna_kube.client import Json, KubeClient, ListResult, PatchKind, WatchEvent
 from luna_kube.credentials import Credentials, load_credentials
 from luna_kube.errors import (
@@ -27,7 +27,8 @@ from luna_kube.errors import (
     Unauthorized,
     Unavailable,
 )
-from luna_kube.leadership import Leadership, LeaseSettings, leadership
+from luna_kube.leadership import Leadership, LeadershipLost, LeaseSettings, leadership
+from luna_kube.patches import merge_patch
 from luna_kube.reflector import Reflector
 from luna_kube.resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -45,6 +46,7 @@ from luna_kube.resources import (
     ObjectRef,
     Resource,
 )
+from luna_kube.transport import open_session
 
 __all__ = [
     "CUSTOM_RESOURCE_DEFINITIONS",
@@ -60,6 +62,7 @@ __all__ = [
     "TOKEN_REVIEWS",
     "AlreadyExists",
     "ApiError",
+    "Cache",
     "CacheEvent",
     "CollectionRef",
     "Conflict",
@@ -72,6 +75,7 @@ __all__ = [
     "Key",
     "KubeClient",
     "Leadership",
+    "LeadershipLost",
     "LeaseSettings",
     "ListResult",
     "NotConfigured",
@@ -86,4 +90,6 @@ __all__ = [
     "WatchEvent",
     "leadership",
     "load_credentials",
+    "merge_patch",
+    "open_session",
 ]

@@ -53,12 +53,7 @@ class Transport:
 
     async def start(self) -> None:
         """Open the session."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=_keepalive_socket),
-            # Compressing costs more CPU on both sides than it saves on a cluster's network.
-            headers={"User-Agent": self._user_agent, "Accept": "application/json", "Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = open_session(self.credentials, self._user_agent)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -111,9 +106,7 @@ class Transport:
         if self._session is None:
             raise RuntimeError("the client is used outside of its `async with`")
         credentials = self.credentials
-        headers = await credentials.headers()
-        if call.data is not None:
-            headers["Content-Type"] = call.content_type
+        headers = {} if call.data is None else {"Content-Type": call.content_type}
         response = await self._session.request(
             call.method,
             credentials.server + call.path,
@@ -122,7 +115,6 @@ class Transport:
             headers=headers,
             ssl=credentials.ssl_context or True,
             server_hostname=credentials.server_hostname,
-            proxy=credentials.proxy,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=call.stall_timeout_s),
             allow_redirects=False,
         )
@@ -130,6 +122,23 @@ class Transport:
             return response
         async with response:
             raise await _error(call, response)
+
+
+def open_session(credentials: Credentials, user_agent: str) -> aiohttp.ClientSession:
+    """Open a session that authenticates each request by the present credentials; others (kopf) may use one too."""
+
+    async def authenticate(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers.update(await credentials.headers())
+        return await send(request)
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=credentials.ssl_context or True, socket_factory=_keepalive_socket),
+        middlewares=(authenticate,),
+        proxy=credentials.proxy,
+        # Compressing costs more CPU on both sides than it saves on a cluster's network.
+        headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
 
 async def read_lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:

@@ -254,7 +254,7 @@ class ChaosApi:
         expected = body.get("metadata", {}).get("resourceVersion")
         if expected not in (None, old["metadata"]["resourceVersion"]):
             return _status(409, "Conflict", "the object has been modified")
-        new = _merge(old, body) if request.method == "PATCH" else body
+        new = apply_merge_patch(old, body) if request.method == "PATCH" else body
         return _json(self._store(collection, new, old))
 
     @asynccontextmanager
@@ -290,14 +290,14 @@ def _kind(request: web.Request, name: str | None) -> str:
     return "page" if "continue" in request.query else "list"
 
 
-def _merge(old: Json, patch: Json) -> Json:
+def apply_merge_patch(old: Json, patch: Json) -> Json:
     """JSON merge patch, RFC 7386."""
     merged = dict(old)
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, dict):
-            merged[key] = _merge(merged[key] if isinstance(merged.get(key), dict) else {}, value)
+            merged[key] = apply_merge_patch(merged[key] if isinstance(merged.get(key), dict) else {}, value)
         else:
             merged[key] = value
     return merged

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luna_kube.cache import Cache, CacheEvent, EventType, Key
@@ -208,6 +208,7 @@ class Storm:
                 self.replayed[event.key] = event.object
 
 
+@settings(deadline=None)
 @given(steps=steps)
 def test_in_whatever_order_the_three_sources_tell_the_cache_is_as_the_server(steps: list[tuple[str, Any]]) -> None:
     storm = Storm()
