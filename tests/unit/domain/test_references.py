@@ -31,8 +31,9 @@ def test_nothing_is_left_that_would_be_user_info(reference: str) -> None:
 
 @given(user_infos, urls_without_user)
 def test_user_info_never_stays_in_the_reference(user_info: str, url: str) -> None:
-    # A bare / ? # ends the host: without a colon before it, or with nothing but digits in between, no password is seen.
-    assume(re.fullmatch(r"[^/?#]*|[^/?#:@\[\]]*:[0-9]*[^0-9/?#@].*", user_info))
+    # A bare / ? # ends the host, so it is seen as part of a password only behind `user:` and something that is no
+    # port, and without an @, which would have ended the user info before.
+    assume(re.fullmatch(r"[^/?#]*|[^/?#:@\[\]]*:[0-9]*[^0-9/?#@][^@]*", user_info))
     scheme, rest = url.split("://", 1)
     bare, found = split_reference(f"{scheme}://{user_info}@{rest}")
     assert found is not None
