@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test install lint format e2e lock clean
+.PHONY: help demo test install lint format generate e2e lock clean
 unexport PYTHONPATH PYTHONHOME
 
 # The first interpreter that the locks are made for. Another one: make PYTHON=/opt/python/bin/python3.12 ...
@@ -19,7 +19,7 @@ PORT ?= 5160
 TEST_ARGS ?=
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-local ## Process a sample clip: a declared stream becomes delivered events
 	@$(BIN)/luna-streams up --demo --exit-when-idle --data $(DATA) --port $(PORT)
@@ -40,6 +40,9 @@ lint: $(VENV)/.installed-test ## Check style, types, who may import whom, spelli
 format: $(VENV)/.installed-test ## Put every file into the common format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+generate: $(VENV)/.installed-test ## Write the files that are made from others (docs/settings.md, the chart's CRDs)
+	@cd tests && $(abspath $(BIN))/python -m support.repository
 
 e2e: ## Run the tests against a real cluster (there are none yet)
 	@echo "There are no tests against a real cluster yet; 'make test' runs everything there is." >&2; exit 1
