@@ -434,7 +434,9 @@ def _switched_autorestart(record: StreamStatus, policy: AutorestartPolicy) -> Au
 
 def _shorten(error: str | None) -> str | None:
     """Keep the beginning of an error, which a worker may make as long as it likes."""
-    return error if error is None or len(error) <= ERROR_LIMIT else error[: ERROR_LIMIT - 1] + "…"
+    if error is None or len(error.encode()) <= ERROR_LIMIT:
+        return error
+    return error.encode()[: ERROR_LIMIT - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def _intent(spec: StreamSpec) -> ObservedIntent:

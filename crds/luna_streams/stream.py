@@ -45,7 +45,7 @@ from luna_streams.references import has_user_info, is_url, with_known_scheme
 HISTORY_LIMIT = 12
 """Transitions kept in a resource; the log store has the rest. Keeps an object well under 10 KB."""
 ERROR_LIMIT = 512
-"""Characters kept of an error that a worker reports."""
+"""Bytes kept of an error that a worker reports."""
 MESSAGE_LIMIT = 1024
 """Characters of a condition's message."""
 

@@ -1,8 +1,8 @@
 """Choose the best shots of a track: a pure rule, with every threshold named.
 
 Read aloud: a face is a *candidate* when it is confident, lies wholly inside the DROI and was
-found by the filters to look at the camera. Its *quality* is the weighted product of score, sharpness and size, lowered
-when the edge of the picture cuts it. A candidate takes the place of a kept shot only when it is clearly better
+found by the filters to look at the camera. Its *quality* is the weighted product of score, sharpness, size and
+frontality, lowered when the edge of the picture cuts it. A candidate takes the place of a kept shot only when it is clearly better
 (hysteresis), so that angles are measured and pictures cut a few times per track, not at every frame. Shots are sent
 when a search period or the track is over.
 """
@@ -16,6 +16,7 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from luna_processor.detections import FloatArray
 from luna_processor.headpose import HeadPose
 
 FULL_SIZE_PX = 140.0
@@ -24,7 +25,9 @@ FULL_SHARPNESS = 0.12
 """Sharpness of a face in focus, see `sharpness`."""
 SHARPNESS_SIDE_PX = 64
 """Faces are compared at about this size, so that a large soft one does not beat a small sharp one by its pixels."""
-SCORE_WEIGHT, SHARPNESS_WEIGHT, SIZE_WEIGHT = 0.4, 0.3, 0.3
+FULL_PROFILE = 0.6
+"""Shift of the nose from the middle of the eyes, in eye distances, at which a face is seen from the side."""
+SCORE_WEIGHT, SHARPNESS_WEIGHT, SIZE_WEIGHT, FRONTALITY_WEIGHT = 0.3, 0.25, 0.2, 0.25
 CUT_PENALTY = 0.6
 """Factor for a face that touches the edge of the picture: part of it is probably not there."""
 EDGE_PX = 2.0
@@ -92,19 +95,47 @@ def sharpness(luma: npt.NDArray[np.uint8]) -> float:
     return float(np.sqrt(across**2 + down**2).mean()) / (4 * contrast)
 
 
-def quality(score: float, sharp: float, height_px: float, touches_edge: bool) -> float:
-    """Return the quality of a face, 0 to 1: the larger, the better a shot it is.
+def frontality(landmarks_xy: FloatArray) -> float:
+    """Return how straight a face looks into the camera and stands upright, 0 to 1, from its landmarks (5, 2).
 
-    Args:
-        score: of the detection.
-        sharp: as `sharpness` returns it.
-        height_px: of the box, in pixels of the frame.
-        touches_edge: whether the box reaches the edge of the picture.
+    A cheap guess for every detection; the angles that the filters compare are measured for candidates only.
     """
-    size = min(1.0, max(0.0, height_px) / FULL_SIZE_PX)
-    focus = min(1.0, sharp / FULL_SHARPNESS)
-    product: float = max(0.0, score) ** SCORE_WEIGHT * focus**SHARPNESS_WEIGHT * size**SIZE_WEIGHT
-    return product * (CUT_PENALTY if touches_edge else 1.0)
+    left_eye, right_eye, nose = (landmarks_xy[index].astype(np.float64) for index in range(3))
+    across = right_eye - left_eye
+    distance = float(np.hypot(*across))
+    if distance < 1.0:
+        return 0.0
+    shift = abs(float(np.dot(nose - (left_eye + right_eye) / 2, across))) / distance**2
+    uprightness = max(0.0, float(across[0]) / distance)
+    return uprightness * max(0.0, 1.0 - shift / FULL_PROFILE)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the quality of a face is made of."""
+
+    score: float
+    """Of the detection."""
+    sharpness: float
+    """As `sharpness` returns it."""
+    height_px: float
+    """Of the box, in pixels of the frame."""
+    frontality: float
+    """As `frontality` returns it."""
+    touches_edge: bool
+    """Whether the box reaches the edge of the picture."""
+
+
+def quality(look: Look) -> float:
+    """Return the quality of a face, 0 to 1: the larger, the better a shot it is."""
+    size = min(1.0, max(0.0, look.height_px) / FULL_SIZE_PX)
+    focus = min(1.0, look.sharpness / FULL_SHARPNESS)
+    # A floor keeps a profile, which the filters may well allow, from counting as no shot at all.
+    front = max(0.1, look.frontality)
+    product: float = (
+        max(0.0, look.score) ** SCORE_WEIGHT * focus**SHARPNESS_WEIGHT * size**SIZE_WEIGHT * front**FRONTALITY_WEIGHT
+    )
+    return product * (CUT_PENALTY if look.touches_edge else 1.0)
 
 
 _Shot = TypeVar("_Shot")

@@ -25,6 +25,10 @@ class Frame(Protocol):
         """When it was decoded, UTC."""
 
     @property
+    def is_damaged(self) -> bool:
+        """Whether parts of the picture were lost on the way."""
+
+    @property
     def width(self) -> int:
         """Pixels."""
 

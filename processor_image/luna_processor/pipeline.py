@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from luna_processor.bestshot import EDGE_PX, Moment, Selection, quality, sharpness
+from luna_processor.bestshot import EDGE_PX, Look, Moment, Selection, frontality, quality, sharpness
 from luna_processor.detections import Detections, FloatArray
 from luna_processor.events import BestShot, ShotEvent, new_request_id
 from luna_processor.frames import Frame, SourceInfo
@@ -125,8 +125,15 @@ class _Scene:
             box[0] < EDGE_PX or box[1] < EDGE_PX or box[2] > view.width - EDGE_PX or box[3] > view.height - EDGE_PX
         )
         face = _cut(self._luma, crop_rect(box, 0.0, view.width, view.height))
-        height = float(box[3] - box[1])
-        return quality(float(self.detections.scores[index]), sharpness(face), height, touches_edge)
+        return quality(
+            Look(
+                score=float(self.detections.scores[index]),
+                sharpness=sharpness(face),
+                height_px=float(box[3] - box[1]),
+                frontality=frontality(self.detections.landmarks_xy[index]),
+                touches_edge=touches_edge,
+            )
+        )
 
 
 class _Chooser:
@@ -139,6 +146,8 @@ class _Chooser:
 
     def consider(self, track_id: str, index: int, scene: _Scene) -> None:
         selection = self._selections.setdefault(track_id, Selection(self.plan.sending, scene.moment))
+        if scene.frame.is_damaged:
+            return
         score = float(scene.detections.scores[index])
         if self.plan.filters.accepts_score(score) and self._droi.contains(scene.frame_box(index)):
             selection.consider(scene.moment, scene.quality(index), lambda: self._take(index, scene))

@@ -98,7 +98,7 @@ class StreamPatch(Model):
     def _something(self) -> Self:
         for name in self.model_fields_set:
             if getattr(self, name) is None:
-                raise PydanticCustomError("none_not_allowed", "none is not an allowed value")
+                raise PydanticCustomError("none_not_allowed", "none is not an allowed value", {"field": name})
         if not self.model_fields_set:
             raise PydanticCustomError("nothing_to_update", "at least one field must have a value")
         return self

@@ -108,7 +108,7 @@ def main() -> None:
                 if box[2] > 10 and box[0] < WIDTH - 10:
                     faces.append({"face": face, "box_xyxy": box})
             frames.append(faces)
-            clip.mux(stream.encode(av.VideoFrame.from_image(frame)))
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame), format="rgb24")))
         clip.mux(stream.encode())
     truth = {"width": WIDTH, "height": HEIGHT, "frames_per_second": FRAMES_PER_SECOND, "frames": frames}
     (FOLDER / "faces.json").write_text(json.dumps(truth, separators=(",", ":")) + "\n")

@@ -62,6 +62,11 @@ class PyAvFrame:
     _pictures: _Pictures
 
     @property
+    def is_damaged(self) -> bool:
+        """Whether parts of the picture were lost on the way."""
+        return self._frame.is_corrupt
+
+    @property
     def width(self) -> int:
         """Pixels, upright."""
         return self._frame.height if self._quarter_turns % 2 else self._frame.width
@@ -194,8 +199,7 @@ class PyAvSource:
                 if frame.key_frame:
                     self.gop_size, frames_since_key = frames_since_key or self.gop_size, 0
                 frames_since_key += 1
-                if not frame.is_corrupt:
-                    yield frame
+                yield frame
 
     def _note_end(self, packet: Packet[VideoStream]) -> None:
         """Remember how far the packets reach, whether they can be decoded or not."""
@@ -269,7 +273,9 @@ def _reason(error: Exception, timeout_s: float) -> str:
     if isinstance(error, av.error.ExitError | av.error.TimeoutError):
         return f"no answer within {timeout_s:g} s"
     if isinstance(error, av.error.InvalidDataError):
-        return "not a video, or a damaged one (invalid data)"
+        return "not a video, or one that is damaged or cut off (invalid data)"
+    if isinstance(error, av.error.ArgumentError):
+        return "not a video format that is accepted"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error)

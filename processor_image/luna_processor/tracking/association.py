@@ -21,7 +21,7 @@ CostMatrix = npt.NDArray[np.float64]
 """(tracks, detections); infinite where the pair is out of the question."""
 
 MAX_SIZE_RATIO = 1.8
-"""A face does not grow or shrink more than this while it is out of sight."""
+"""A face does not grow or shrink more than this while it is out of sight; the side that is less covered counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,19 @@ def assign(costs: CostMatrix) -> Matching:
     )
 
 
-def overlap_costs(states: Sequence[BoxState], boxes_xyxy: FloatArray, min_iou: float) -> CostMatrix:
-    """Return 1 - IoU of predicted and detected boxes; infinite below `min_iou`."""
-    if not states or not len(boxes_xyxy):
-        return np.full((len(states), len(boxes_xyxy)), np.inf)
-    overlaps = iou_matrix(np.stack([state.box_xyxy for state in states]), boxes_xyxy).astype(np.float64)
+def overlap_costs(
+    predicted_xyxy: Sequence[FloatArray], last_xyxy: Sequence[FloatArray], boxes_xyxy: FloatArray, min_iou: float
+) -> CostMatrix:
+    """Return 1 - IoU of tracks and detections; infinite below `min_iou`.
+
+    A track is where it was predicted or, if that fits better, where it was last seen: a head that stops or turns round
+    leaves its prediction, and so does everything when the camera shakes.
+    """
+    if not predicted_xyxy or not len(boxes_xyxy):
+        return np.full((len(predicted_xyxy), len(boxes_xyxy)), np.inf)
+    overlaps = np.maximum(
+        iou_matrix(np.stack(predicted_xyxy), boxes_xyxy), iou_matrix(np.stack(last_xyxy), boxes_xyxy)
+    ).astype(np.float64)
     return np.where(overlaps >= min_iou, 1 - overlaps, np.inf)
 
 
@@ -71,12 +79,12 @@ def distance_costs(states: Sequence[BoxState], boxes_xyxy: FloatArray, max_devia
     if not states or not len(boxes_xyxy):
         return np.full((len(states), len(boxes_xyxy)), np.inf)
     centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
-    sizes = np.sqrt(np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1, None).prod(axis=1))
-    predicted = np.stack([state.position[:2] for state in states])
+    sides = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1, None).astype(np.float64)
+    predicted = np.stack([state.position for state in states])
     variances = np.stack([state.position_variance[:2] for state in states])
-    noise = (MEASUREMENT_NOISE * sizes) ** 2
-    squares = (centres[None] - predicted[:, None]) ** 2 / (variances[:, None] + noise[None, :, None])
+    noise = (MEASUREMENT_NOISE * sides.max(axis=1)) ** 2
+    squares = (centres[None] - predicted[:, None, :2]) ** 2 / (variances[:, None] + noise[None, :, None])
     distances = np.sqrt(squares.sum(axis=2))
-    ratios = sizes[None] / np.array([state.size for state in states])[:, None]
-    is_similar = (ratios <= MAX_SIZE_RATIO) & (ratios >= 1 / MAX_SIZE_RATIO)
+    ratios = np.abs(np.log(sides[None] / np.maximum(predicted[:, None, 2:], 1)))
+    is_similar = ratios.min(axis=2) <= np.log(MAX_SIZE_RATIO)
     return np.where(is_similar & (distances <= max_deviations), distances, np.inf)

@@ -1,7 +1,9 @@
-"""A constant-velocity Kalman filter for a box, in seconds.
+"""A Kalman filter for a box, in seconds: the centre has a constant velocity, the size wanders.
 
 Centre x, centre y, width and height are four independent filters of position and velocity: with the noise below their
-covariances never mix, so a 2x2 covariance per side is all there is, and no matrix is inverted.
+covariances never mix, so a 2x2 covariance per side is all there is, and no matrix is inverted. The velocity of the
+sizes is zero and stays so: a face that is being covered shrinks fast, and extrapolating that would leave a sliver that
+fits nothing when the face comes out again.
 All noise is relative to the size of the box, since a near face moves and jitters more pixels than a far one.
 Source: the measurement noise follows SORT and ByteTrack (Zhang et al. 2022), whose process noise per frame is restated
 per second, so that dropped frames and variable frame rates need no special case.
@@ -21,11 +23,15 @@ Vector = npt.NDArray[np.float64]
 
 MEASUREMENT_NOISE = 0.05
 """Standard deviation of a detected side, in box sizes."""
-ACCELERATION_NOISE = 2.0
+ACCELERATION_NOISE = 4.0
 """Change of speed within a second, in box sizes per second: a head that starts to walk."""
-INITIAL_SPEED = 3.0
+GROWTH_NOISE = 0.2
+"""Change of a side within a second, in box sizes."""
+INITIAL_SPEED = 6.0
 """Speed that a new box may have, in box sizes per second."""
 _MIN_SIDE_PX = 1.0
+_MOVES = np.array([1.0, 1.0, 0.0, 0.0])
+"""Which of the four sides have a velocity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class BoxState:
 
     @property
     def size(self) -> float:
-        """Geometric mean of the sides, pixels."""
+        """The longer side, pixels: what is half covered keeps it."""
         return _size(self.position)
 
 
@@ -59,24 +65,26 @@ def start(box_xyxy: FloatArray) -> BoxState:
         velocity=np.zeros(4),
         position_variance=np.full(4, (MEASUREMENT_NOISE * size) ** 2),
         covariance=np.zeros(4),
-        velocity_variance=np.full(4, (INITIAL_SPEED * size) ** 2),
+        velocity_variance=_MOVES * (INITIAL_SPEED * size) ** 2,
     )
 
 
 def predict(state: BoxState, elapsed_s: float) -> BoxState:
-    """Return the state `elapsed_s` later, without a detection (white-noise acceleration)."""
-    intensity = (ACCELERATION_NOISE * state.size) ** 2
+    """Return the state `elapsed_s` later, without a detection (white-noise acceleration; random walk of the size)."""
+    acceleration = _MOVES * (ACCELERATION_NOISE * state.size) ** 2
+    growth = (1 - _MOVES) * (GROWTH_NOISE * state.size) ** 2
     grown_covariance = state.covariance + elapsed_s * state.velocity_variance
-    position = state.position + elapsed_s * state.velocity
-    position[2:] = np.maximum(position[2:], _MIN_SIDE_PX)
     return BoxState(
-        position=position,
+        position=state.position + elapsed_s * state.velocity,
         velocity=state.velocity,
         position_variance=(
-            state.position_variance + elapsed_s * (state.covariance + grown_covariance) + intensity * elapsed_s**3 / 3
+            state.position_variance
+            + elapsed_s * (state.covariance + grown_covariance)
+            + acceleration * elapsed_s**3 / 3
+            + growth * elapsed_s
         ),
-        covariance=grown_covariance + intensity * elapsed_s**2 / 2,
-        velocity_variance=state.velocity_variance + intensity * elapsed_s,
+        covariance=grown_covariance + acceleration * elapsed_s**2 / 2,
+        velocity_variance=state.velocity_variance + acceleration * elapsed_s,
     )
 
 
@@ -96,16 +104,6 @@ def correct(state: BoxState, box_xyxy: FloatArray) -> BoxState:
     )
 
 
-def hold_size(state: BoxState) -> BoxState:
-    """Return the state with a box that no longer grows or shrinks: for a track that is out of sight.
-
-    Extrapolated sizes run away within a second and then fit anything or nothing; places do not.
-    """
-    velocity = state.velocity.copy()
-    velocity[2:] = 0
-    return BoxState(state.position, velocity, state.position_variance, state.covariance, state.velocity_variance)
-
-
 def _to_centre(box_xyxy: FloatArray) -> Vector:
     corners = box_xyxy.astype(np.float64)
     sides = np.maximum(corners[2:] - corners[:2], _MIN_SIDE_PX)
@@ -113,4 +111,4 @@ def _to_centre(box_xyxy: FloatArray) -> Vector:
 
 
 def _size(position: Vector) -> float:
-    return float(np.sqrt(max(position[2], _MIN_SIDE_PX) * max(position[3], _MIN_SIDE_PX)))
+    return float(max(position[2], position[3], _MIN_SIDE_PX))

@@ -79,6 +79,7 @@ class _Track:
     def __init__(self, track_id: str, box_xyxy: FloatArray, pts_s: float) -> None:
         self.track_id = track_id
         self.state = kalman.start(box_xyxy)
+        self.last_xyxy = box_xyxy
         self.first_seen_s = pts_s
         self.last_seen_s = pts_s
         self.detection_count = 0
@@ -137,8 +138,6 @@ class Tracker:
     def _predict(self, pts_s: float) -> None:
         elapsed_s = 0.0 if self._now_s is None else max(0.0, pts_s - self._now_s)
         for track in self._tracks:
-            if self._now_s is not None and track.last_seen_s < self._now_s:
-                track.state = kalman.hold_size(track.state)
             track.state = kalman.predict(track.state, elapsed_s)
         self._now_s = pts_s
 
@@ -168,7 +167,9 @@ class Tracker:
             costs = (
                 distance_costs(states, boxes, settings.max_deviations)
                 if by_overlap is None
-                else overlap_costs(states, boxes, by_overlap)
+                else overlap_costs(
+                    [state.box_xyxy for state in states], [track.last_xyxy for track in tracks], boxes, by_overlap
+                )
             )
             matching: Matching = assign(costs)
             pairs.extend((tracks[row], int(chosen[column])) for row, column in matching.pairs)
@@ -184,6 +185,7 @@ class Tracker:
         settings = self._settings
         if track.detection_count:
             track.state = kalman.correct(track.state, detections.boxes_xyxy[index])
+        track.last_xyxy = detections.boxes_xyxy[index]
         track.last_seen_s = pts_s
         track.detection_count += 1
         track.evidence += max(0.0, float(detections.scores[index]) - settings.evidence_floor)
