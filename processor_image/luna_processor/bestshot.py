@@ -1,10 +1,10 @@
 """Choose the best shots of a track: a pure rule, with every threshold named.
 
-Read aloud: a face is a *candidate* when it is confident, lies wholly inside the DROI and was
-found by the filters to look at the camera. Its *quality* is the weighted product of score, sharpness, size and
-frontality, lowered when the edge of the picture cuts it. A candidate takes the place of a kept shot only when it is clearly better
-(hysteresis), so that angles are measured and pictures cut a few times per track, not at every frame. Shots are sent
-when a search period or the track is over.
+Read aloud: a face is a *candidate* when it is confident, lies wholly inside the DROI and was found by the filters to
+look at the camera. Its *quality* is the weighted product of score, sharpness, size and frontality, lowered when the
+edge of the picture cuts it. A candidate takes the place of a kept shot only when it is clearly better (hysteresis), so
+that angles are measured and pictures cut a few times per track, not at every frame. Shots are sent when a search
+period or the track is over.
 """
 
 from __future__ import annotations
