@@ -1,0 +1,179 @@
+"""The Helm chart: rendered by Helm, accepted by a real API server, and in step with the code it starts."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from luna_api_shim.settings import Settings as ShimSettings
+from luna_operator.settings import Settings as OperatorSettings
+from support.apiservers import ApiServer, kubernetes_assets, unique
+from support.repository import CHART, ROOT
+
+EVERYTHING = {
+    "allNamespaces": True,
+    "imagePullSecrets": [{"name": "registry"}],
+    "platform": {"origin": "http://luna-api:5000"},
+    "operator": {
+        "replicas": 2,
+        "env": {"LUNA_OPERATOR_LOG_LEVEL": "debug"},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"operator": "Exists"}],
+        "serviceAccountAnnotations": {"note": "operator"},
+    },
+    "shim": {
+        "replicas": 2,
+        "env": {"LUNA_SHIM_OBSOLETING_PERIOD": 30},
+        "affinity": {"podAntiAffinity": {}},
+        "service": {"type": "LoadBalancer", "annotations": {"note": "shim"}},
+        "serviceAccountAnnotations": {"note": "shim"},
+    },
+    "processor": {"pool": {"name": "gpu", "spec": {"gpu": {"resourceName": "nvidia.com/gpu"}, "slotsPerPod": 40}}},
+}
+VALUES = [pytest.param({}, id="as shipped"), pytest.param(EVERYTHING, id="everything on")]
+POOLLESS = {"processor": {"pool": {"create": False}}}
+
+
+def program(name: str) -> Path:
+    """Return a program of the cluster kit or of the machine; skips when there is none."""
+    assets = kubernetes_assets()
+    if assets is not None and (assets / name).exists():
+        return assets / name
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"no {name}: put it on the PATH, or set KUBEBUILDER_ASSETS to a folder that has it")
+    return Path(found)
+
+
+def render(values: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """Return the objects that the chart makes of values, its CRDs not included."""
+    file = folder / "values.json"
+    file.write_text(json.dumps(values))
+    command = [str(program("helm")), "template", "luna", str(CHART), "--namespace", "luna", "--values", str(file)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return [document for document in yaml.safe_load_all(answer.stdout) if document]
+
+
+def kubectl(server: ApiServer, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    command = [str(program("kubectl")), f"--kubeconfig={server.kubeconfig}", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_helm_finds_nothing_to_complain_about() -> None:
+    answer = subprocess.run(
+        [program("helm"), "lint", "--strict", CHART], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert answer.returncode == 0, answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("component", "prefix", "settings"),
+    [("operator", "LUNA_OPERATOR_", OperatorSettings), ("shim", "LUNA_SHIM_", ShimSettings)],
+)
+def test_the_chart_sets_only_variables_that_the_component_knows(
+    component: str, prefix: str, settings: type[BaseModel]
+) -> None:
+    template = (CHART / "templates" / f"{component}-deployment.yaml").read_text()
+    variables = set(re.findall(rf"\b{prefix}\w+", template))
+    assert variables
+    assert variables <= {prefix + name.upper() for name in settings.model_fields}
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_a_name_is_given_once(values: dict[str, Any], tmp_path: Path) -> None:
+    objects = [(item["kind"], item["metadata"]["name"]) for item in render(values, tmp_path)]
+    assert len(objects) == len(set(objects))
+
+
+def test_without_a_pool_none_is_made(tmp_path: Path) -> None:
+    kinds = {item["kind"] for item in render(POOLLESS, tmp_path)}
+    assert "Deployment" in kinds
+    assert "StreamProcessor" not in kinds
+
+
+def test_every_value_is_explained_and_known_to_the_schema() -> None:
+    text = (CHART / "values.yaml").read_text()
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    jsonschema.validate(yaml.safe_load(text), schema)
+    jsonschema.validate(EVERYTHING, schema)
+    assert explained(text) == leaves(schema, schema["$defs"]) - {"global"}
+
+
+def explained(values: str) -> set[str]:
+    """Return the paths of the values that have a comment of the form `# -- ...` above them."""
+    paths, parents, is_explained = set(), list[str](), False
+    for line in values.splitlines():
+        if match := re.match(r"( *)(\w+):", line):
+            parents[len(match[1]) // 2 :] = [match[2]]
+            if is_explained:
+                paths.add(".".join(parents))
+        is_explained = line.lstrip().startswith("# -- ")
+    return paths
+
+
+def leaves(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> set[str]:
+    """Return the paths of a schema's properties that have no properties of their own."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    if "properties" not in schema:
+        return {path}
+    below = (
+        leaves(child, definitions, f"{path}.{name}" if path else name) for name, child in schema["properties"].items()
+    )
+    return set().union(*below)
+
+
+@pytest.mark.parametrize(
+    "values", [{"shim": {"replica": 2}}, {"operator": {"env": {"LUNA_SHIM_PORT": "1"}}}, {"platform": {"origin": "x"}}]
+)
+def test_a_misspelt_value_is_refused(values: dict[str, Any]) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(values, schema)
+
+
+@pytest.mark.apiserver
+@pytest.mark.parametrize("values", VALUES)
+def test_a_real_api_server_accepts_every_object(values: dict[str, Any], tmp_path: Path, real_api: ApiServer) -> None:
+    crds = kubectl(real_api, "apply", "--server-side", "-f", str(ROOT / "crds"))
+    assert crds.returncode == 0, crds.stderr
+    kubectl(real_api, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    kubectl(real_api, "create", "namespace", "luna")
+    objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": render(values, tmp_path)})
+    answer = kubectl(real_api, "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=objects)
+    assert answer.returncode == 0, answer.stderr
+    assert "Warning" not in answer.stderr
+
+
+@pytest.mark.apiserver
+@pytest.mark.parametrize("component", ["operator", "shim"])
+def test_its_pods_satisfy_pod_security_restricted(component: str, tmp_path: Path, real_api: ApiServer) -> None:
+    namespace = unique("restricted")
+    kubectl(real_api, "create", "namespace", namespace)
+    kubectl(real_api, "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    deployment = next(
+        item
+        for item in render({}, tmp_path)
+        if item["kind"] == "Deployment" and item["metadata"]["name"].endswith(component)
+    )
+    template = deployment["spec"]["template"]
+    template["spec"].pop("serviceAccountName")  # a dry run has not made it
+
+    def admit(spec: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": component}, "spec": spec}
+        return kubectl(real_api, "create", "-n", namespace, "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+
+    answer = admit(template["spec"])
+    assert answer.returncode == 0, answer.stderr
+    loose = admit({**template["spec"], "hostNetwork": True})
+    assert "violates PodSecurity" in loose.stderr
