@@ -134,7 +134,7 @@ def _since(before: Condition | None, status: ConditionStatus, now: datetime) -> 
 def _ready(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
     status, reason, message = _PROCESSING[record.status]
     if record.status == StreamState.IN_PROGRESS and record.last_error:
-        return "False", SOURCE_ERROR, record.last_error
+        return "False", NOT_AUTHORIZED if _is_refused(record) else SOURCE_ERROR, record.last_error
     if record.last_error and record.status in (StreamState.FAILURE, StreamState.PENDING):
         return status, reason, record.last_error
     return status, reason, message
@@ -157,7 +157,8 @@ def _scheduled(
 
 
 def _source(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
-    if record.last_error and record.status in (StreamState.IN_PROGRESS, StreamState.FAILURE):
+    is_reported = record.status in (StreamState.IN_PROGRESS, StreamState.FAILURE)
+    if record.last_error and is_reported and not _is_refused(record):
         return "False", SOURCE_ERROR, record.last_error
     if record.video_info and record.status in (StreamState.IN_PROGRESS, StreamState.DONE):
         info = record.video_info
@@ -166,8 +167,13 @@ def _source(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
 
 
 def _delivering(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
-    if record.last_error == FATAL_ERROR:
+    if _is_refused(record):
         return "False", NOT_AUTHORIZED, FATAL_ERROR
     if record.status in (StreamState.IN_PROGRESS, StreamState.DONE):
         return "True", ACCEPTED, "LUNA PLATFORM has refused nothing."
     return "Unknown", NOT_REPORTED, "No worker has reported on delivery."
+
+
+def _is_refused(record: StreamStatus) -> bool:
+    """Tell whether the error is the platform's, not the source's."""
+    return record.last_error == FATAL_ERROR

@@ -223,7 +223,7 @@ def advance(record: StreamStatus, event: Event, now: datetime) -> Outcome:
             return _lose_handler(record, event.reason, now)
         case AutorestartTick():
             return _autorestart(record, event.policy, now)
-        case Deleted():
+        case Deleted():  # pragma: no branch  (there is no other event)
             return _apply(record, Trigger.DELETED, now)
 
 
