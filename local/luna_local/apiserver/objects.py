@@ -1,0 +1,481 @@
+"""Writing objects: creation, update, patch, server-side apply, deletion, by the rules of the Kubernetes API.
+
+Every method works between two awaits: it checks everything on a copy, then commits to the store in one step, so a
+refused request leaves no trace. HTTP is not known here; `routes` translates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from luna_local.apiserver import apply as server_side
+from luna_local.apiserver import crds, kinds
+from luna_local.apiserver.documents import Document, copy, dig, items, section, timestamp
+from luna_local.apiserver.errors import (
+    FieldProblem,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid,
+    method_not_allowed,
+    not_found,
+)
+from luna_local.apiserver.metadata import (
+    choose_name,
+    drop_empty,
+    keep_server_fields,
+    metadata_problems,
+    require_metadata,
+    stamp_new,
+)
+from luna_local.apiserver.resources import DEFINITIONS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Registry, Resource
+from luna_local.apiserver.store import ObjectKey, Record, Store
+
+ORPHAN_FINALIZER, FOREGROUND_FINALIZER = "orphan", "foregroundDeletion"
+_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+# Problems that mean the document is not of this kind at all; for built-in kinds a decoder would stumble over them.
+_DECODING = "FieldValueTypeInvalid"
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How a write shall be done.
+
+    Attributes:
+        manager: field manager.
+        dry_run: check and answer, change nothing.
+        field_validation: what to do about unknown fields: ``Ignore``, ``Warn`` or ``Strict``.
+    """
+
+    manager: str = "unknown"
+    dry_run: bool = False
+    field_validation: str = "Ignore"
+
+
+@dataclass(frozen=True)
+class DeleteOptions:
+    """How a deletion shall be done."""
+
+    grace_period_s: int | None = None
+    propagation: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came of a write."""
+
+    record: Record
+    created: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+class Objects:
+    """The write side of the API."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store = store
+        self._registry = registry
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def get(self, resource: Resource, key: ObjectKey) -> Record:
+        """Return an object.
+
+        Raises:
+            ApiError: 404.
+        """
+        record = self._store.get(resource.key, key)
+        if record is None:
+            raise not_found(resource, key[1])
+        return record
+
+    # --- creating -------------------------------------------------------------------------------------------------
+
+    def create(self, resource: Resource, namespace: str, document: Document, options: WriteOptions) -> Written:
+        """Create an object in a namespace (empty for cluster-wide resources).
+
+        Raises:
+            ApiError: 400, 403, 404 (no such namespace), 409 or 422.
+        """
+        unknown: list[str] = []
+        metadata = self._begin(resource, document, unknown)
+        if resource.is_ending:
+            raise method_not_allowed("create not allowed while custom resource definition is terminating")
+        _set_namespace(resource, metadata, namespace)
+        records = self._store.table(resource.key).records
+        choose_name(resource, metadata, lambda name: (namespace, name) in records)
+        key = (namespace, metadata["name"])
+        self._require_namespace(resource, key)
+        stamp_new(resource, metadata)
+        if resource.has_status:
+            document.pop("status", None)
+        warnings = self._conform(resource, document, unknown, options)
+        kinds.rules_for(resource).on_create(document)
+        drop_empty(metadata)
+        self._check(resource, document, None)
+        if key in records:
+            raise already_exists(resource, key[1])
+        self._admit(resource, document)
+        if resource.key == DEFINITIONS:
+            crds.accept(document, self._registry)
+        server_side.track(resource, None, document, server_side.Manager(options.manager))
+        return Written(self._commit(resource, document, options), created=True, warnings=warnings)
+
+    def _begin(self, resource: Resource, document: Any, unknown: list[str]) -> Document:
+        """Check that a body is an object of this resource; return its metadata."""
+        if not isinstance(document, dict):
+            raise bad_request("the body of the request is not an object")
+        for name, wanted in (("kind", resource.kind), ("apiVersion", resource.api_version)):
+            if document.get(name, wanted) != wanted:
+                given = f"{document.get('apiVersion')}, Kind={document.get('kind')}"
+                raise bad_request(
+                    f"the object provided is unrecognized: {given} does not match the expected "
+                    f"{resource.api_version}, Kind={resource.kind}"
+                )
+        storage = self._registry.any_version(resource.key) or resource
+        document["apiVersion"], document["kind"] = storage.api_version, resource.kind
+        return require_metadata(document, unknown)
+
+    def _require_namespace(self, resource: Resource, key: ObjectKey) -> None:
+        namespace, name = key
+        if not resource.is_namespaced:
+            return
+        record = self._store.get(NAMESPACES, ("", namespace))
+        namespaces = self._registry.any_version(NAMESPACES) or resource
+        if record is None:
+            raise not_found(namespaces, namespace)
+        if dig(record.load(), ("status", "phase")) == "Terminating":
+            raise forbidden(
+                resource, name, f"unable to create new content in namespace {namespace} because it is being terminated"
+            )
+
+    def _admit(self, resource: Resource, document: Document) -> None:
+        """Checks that look at other objects."""
+        if resource.key == PODS:
+            namespace, account = document["metadata"]["namespace"], document["spec"]["serviceAccountName"]
+            if self._store.get(SERVICE_ACCOUNTS, (namespace, account)) is None:
+                why = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
+                raise forbidden(resource, document["metadata"]["name"], why)
+
+    # --- updating -------------------------------------------------------------------------------------------------
+
+    def replace(
+        self, resource: Resource, key: ObjectKey, document: Any, options: WriteOptions, subresource: str = ""
+    ) -> Written:
+        """Update an object to a document (PUT).
+
+        Raises:
+            ApiError: 400, 404, 409 (stale `resourceVersion`) or 422.
+        """
+        record = self.get(resource, key)
+        if not resource.is_builtin and not dig(document, ("metadata", "resourceVersion")):
+            text = "Invalid value: 0: must be specified for an update"
+            raise invalid(resource, key[1], [FieldProblem("metadata.resourceVersion", text)])
+        return self._update(resource, record, document, options, subresource)
+
+    def patch(
+        self,
+        resource: Resource,
+        key: ObjectKey,
+        change: Callable[[Document], Any],
+        options: WriteOptions,
+        subresource: str = "",
+    ) -> Written:
+        """Update an object to what `change` makes of it.
+
+        Raises:
+            ApiError: as `replace`; whatever `change` raises.
+        """
+        record = self.get(resource, key)
+        current = record.load()
+        current["apiVersion"] = resource.api_version
+        return self._update(resource, record, change(current), options, subresource)
+
+    def apply(
+        self,
+        resource: Resource,
+        key: ObjectKey,
+        config: Any,
+        options: WriteOptions,
+        *,
+        force: bool = False,
+        subresource: str = "",
+    ) -> Written:
+        """Apply a config server-side, creating the object if need be.
+
+        Raises:
+            ApiError: as `replace`, and 409 when other managers own fields that would change.
+        """
+        self._begin(resource, config, [])
+        config["apiVersion"] = resource.api_version
+        _set_namespace(resource, config["metadata"], key[0])
+        if config["metadata"].setdefault("name", key[1]) != key[1]:
+            raise bad_request("the name of the object does not match the name on the URL")
+        manager = server_side.Manager(options.manager, subresource)
+        record = self._store.get(resource.key, key)
+        if record is None:
+            if subresource:
+                raise not_found(resource, key[1])
+            if dig(config, ("metadata", "uid")):
+                raise conflict(resource, key[1], "Precondition failed: the object does not exist, but has a uid")
+            document = server_side.apply(resource, None, config, manager, force=force)
+            return self._create_applied(resource, key[0], document, options)
+        live = record.load()
+        live["apiVersion"] = resource.api_version
+        document = server_side.apply(resource, live, config, manager, force=force)
+        document["metadata"]["resourceVersion"] = dig(config, ("metadata", "resourceVersion"))
+        return self._update(resource, record, document, options, subresource, is_apply=True)
+
+    def _create_applied(
+        self, resource: Resource, namespace: str, document: Document, options: WriteOptions
+    ) -> Written:
+        managed = document["metadata"].pop("managedFields", None)
+        written = self.create(resource, namespace, document, WriteOptions(options.manager, True, options.field_validation))
+        document = written.record.load()
+        document["metadata"]["managedFields"] = managed
+        return Written(self._commit(resource, document, options), created=True, warnings=written.warnings)
+
+    def _update(
+        self,
+        resource: Resource,
+        record: Record,
+        document: Any,
+        options: WriteOptions,
+        subresource: str,
+        *,
+        is_apply: bool = False,
+    ) -> Written:
+        unknown: list[str] = []
+        self._begin(resource, document, unknown)
+        old = record.load()
+        _require_same_object(resource, document["metadata"], old["metadata"])
+        document = _writable_part(resource, document, old, subresource)
+        metadata = document["metadata"]
+        keep_server_fields(metadata, old["metadata"])
+        metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
+        warnings = self._conform(resource, document, unknown, options)
+        kinds.rules_for(resource).on_update(document, old)
+        if not is_apply:
+            server_side.track(resource, old, document, server_side.Manager(options.manager, subresource))
+        drop_empty(metadata)
+        if document == old:
+            return Written(record, warnings=warnings)
+        self._check(resource, document, old)
+        if not subresource and _is_new_generation(resource, document, old):
+            metadata["generation"] = old["metadata"].get("generation", 0) + 1
+        if resource.key == DEFINITIONS and not subresource:
+            crds.accept(document, self._registry)
+        return Written(self._commit_update(resource, document, options), warnings=warnings)
+
+    def _commit_update(self, resource: Resource, document: Document, options: WriteOptions) -> Record:
+        record = self._commit(resource, document, options)
+        if options.dry_run or not _may_go(resource, document):
+            return record
+        return self._store.remove(resource.key, record.key)
+
+    # --- checking and committing ----------------------------------------------------------------------------------
+
+    def _conform(
+        self, resource: Resource, document: Document, unknown: list[str], options: WriteOptions
+    ) -> list[str]:
+        """Prune and default a document; return warnings about what was dropped."""
+        resource.schema.conform(document, "", unknown)
+        if resource.is_builtin:
+            self._require_types(resource, document)
+        named = [f'unknown field "{path}"' for path in dict.fromkeys(unknown)]
+        if named and options.field_validation == "Strict":
+            raise bad_request(f"{resource.kind} in version {resource.version!r} cannot be handled as a "
+                              f"{resource.kind}: strict decoding error: {', '.join(named)}")  # fmt: skip
+        return named if options.field_validation == "Warn" else []
+
+    @staticmethod
+    def _require_types(resource: Resource, document: Document) -> None:
+        problems: list[FieldProblem] = []
+        resource.schema.validate(document, "", problems)
+        wrong = [str(each) for each in problems if each.reason == _DECODING]
+        if wrong:
+            raise bad_request(f"{resource.kind} cannot be decoded: {'; '.join(wrong[:5])}")
+
+    def _check(self, resource: Resource, document: Document, old: Document | None) -> None:
+        """Raise 422 for everything that is wrong with an object about to be written."""
+        problems = metadata_problems(resource, document, old)
+        found: list[FieldProblem] = []
+        resource.schema.validate(document, "", found)
+        # The published schemas of built-in kinds call fields required that kube-apiserver itself fills in elsewhere.
+        problems += [
+            each
+            for each in found
+            if not (resource.is_builtin and each.reason == "FieldValueRequired" and not each.path.startswith("spec."))
+        ]
+        if not found and resource.rules is not None:
+            resource.rules.check(document, old, "", problems)
+        known = {(each.path, each.reason) for each in problems}
+        problems += [
+            each
+            for each in kinds.rules_for(resource).problems(document, old)
+            if (each.path, each.reason) not in known
+        ]
+        if problems:
+            raise invalid(resource, document["metadata"]["name"], problems)
+
+    def _commit(self, resource: Resource, document: Document, options: WriteOptions) -> Record:
+        if options.dry_run:
+            return Record(document, self._store.version, ())
+        return self._store.put(resource.key, document)
+
+    # --- deleting -------------------------------------------------------------------------------------------------
+
+    def delete(self, resource: Resource, key: ObjectKey, options: DeleteOptions) -> tuple[Record, bool]:
+        """Delete an object, or mark it for deletion while finalizers or a grace period hold it.
+
+        Returns:
+            Its last state and whether it is gone.
+
+        Raises:
+            ApiError: 403, 404 or 409 (a precondition).
+        """
+        record = self.get(resource, key)
+        document = record.load()
+        metadata = document["metadata"]
+        _require_preconditions(resource, metadata, options)
+        if resource.key == NAMESPACES and key[1] in kinds.SYSTEM_NAMESPACES:
+            raise forbidden(resource, key[1], "this namespace may not be deleted")
+        grace_s = _grace_period_s(resource, document, options)
+        self._mark(resource, document, grace_s, options.propagation)
+        if _may_go(resource, document):
+            if options.dry_run:
+                return record, True
+            return self._store.remove(resource.key, key), True
+        if options.dry_run or document == record.load():
+            return record, False
+        return self._store.put(resource.key, document), False
+
+    def _mark(self, resource: Resource, document: Document, grace_s: int, propagation: str | None) -> None:
+        metadata = document["metadata"]
+        before = copy(metadata)
+        finalizers = [
+            each for each in items(metadata, "finalizers") if each not in (ORPHAN_FINALIZER, FOREGROUND_FINALIZER)
+        ] if propagation else list(items(metadata, "finalizers"))  # fmt: skip
+        added = {"Orphan": ORPHAN_FINALIZER, "Foreground": FOREGROUND_FINALIZER}.get(propagation or "")
+        if added and (added == ORPHAN_FINALIZER or self._store.dependents_of(metadata["uid"])):
+            finalizers.append(added)
+        metadata["finalizers"] = finalizers
+        is_sooner = grace_s < (metadata.get("deletionGracePeriodSeconds") or 0)
+        if not metadata.get("deletionTimestamp") or is_sooner:
+            metadata["deletionTimestamp"] = timestamp(datetime.now(UTC) + timedelta(seconds=grace_s))
+            metadata["deletionGracePeriodSeconds"] = grace_s
+        drop_empty(metadata)
+        if resource.key == NAMESPACES:
+            section(document, "status")["phase"] = "Terminating"
+        if resource.key == DEFINITIONS:
+            message = "CustomResource deletion is in progress"
+            crds.set_condition(section(document, "status"), "Terminating", "True", "InstanceDeletionInProgress", message)
+        if "generation" in metadata and metadata != before:
+            metadata["generation"] += 1
+
+    def remove_if_done(self, resource: Resource, key: ObjectKey, *finalizers: str) -> bool:
+        """Take finalizers off an object that is being deleted, and remove it if nothing else holds it."""
+        record = self._store.get(resource.key, key)
+        if record is None:
+            return True
+        document = record.load()
+        metadata = document["metadata"]
+        remaining = [each for each in items(metadata, "finalizers") if each not in finalizers]
+        if remaining != items(metadata, "finalizers"):
+            metadata["finalizers"] = remaining
+            drop_empty(metadata)
+            self._store.put(resource.key, document)
+        is_done = not remaining and not (resource.key == PODS and metadata.get("deletionGracePeriodSeconds"))
+        if is_done:
+            self._store.remove(resource.key, key)
+        return is_done
+
+
+def _set_namespace(resource: Resource, metadata: Document, namespace: str) -> None:
+    if not resource.is_namespaced:
+        metadata.pop("namespace", None)
+    elif (metadata.get("namespace") or namespace) != namespace:
+        raise bad_request(
+            f"the namespace of the provided object does not match the namespace sent on the request "
+            f"({metadata['namespace']!r}, {namespace!r})"
+        )
+    else:
+        metadata["namespace"] = namespace
+
+
+def _require_same_object(resource: Resource, metadata: Document, old: Document) -> None:
+    name = old["name"]
+    if metadata.get("name", name) != name:
+        raise bad_request(
+            f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})"
+        )
+    if resource.is_namespaced and (metadata.get("namespace") or old["namespace"]) != old["namespace"]:
+        raise bad_request("the namespace of the object does not match the namespace on the URL")
+    if metadata.get("uid") and metadata["uid"] != old["uid"]:
+        why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {old['uid']}"
+        raise conflict(resource, name, why)
+    if metadata.get("resourceVersion") and metadata["resourceVersion"] != old["resourceVersion"]:
+        raise conflict(resource, name, _MODIFIED)
+
+
+def _writable_part(resource: Resource, document: Document, old: Document, subresource: str) -> Document:
+    """Return the object as it shall be: a status write touches the status alone, any other write all but it."""
+    if subresource == "status":
+        result: Document = copy(old)
+        if (managed := document["metadata"].get("managedFields")) is not None:
+            result["metadata"]["managedFields"] = managed
+        source, target = document, result
+    elif resource.has_status:
+        result, source, target = document, old, document
+    else:
+        return document
+    if "status" in source:
+        target["status"] = source["status"]
+    else:
+        target.pop("status", None)
+    return result
+
+
+def _is_new_generation(resource: Resource, document: Document, old: Document) -> bool:
+    if not resource.has_generation:
+        return False
+    ignored = {"metadata", "apiVersion", "status"} if resource.has_status else {"metadata", "apiVersion"}
+    names = (document.keys() | old.keys()) - ignored
+    return any(document.get(name) != old.get(name) for name in names)
+
+
+def _may_go(resource: Resource, document: Document) -> bool:
+    """Say whether an object marked for deletion is held by nothing any more."""
+    metadata = document["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers") or resource.key == NAMESPACES:
+        return False
+    return not (resource.key == PODS and metadata.get("deletionGracePeriodSeconds"))
+
+
+def _require_preconditions(resource: Resource, metadata: Document, options: DeleteOptions) -> None:
+    for wanted, actual, word in (
+        (options.uid, metadata["uid"], "UID"),
+        (options.resource_version, metadata["resourceVersion"], "ResourceVersion"),
+    ):
+        if wanted and wanted != actual:
+            why = f"Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {actual}"
+            raise conflict(resource, metadata["name"], why)
+
+
+def _grace_period_s(resource: Resource, document: Document, options: DeleteOptions) -> int:
+    """Return how long a Pod may take to stop; everything else goes at once."""
+    if resource.key != PODS or not dig(document, ("spec", "nodeName")):
+        return 0
+    if dig(document, ("status", "phase")) in ("Succeeded", "Failed"):
+        return 0
+    if options.grace_period_s is not None:
+        return options.grace_period_s
+    default: int = document["spec"].get("terminationGracePeriodSeconds", 30)
+    return default
