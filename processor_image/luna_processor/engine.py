@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import onnxruntime
 
 from luna_processor.detections import FloatArray
 from luna_processor.errors import EngineFailed, StartupError
 from luna_processor.models import ModelSpec, TensorSpec
+
+# Since 1.32 ONNX Runtime reports its use to its makers, with a device id that it keeps in the home folder, unless this
+# is set before it is loaded.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 
 
 class Engine(Protocol):
