@@ -45,6 +45,7 @@ class ContainerHost:
 
     Attributes:
         prepare: resolves command, environment and mounts; raises ContainerConfigError while something is missing.
+        prepare_probe: does the same for the command of an exec probe.
         on_change: called after every change of a container's facts.
     """
 
@@ -55,6 +56,7 @@ class ContainerHost:
     session: aiohttp.ClientSession
     recorder: EventRecorder
     prepare: Callable[[Container], Awaitable[Command]]
+    prepare_probe: Callable[[Container, tuple[str, ...]], tuple[str, ...]]
     on_change: Callable[[], None]
 
 
@@ -175,7 +177,8 @@ class ContainerRunner:
     @contextlib.asynccontextmanager
     async def _probed(self, process: GroupProcess, command: Command) -> AsyncIterator[None]:
         async def run_command(arguments: tuple[str, ...]) -> Answer:
-            return await _run_probe_command(replace(command, arguments=arguments), self._host.guard)
+            placed = self._host.prepare_probe(self.container, arguments)
+            return await _run_probe_command(replace(command, arguments=placed), self._host.guard)
 
         prober = Prober(self._host.session, self.container, self._host.address, run_command)
         probing = asyncio.create_task(watch_health(self.container, prober.ask, _RunListener(self, process)))

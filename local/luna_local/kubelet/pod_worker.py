@@ -71,6 +71,7 @@ class PodWorker:
             session=host.session,
             recorder=host.recorder,
             prepare=self.workspace.command,
+            prepare_probe=self.workspace.probe_arguments,
             on_change=self._changed.set,
         )
         self._init = _runners(pod.spec.init_containers, pod.status.init_container_statuses, container_host)

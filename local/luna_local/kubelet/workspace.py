@@ -64,6 +64,11 @@ class PodWorkspace:
             directory,
         )
 
+    def probe_arguments(self, container: Container, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the command of an exec probe with mounted paths in place; references are not resolved there."""
+        mounted = self.volumes.mounted(container)
+        return tuple(mounted.rewrite(text) for text in arguments)
+
     async def _sources(self, container: Container) -> Sources:
         namespace = self._pod.metadata.namespace
         try:
