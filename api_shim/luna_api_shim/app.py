@@ -1,0 +1,47 @@
+"""The application: routes, the frame around every request, and how errors are answered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from luna_api_shim.context import Context
+from luna_api_shim.errors import MethodNotAllowed, PageNotFound, Refusal
+from luna_api_shim.frame import Frame
+from luna_api_shim.replies import error_reply
+from luna_api_shim.routes import processing, service, streams
+from luna_streams.errors import DomainError
+
+ROUTES: Final[tuple[Route, ...]] = (*processing.ROUTES, *streams.ROUTES, *service.ROUTES)
+
+
+def create_app(context: Context) -> Starlette:
+    """Return the application of one replica."""
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(Frame, metrics=context.metrics)],
+        exception_handlers={HTTPException: _answer_http, Refusal: _answer, DomainError: _answer},
+    )
+    router: Router = app.router
+    router.redirect_slashes = False
+    app.state.context = context
+    return app
+
+
+async def _answer(_request: Request, error: Exception) -> Response:
+    return error_reply(error)
+
+
+async def _answer_http(_request: Request, error: Exception) -> Response:
+    """Answer what Starlette itself found out: no such page, no such method."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        reply = error_reply(MethodNotAllowed())
+        reply.headers.update(error.headers or {})
+        return reply
+    return error_reply(PageNotFound())

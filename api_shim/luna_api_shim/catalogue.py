@@ -1,0 +1,273 @@
+"""The streams as the shim knows them: parsed once per version, sorted by age and by id, indexed for every filter.
+
+Pure: `store` feeds it from the reflector and from own writes. A query walks the smaller of two things: the candidates
+that its indexed filters leave, or all streams in order until the page is full.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+
+from luna_streams import lifecycle, naming
+from luna_streams.stream import Stream, StreamState, StreamStatus
+
+Key = tuple[str, str]
+"""Namespace and name of the object."""
+Age = tuple[datetime, str]
+"""Creation time and stream id: the order of appearance."""
+
+_SORT_BELOW = 0.25
+"""Share of all streams up to which sorting the candidates beats walking everything in order."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One version of one stream.
+
+    Attributes:
+        stream_id: what the REST API calls it.
+        record: its status; of a stream that has none yet, the one it is going to get.
+        rendered: JSON text by API version and versions of the Secrets; see `rendering`.
+    """
+
+    stream: Stream
+    stream_id: str = ""
+    record: StreamStatus = field(init=False)
+    rendered: dict[tuple[int, tuple[str, ...]], bytes] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        stream = self.stream
+        self.stream_id = self.stream_id or naming.stream_id(stream.namespace, stream.name)
+        self.record = stream.status or lifecycle.create(stream.spec, stream.create_time).record
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name of the object."""
+        return self.stream.namespace, self.stream.name
+
+    @property
+    def age(self) -> Age:
+        """Where the stream stands in the order of appearance."""
+        return self.stream.create_time, self.stream_id
+
+    @property
+    def queued_since(self) -> tuple[datetime, datetime, str]:
+        """Where the stream stands in the queue: the last change of status, oldest first."""
+        return self.record.status_time, *self.age
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFilter:
+    """Which streams a query asks for; within a list any value fits, between lists all must; None asks for nothing."""
+
+    account_id: str | None = None
+    stream_ids: Set[str] | None = None
+    names: Set[str] | None = None
+    reference: str | None = None
+    statuses: Set[str] | None = None
+    group_name: str | None = None
+    create_time_gte: datetime | None = None
+    create_time_lt: datetime | None = None
+    stream_id_gte: str | None = None
+    stream_id_lt: str | None = None
+    check: Callable[[Entry], bool] | None = None
+    """What no index knows; asked last."""
+
+    @property
+    def sorts_by_id(self) -> bool:
+        """Whether the answer is sorted by id, as the document says of ranges of ids."""
+        return self.stream_id_gte is not None or self.stream_id_lt is not None
+
+    def admits(self, entry: Entry) -> bool:
+        """Tell whether a stream lies within the ranges of time and id, and passes the check."""
+        created = entry.stream.create_time
+        return (
+            (self.create_time_gte is None or created >= self.create_time_gte)
+            and (self.create_time_lt is None or created < self.create_time_lt)
+            and (self.stream_id_gte is None or entry.stream_id >= self.stream_id_gte)
+            and (self.stream_id_lt is None or entry.stream_id < self.stream_id_lt)
+            and (self.check is None or self.check(entry))
+        )
+
+
+class Catalogue:
+    """All streams, by id, in order, and by what filters ask for."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Key, Entry] = {}
+        self._by_id: dict[str, Entry] = {}
+        self._ages: list[Age] = []
+        self._ids: list[str] = []
+        self._indexes: dict[tuple[str, str], set[str]] = {}
+        self._hidden: dict[str, dict[Key, Entry]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._by_id.values())
+
+    def get(self, stream_id: str) -> Entry | None:
+        """Return the stream with an id."""
+        return self._by_id.get(stream_id)
+
+    def at(self, key: Key) -> Entry | None:
+        """Return the stream of an object."""
+        return self._by_key.get(key)
+
+    def with_status(self, status: StreamState) -> list[Entry]:
+        """Return the streams of a status, in no order."""
+        return self._under("status", status.value)
+
+    def blank(self) -> list[Entry]:
+        """Return the streams without a status, in no order."""
+        return self._under(*_BLANK)
+
+    def of_pod(self, pod_uid: str) -> list[Entry]:
+        """Return the streams that are assigned to a pod or held by it, in no order."""
+        return self._under("pod", pod_uid)
+
+    def put(self, entry: Entry) -> Entry | None:
+        """Take a version of a stream; return the one it replaces.
+
+        Two objects of different namespaces may carry one UUID as their name: the first one is the stream, the other
+        stays out of sight until the first is gone.
+        """
+        old = self._by_key.get(entry.key)
+        owner = self._by_id.get(entry.stream_id)
+        if owner is not None and owner.key != entry.key:
+            self._hidden.setdefault(entry.stream_id, {})[entry.key] = entry
+            return None
+        self._by_key[entry.key] = self._by_id[entry.stream_id] = entry
+        if old is None:
+            insort(self._ages, entry.age)
+            insort(self._ids, entry.stream_id)
+            self._index(entry, _terms(entry))
+        else:
+            before, now = set(_terms(old)), set(_terms(entry))
+            self._unindex(old, before - now)
+            self._index(entry, now - before)
+        return old
+
+    def remove(self, key: Key) -> Entry | None:
+        """Forget the stream of an object; return its last version."""
+        old = self._by_key.pop(key, None)
+        if old is None:
+            self._forget_hidden(key)
+            return None
+        del self._by_id[old.stream_id]
+        del self._ages[bisect_left(self._ages, old.age)]
+        del self._ids[bisect_left(self._ids, old.stream_id)]
+        self._unindex(old, _terms(old))
+        for entry in self._hidden.pop(old.stream_id, {}).values():
+            self.put(entry)
+        return old
+
+    def _forget_hidden(self, key: Key) -> None:
+        stream_id = naming.stream_id(*key)
+        if hidden := self._hidden.get(stream_id):
+            hidden.pop(key, None)
+            if not hidden:
+                del self._hidden[stream_id]
+
+    def select(self, wanted: StreamFilter, *, newest_first: bool, offset: int, limit: int) -> list[Entry]:
+        """Return one page of the streams a filter means."""
+        return list(islice(self._matching(wanted, newest_first=newest_first), offset, offset + limit))
+
+    def matching(self, wanted: StreamFilter) -> list[Entry]:
+        """Return all streams a filter means, in the order of appearance."""
+        return list(self._matching(wanted, newest_first=False))
+
+    def count(self, wanted: StreamFilter) -> int:
+        """Return how many streams a filter means."""
+        ids = self._candidates(wanted)
+        if ids is None:
+            return sum(1 for entry in self._by_id.values() if wanted.admits(entry))
+        return sum(1 for stream_id in ids if wanted.admits(self._by_id[stream_id]))
+
+    def _matching(self, wanted: StreamFilter, *, newest_first: bool) -> Iterator[Entry]:
+        ids = self._candidates(wanted)
+        if ids is not None and len(ids) < _SORT_BELOW * len(self._by_id):
+            entries = [self._by_id[stream_id] for stream_id in ids]
+            entries.sort(key=_by_id if wanted.sorts_by_id else _by_age, reverse=newest_first)
+            candidates: Iterable[Entry] = entries
+        else:
+            candidates = self._in_order(wanted.sorts_by_id, newest_first)
+            if ids is not None:
+                present = ids
+                candidates = (entry for entry in candidates if entry.stream_id in present)
+        return (entry for entry in candidates if wanted.admits(entry))
+
+    def _in_order(self, by_id: bool, newest_first: bool) -> Iterator[Entry]:
+        if by_id:
+            return (self._by_id[stream_id] for stream_id in (reversed(self._ids) if newest_first else self._ids))
+        return (self._by_id[stream_id] for _, stream_id in (reversed(self._ages) if newest_first else self._ages))
+
+    def _candidates(self, wanted: StreamFilter) -> Set[str] | None:
+        """Return the ids that the indexed filters leave; None if there is no such filter."""
+        sets: list[Set[str]] = []
+        if wanted.stream_ids is not None:
+            sets.append({stream_id for stream_id in wanted.stream_ids if stream_id in self._by_id})
+        for name, values in (
+            ("account", _one(wanted.account_id)),
+            ("name", wanted.names),
+            ("reference", _one(wanted.reference)),
+            ("status", wanted.statuses),
+            ("group", _one(wanted.group_name)),
+        ):
+            if values is not None:
+                found = [self._indexes.get((name, value), _NOTHING) for value in values]
+                sets.append(found[0] if len(found) == 1 else set().union(*found))
+        if not sets:
+            return None
+        sets.sort(key=len)
+        return sets[0] if len(sets) == 1 else set(sets[0]).intersection(*sets[1:])
+
+    def _under(self, name: str, value: str) -> list[Entry]:
+        return [self._by_id[stream_id] for stream_id in self._indexes.get((name, value), ())]
+
+    def _index(self, entry: Entry, terms: Iterable[tuple[str, str]]) -> None:
+        for term in terms:
+            self._indexes.setdefault(term, set()).add(entry.stream_id)
+
+    def _unindex(self, entry: Entry, terms: Iterable[tuple[str, str]]) -> None:
+        for term in terms:
+            ids = self._indexes[term]
+            ids.discard(entry.stream_id)
+            if not ids:
+                del self._indexes[term]
+
+
+_BLANK = ("blank", "")
+_NOTHING: frozenset[str] = frozenset()
+
+
+def _one(value: str | None) -> Set[str] | None:
+    return None if value is None else frozenset((value,))
+
+
+def _by_age(entry: Entry) -> Age:
+    return entry.age
+
+
+def _by_id(entry: Entry) -> str:
+    return entry.stream_id
+
+
+def _terms(entry: Entry) -> Iterator[tuple[str, str]]:
+    """Yield what a stream is found under."""
+    spec = entry.stream.spec
+    yield "account", spec.account_id
+    yield "name", spec.display_name
+    yield "reference", spec.data.reference
+    yield "status", entry.record.status.value
+    if entry.stream.status is None:
+        yield _BLANK
+    for group in spec.groups:
+        yield "group", group
+    if entry.record.processor.pod_uid:
+        yield "pod", entry.record.processor.pod_uid

@@ -1,0 +1,51 @@
+"""What the endpoints work with, handed to them through the application's state."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+
+from luna_api_shim.desk import LeaderDesk
+from luna_api_shim.editor import Editor
+from luna_api_shim.feedback import Feedback
+from luna_api_shim.initialiser import Initialiser
+from luna_api_shim.metrics import Metrics
+from luna_api_shim.queue import Queue
+from luna_api_shim.rendering import ApiVersion
+from luna_api_shim.settings import Settings
+from luna_api_shim.store import Store
+from luna_api_shim.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of one replica that endpoints call.
+
+    Attributes:
+        desk: brings workers' requests to the leader; workers, queue and feedback serve them there.
+        check_health: raises ApiError when the API server does not answer.
+    """
+
+    settings: Settings
+    store: Store
+    editor: Editor
+    initialiser: Initialiser
+    desk: LeaderDesk
+    workers: Workers
+    queue: Queue
+    feedback: Feedback
+    metrics: Metrics
+    check_health: Callable[[], Awaitable[None]]
+
+
+def context_of(request: Request) -> Context:
+    """Return the context of a request."""
+    return cast(Context, request.app.state.context)
+
+
+def api_of(request: Request) -> ApiVersion:
+    """Return the version of the API a request speaks."""
+    return cast(ApiVersion, request.path_params["api"])

@@ -1,0 +1,118 @@
+"""The desk for workers: requests are served here when this replica leads, else they are passed on to the leader."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import httpx
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from luna_api_shim.election import Election
+from luna_api_shim.errors import NotReady
+from luna_api_shim.request_ids import HEADER
+from luna_api_shim.workers import WORKER_HEADER
+
+log = logging.getLogger(__name__)
+
+_FORWARDED: Final = "Luna-Forwarded"
+_PASSED_ON: Final = ("Authorization", "Content-Type", "Prefer", WORKER_HEADER, HEADER)
+_LOOK_AGAIN_S: Final = 0.1
+_CONNECT_TIMEOUT_S: Final = 1.0
+_ANSWER_MARGIN_S: Final = 15.0
+
+Serve = Callable[[Request, bytes], Awaitable[Response]]
+
+
+class LeaderDesk:
+    """Sees to it that a worker's request is served where the leader is.
+
+    Args:
+        election: knows who leads.
+        patience_s: how long a request waits while nobody leads; then the worker has to try again.
+        longest_wait_s: how long the leader may take to answer.
+    """
+
+    def __init__(self, election: Election, *, patience_s: float, longest_wait_s: float) -> None:
+        self._election = election
+        self._patience_s = patience_s
+        timeout = httpx.Timeout(longest_wait_s + _ANSWER_MARGIN_S, connect=_CONNECT_TIMEOUT_S)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+        self._http = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+
+    async def close(self) -> None:
+        """Close the connections to the leader."""
+        await self._http.aclose()
+
+    async def serve(self, request: Request, body: bytes, serve: Serve) -> Response:
+        """Answer a worker.
+
+        Raises:
+            NotReady: there is no leader, or it cannot be reached.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_s
+        is_forwarded = _FORWARDED in request.headers
+        while True:
+            if self._election.is_leader:
+                return await serve(request, body)
+            origin = self._election.leader_origin
+            if origin is not None and not is_forwarded:
+                with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                    return await self._forward(request, body, origin)
+            if loop.time() >= deadline:
+                raise NotReady("no replica leads, or the leader cannot be reached")
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _forward(self, request: Request, body: bytes, origin: str) -> Response:
+        """Pass a request on; when its client goes away, so does the leader's."""
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        path = request.url.path
+        asking = asyncio.create_task(
+            self._http.post(origin + path, content=body, headers={**headers, _FORWARDED: "1"}), name=f"forward {path}"
+        )
+        try:
+            async with departure(request) as gone:
+                leaving = asyncio.create_task(gone.wait())
+                await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                leaving.cancel()
+            if not asking.done():
+                raise ClientDisconnect
+            answer = asking.result()
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            raise
+        except httpx.HTTPError as e:
+            # It may have been served: a claimed stream whose answer was lost goes back into the queue by itself.
+            raise NotReady(f"the leader did not answer: {type(e).__name__}") from e
+        finally:
+            asking.cancel()
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
+
+
+@asynccontextmanager
+async def departure(request: Request, notice: Callable[[], None] = lambda: None) -> AsyncIterator[asyncio.Event]:
+    """Yield an event that is set when the client closes the connection; the body must have been read.
+
+    Args:
+        request: of the client.
+        notice: called then, too.
+    """
+    gone = asyncio.Event()
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+        notice()
+
+    watching = asyncio.create_task(watch(), name="departure")
+    try:
+        yield gone
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching

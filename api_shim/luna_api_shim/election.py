@@ -1,0 +1,73 @@
+"""Which replica leads, by a Lease: the leader alone hears workers; the others learn its address from the Lease."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from luna_kube import LEASES, ApiError, KubeClient, Leadership, LeaseSettings, Reflector, leadership
+from luna_kube.leadership import LeadershipLost
+
+log = logging.getLogger(__name__)
+
+_SEPARATOR = "@"
+
+
+def identity_of(replica: str, origin: str) -> str:
+    """Return the holder's name in the Lease: who it is, and where the others reach it."""
+    return f"{replica}{_SEPARATOR}{origin}"
+
+
+def origin_of(identity: str) -> str | None:
+    """Return the address of a holder; None if nobody holds the Lease."""
+    return identity.partition(_SEPARATOR)[2] or None
+
+
+class Election:
+    """One replica's part in the election.
+
+    Args:
+        client: open client.
+        settings: of the Lease; the identity is made by `identity_of`.
+    """
+
+    def __init__(self, client: KubeClient, settings: LeaseSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._leases = Reflector(client, LEASES.within(settings.namespace), fields=f"metadata.name={settings.name}")
+        self.is_leader = False
+
+    @property
+    def leader_origin(self) -> str | None:
+        """Where the leader is, as far as known; None while nobody leads or it is this replica."""
+        lease = self._leases.get(self._settings.namespace, self._settings.name)
+        holder = (lease or {}).get("spec", {}).get("holderIdentity") or ""
+        return None if holder == self._settings.identity else origin_of(holder)
+
+    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
+        """Stand for election, lead, stand again, until cancelled.
+
+        Args:
+            lead: runs as long as this replica leads; is cancelled when that ends.
+        """
+        async with self._leases.running():
+            while True:
+                try:
+                    async with self._term():
+                        await lead()
+                except LeadershipLost as e:
+                    log.warning("%s", e)
+                except ApiError as e:
+                    log.warning("the term ended early: %s", e)
+                    await asyncio.sleep(self._settings.retry_s)
+
+    @asynccontextmanager
+    async def _term(self) -> AsyncIterator[Leadership]:
+        async with leadership(self._client, self._settings) as term:
+            self.is_leader = True
+            try:
+                yield term
+            finally:
+                self.is_leader = False

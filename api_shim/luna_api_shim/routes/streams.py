@@ -1,0 +1,145 @@
+"""Streams: create, read, list, count, change, replace, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from luna_api_shim.bodies import read_json
+from luna_api_shim.catalogue import Entry, StreamFilter
+from luna_api_shim.context import Context, api_of, context_of
+from luna_api_shim.queries import Query, is_group_name, is_name, is_newest_first, is_reference, page_of
+from luna_api_shim.rendering import ApiVersion, render, render_streams
+from luna_api_shim.replies import json_reply, no_content, raw_json_reply
+from luna_api_shim.routing import resource
+from luna_streams.errors import CredentialsMissing
+from luna_streams.naming import is_uuid
+from luna_streams.references import split_reference
+from luna_streams.rest.messages import StreamPatch, StreamsDelete
+from luna_streams.rest.v1 import StreamToBeCreatedV1
+from luna_streams.rest.v2 import StreamToBeCreatedV2
+
+_BODIES: Final[dict[ApiVersion, type[StreamToBeCreatedV1] | type[StreamToBeCreatedV2]]] = {
+    1: StreamToBeCreatedV1,
+    2: StreamToBeCreatedV2,
+}
+
+
+async def create(request: Request) -> Response:
+    """POST /streams."""
+    context, api = context_of(request), api_of(request)
+    entry = await context.editor.create(await _read_stream(request, context))
+    context.initialiser.add(entry)
+    reply = json_reply({"stream_id": entry.stream_id, "version": entry.record.version}, 201)
+    reply.headers["Location"] = f"/{api}/streams/{entry.stream_id}"
+    return reply
+
+
+async def list_(request: Request) -> Response:
+    """GET /streams."""
+    context, query = context_of(request), Query(request.query_params)
+    page, wanted, newest_first = page_of(query), _filter_of(query, context), is_newest_first(query)
+    await context.store.ready()
+    entries = context.store.catalogue.select(wanted, newest_first=newest_first, offset=page.offset, limit=page.size)
+    return raw_json_reply(render_streams(context.store, entries, api_of(request)))
+
+
+async def count(request: Request) -> Response:
+    """GET /streams/count."""
+    context = context_of(request)
+    wanted = _filter_of(Query(request.query_params), context)
+    await context.store.ready()
+    return json_reply({"streams_count": context.store.catalogue.count(wanted)})
+
+
+async def delete_matching(request: Request) -> Response:
+    """DELETE /streams: those with one of the ids or one of the names."""
+    context = context_of(request)
+    account_id = Query(request.query_params).uuid("account_id")
+    body = await read_json(request, StreamsDelete, context.settings.max_body_bytes)
+    await context.store.ready()
+    catalogue = context.store.catalogue
+    named = catalogue.matching(StreamFilter(account_id=account_id, names=frozenset(body.names or ())))
+    with_id = catalogue.matching(StreamFilter(account_id=account_id, stream_ids=frozenset(body.stream_ids or ())))
+    await context.editor.delete_all({entry.stream_id: entry for entry in (*named, *with_id)}.values())
+    return no_content()
+
+
+async def read(request: Request) -> Response:
+    """GET /streams/{stream_id}."""
+    context = context_of(request)
+    return raw_json_reply(render(context.store, await _find(request, context), api_of(request)))
+
+
+async def patch(request: Request) -> Response:
+    """PATCH /streams/{stream_id}."""
+    context = context_of(request)
+    body = await read_json(request, StreamPatch, context.settings.max_body_bytes)
+    await context.editor.patch(await _find(request, context), body)
+    return no_content()
+
+
+async def put(request: Request) -> Response:
+    """PUT /streams/{stream_id}; the one operation on a stream that does not look at account_id."""
+    context = context_of(request)
+    body = await _read_stream(request, context)
+    entry = await context.editor.replace(await context.editor.find(request.path_params["stream_id"]), body)
+    return json_reply({"stream_id": entry.stream_id, "version": entry.record.version})
+
+
+async def delete(request: Request) -> Response:
+    """DELETE /streams/{stream_id}."""
+    context = context_of(request)
+    await context.editor.delete(await _find(request, context))
+    return no_content()
+
+
+async def _read_stream(request: Request, context: Context) -> StreamToBeCreatedV1 | StreamToBeCreatedV2:
+    return await read_json(request, _BODIES[api_of(request)], context.settings.max_body_bytes)
+
+
+async def _find(request: Request, context: Context) -> Entry:
+    account_id = Query(request.query_params).uuid("account_id")
+    return await context.editor.find(request.path_params["stream_id"], account_id)
+
+
+def _filter_of(query: Query, context: Context) -> StreamFilter:
+    reference = query.text("reference", is_reference)
+    stored, user_info = (None, None) if reference is None else split_reference(reference)
+    return StreamFilter(
+        account_id=query.uuid("account_id"),
+        stream_ids=query.texts("stream_ids", is_uuid),
+        names=query.texts("names", is_name),
+        reference=stored,
+        statuses=query.texts("statuses", lambda _status: True),
+        group_name=query.text("group_name", is_group_name),
+        create_time_gte=query.time("create_time__gte"),
+        create_time_lt=query.time("create_time__lt"),
+        stream_id_gte=query.uuid("stream_id__gte"),
+        stream_id_lt=query.uuid("stream_id__lt"),
+        check=None if reference is None else _has_user_info(context, user_info),
+    )
+
+
+def _has_user_info(context: Context, wanted: SecretStr | None) -> Callable[[Entry], bool]:
+    """Return a check of the part of the reference that stands in a Secret."""
+
+    def check(entry: Entry) -> bool:
+        try:
+            return context.store.credentials(entry.stream).user_info == wanted
+        except CredentialsMissing:
+            return False
+
+    return check
+
+
+ROUTES: Final[tuple[Route, ...]] = (
+    resource("/{api:api}/streams", GET=list_, POST=create, DELETE=delete_matching),
+    resource("/{api:api}/streams/count", GET=count),
+    resource("/{api:api}/streams/{stream_id:id}", GET=read, PATCH=patch, PUT=put, DELETE=delete),
+)

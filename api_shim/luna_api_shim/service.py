@@ -1,0 +1,189 @@
+"""One replica of the shim: wires the parts and runs them around the HTTP server until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+
+from luna_api_shim.app import create_app
+from luna_api_shim.context import Context
+from luna_api_shim.desk import LeaderDesk
+from luna_api_shim.editor import Editor
+from luna_api_shim.election import Election, identity_of
+from luna_api_shim.errors import StartupError
+from luna_api_shim.feedback import Feedback
+from luna_api_shim.handlers import HandlerWatch
+from luna_api_shim.initialiser import Initialiser
+from luna_api_shim.metrics import Metrics
+from luna_api_shim.queue import Queue
+from luna_api_shim.records import Records
+from luna_api_shim.settings import Settings
+from luna_api_shim.store import KubernetesStore
+from luna_api_shim.workers import Workers
+from luna_kube import Credentials, KubeClient, LeaseSettings
+from luna_kube.transport import Call
+
+log = logging.getLogger(__name__)
+
+_GRACEFUL_STOP_S = 5
+_BACKLOG = 2048
+_WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+
+
+class Server(uvicorn.Server):
+    """uvicorn, without its own idea of signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `__main__`, which has more to end than the server."""
+        yield
+
+
+class Service:
+    """One replica.
+
+    Args:
+        settings: of this replica.
+        client: open client of the API server.
+        listener: socket that is bound and listens.
+    """
+
+    def __init__(self, settings: Settings, client: KubeClient, listener: socket.socket) -> None:
+        self._settings = settings
+        self._client = client
+        self._listener = listener
+        self.store = KubernetesStore(client, namespace=settings.namespace, everywhere=settings.all_namespaces)
+        self.election = Election(client, lease_settings(settings, self.origin))
+        records = Records(self.store)
+        parallel = settings.parallel_writes
+        self.watch = HandlerWatch(self.store, records, period_s=settings.obsoleting_period, parallel_writes=parallel)
+        self.initialiser = Initialiser(self.store, records)
+        self.desk = LeaderDesk(self.election, patience_s=settings.leader_patience, longest_wait_s=settings.longest_wait)
+        self.queue = Queue(self.store, records, self.watch, parallel_writes=parallel)
+        metrics = Metrics()
+        metrics.watch(self.store.catalogue, lambda: self.election.is_leader)
+        self.app = create_app(
+            Context(
+                settings=settings,
+                store=self.store,
+                editor=Editor(self.store, records, parallel_writes=parallel),
+                initialiser=self.initialiser,
+                desk=self.desk,
+                workers=Workers(client),
+                queue=self.queue,
+                feedback=Feedback(self.store, records, self.watch, parallel_writes=parallel),
+                metrics=metrics,
+                check_health=self._check_health,
+            )
+        )
+        self._server = Server(
+            uvicorn.Config(
+                self.app,
+                http="httptools",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACEFUL_STOP_S,
+            )
+        )
+
+    @property
+    def origin(self) -> str:
+        """Where the other replicas reach this one."""
+        return origin_of(self._settings, self._listener.getsockname()[1])
+
+    async def run(self) -> None:
+        """Serve until `stop`; then answer what waits, give the Lease back and end."""
+        async with self._in_background():
+            log.info("the REST API is at %s", self.origin)
+            await self._server.serve(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """Ask to end; may be called from a signal handler of the event loop."""
+        self.queue.close()
+        self._server.should_exit = True
+
+    @asynccontextmanager
+    async def _in_background(self) -> AsyncIterator[None]:
+        async with self.store.running():
+            tasks = [
+                asyncio.create_task(self.election.run(self._lead), name="election"),
+                asyncio.create_task(self.initialiser.run(), name="initialiser"),
+            ]
+            for task in tasks:
+                task.add_done_callback(self._ended)
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await self.desk.close()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """End the process when a part of it crashed: whoever started it starts a whole one."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("%s crashed", task.get_name(), exc_info=error)
+            self.stop()
+
+    async def _lead(self) -> None:
+        await self.store.synced()
+        self.watch.begin()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.watch.run())
+            group.create_task(self.initialiser.sweep())
+
+    async def _check_health(self) -> None:
+        if (trouble := self.store.trouble) is not None:
+            raise trouble
+        await self._client.request(Call("GET", "/version"))
+        await self.store.synced()
+
+
+@asynccontextmanager
+async def connected(settings: Settings, credentials: Credentials) -> AsyncIterator[KubeClient]:
+    """Yield a client of the API server."""
+    async with KubeClient(credentials, timeout_s=settings.kubernetes_timeout, user_agent="luna-streams-shim") as client:
+        yield client
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return a socket that listens where the settings say.
+
+    Raises:
+        StartupError: the address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except OSError as e:
+        hint = "; another program uses the port, choose one with LUNA_SHIM_PORT" if e.errno == 98 else ""
+        raise StartupError(f"cannot listen on {settings.host}:{settings.port}: {e.strerror}{hint}") from e
+
+
+def origin_of(settings: Settings, port: int) -> str:
+    """Return the origin under which other replicas reach this one."""
+    host = settings.advertised_host or settings.host
+    if host in _WILDCARDS:
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def lease_settings(settings: Settings, origin: str) -> LeaseSettings:
+    """Return the election's settings: a leader that is silent for `lease_duration` is replaced."""
+    duration_s = settings.lease_duration
+    return LeaseSettings(
+        settings.lease_namespace or settings.namespace,
+        settings.lease_name,
+        identity_of(settings.replica, origin),
+        duration_s=duration_s,
+        renew_deadline_s=duration_s * 0.7,
+        retry_s=duration_s * 0.2,
+    )

@@ -1,0 +1,93 @@
+"""Settings of the shim, from the environment (LUNA_SHIM_*) and the command line, which wins."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from luna_api_shim.errors import StartupError
+
+PREFIX = "LUNA_SHIM_"
+DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+
+
+class Settings(BaseModel):
+    """How one replica of the shim runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    host: str = "127.0.0.1"
+    """Address to listen on; loopback by default, since the API itself asks nobody who he is."""
+    port: int = Field(default=5160, ge=0, le=65535)
+    """Port to listen on (LUNA Streams'); 0 takes a free one."""
+    advertised_host: str = ""
+    """Host under which the other replicas reach this one; by default the address listened on, or the host's name."""
+    replica: Annotated[str, StringConstraints(min_length=1, max_length=63)] = Field(default_factory=socket.gethostname)
+    """Name of this replica; a replica that is started again under its name leads on without waiting."""
+    namespace: DnsName = "default"
+    """Namespace in which the REST API creates streams and groups."""
+    all_namespaces: bool = False
+    """Whether streams of other namespaces are served too; otherwise only those of `namespace`."""
+    lease_namespace: DnsName | Literal[""] = ""
+    """Namespace of the Lease by which replicas elect a leader; by default `namespace`."""
+    lease_name: DnsName = "luna-streams-shim"
+    """Name of that Lease."""
+    lease_duration: float = Field(default=6.0, ge=1, le=120)
+    """Seconds without a sign of life after which another replica leads."""
+    obsoleting_period: float = Field(default=20.0, gt=0, le=3600)
+    """Seconds without feedback after which a stream's handler is lost."""
+    longest_wait: float = Field(default=60.0, ge=0, le=600)
+    """Seconds a worker may let the queue wait for streams (`Prefer: wait=N`)."""
+    leader_patience: float = Field(default=8.0, ge=0, le=60)
+    """Seconds a worker's request waits for a leader while there is none."""
+    parallel_writes: int = Field(default=16, ge=1, le=256)
+    """Writes to the API server one request makes at the same time."""
+    max_body_bytes: int = Field(default=16 * 2**20, ge=1024, le=2**30)
+    """Largest request body; feedback on 10,000 streams takes about 6 MiB."""
+    kubernetes_timeout: float = Field(default=10.0, gt=0, le=120)
+    """Seconds one request to the API server may take."""
+    metrics_enabled: bool = True
+    """Whether /metrics answers."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is logged."""
+
+    @model_validator(mode="after")
+    def _lease_is_shorter_than_obsoleting(self) -> Settings:
+        if self.lease_duration >= self.obsoleting_period:
+            raise ValueError("lease_duration must be shorter than obsoleting_period")
+        return self
+
+
+def load(flags: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
+    """Return the settings.
+
+    Args:
+        flags: fields given on the command line.
+        environment: of the process.
+
+    Raises:
+        StartupError: in one line, what is wrong with which variable or flag.
+    """
+    given: dict[str, object] = {}
+    for variable, value in environment.items():
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in Settings.model_fields:
+                raise StartupError(f"unknown variable {variable}; known: {_known()}")
+            given[name] = value
+    given.update(flags)
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as e:
+        first = e.errors()[0]
+        if not first["loc"]:
+            raise StartupError(f"settings {PREFIX}*: {first['msg']}") from e
+        name = str(first["loc"][0])
+        raise StartupError(f"{PREFIX}{name.upper()}: {first['msg']}") from e
+
+
+def _known() -> str:
+    return ", ".join(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)

@@ -1,0 +1,119 @@
+"""Who a worker is: a pod of this cluster, known by its token, or anybody else.
+
+A token that is shown and not accepted is refused: a managed worker must never be taken for one from outside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from luna_api_shim.errors import BadRequest, BadToken
+from luna_kube import TOKEN_REVIEWS, Json, KubeClient
+from luna_streams import naming
+from luna_streams.lifecycle import ANONYMOUS_WORKER
+
+WORKER_HEADER: Final = "Luna-Worker-Id"
+
+_WORKER_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+_EXTRA: Final = "authentication.kubernetes.io/"
+_ACCEPTED_FOR_S: Final = 30.0
+_REFUSED_FOR_S: Final = 5.0
+_MOST_REMEMBERED: Final = 10_000
+_LONGEST_TOKEN: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of this cluster."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who asks for streams or reports on them.
+
+    Attributes:
+        process: what the process calls itself; `ANONYMOUS_WORKER` where it does not say.
+        pod: None for a worker from outside.
+    """
+
+    process: str
+    pod: Pod | None = None
+
+
+class Workers:
+    """Tells who a worker is.
+
+    Args:
+        client: asks for reviews of tokens.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, client: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._known: dict[bytes, tuple[float, Pod | None]] = {}
+
+    async def identify(self, headers: Mapping[str, str]) -> Worker:
+        """Return who sent a request.
+
+        Raises:
+            BadToken: it shows a token that is not one of a pod.
+            BadRequest: its Luna-Worker-Id cannot be one.
+        """
+        process = headers.get(WORKER_HEADER, ANONYMOUS_WORKER)
+        if not _WORKER_ID.fullmatch(process):
+            raise BadRequest(f"{WORKER_HEADER} must be 1 to 128 letters, digits, dots, colons, underscores or hyphens")
+        authorization = headers.get("Authorization")
+        return Worker(process, None if authorization is None else await self._pod(authorization))
+
+    async def _pod(self, authorization: str) -> Pod:
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not 0 < len(token) <= _LONGEST_TOKEN:
+            raise BadToken
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        until, pod = self._known.get(digest, (0.0, None))
+        if self._clock() >= until:
+            pod = await self._review(token)
+            self._remember(digest, pod)
+        if pod is None:
+            raise BadToken
+        return pod
+
+    async def _review(self, token: str) -> Pod | None:
+        body = {
+            "apiVersion": TOKEN_REVIEWS.api_version,
+            "kind": TOKEN_REVIEWS.kind,
+            "spec": {"token": token, "audiences": [naming.TOKEN_AUDIENCE]},
+        }
+        return pod_of(await self._client.create(TOKEN_REVIEWS.everywhere(), body))
+
+    def _remember(self, digest: bytes, pod: Pod | None) -> None:
+        now = self._clock()
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known = {key: value for key, value in self._known.items() if value[0] > now}
+        if len(self._known) < _MOST_REMEMBERED:
+            self._known[digest] = now + (_REFUSED_FOR_S if pod is None else _ACCEPTED_FOR_S), pod
+
+
+def pod_of(review: Json) -> Pod | None:
+    """Return the pod a reviewed token is bound to; None if the token is not good, not for us, or bound to no pod."""
+    status = review.get("status") or {}
+    if not status.get("authenticated") or naming.TOKEN_AUDIENCE not in (status.get("audiences") or []):
+        return None
+    user = status.get("user") or {}
+    extra = user.get("extra") or {}
+    names, uids = extra.get(f"{_EXTRA}pod-name"), extra.get(f"{_EXTRA}pod-uid")
+    parts = str(user.get("username", "")).split(":")  # system:serviceaccount:<namespace>:<name>
+    if not names or not uids or parts[:2] != ["system", "serviceaccount"]:
+        return None
+    return Pod(parts[2], names[0], uids[0])
