@@ -34,7 +34,7 @@ lint: $(VENV)/.installed-test ## Check style, types, who may import whom, spelli
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
 
 format: $(VENV)/.installed-test ## Put every file into the common format

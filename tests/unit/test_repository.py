@@ -63,6 +63,11 @@ def test_the_domain_stands_below_and_the_components_apart() -> None:
     assert layers == ["luna_local", "luna_operator | luna_api_shim | luna_processor", "luna_kube", "luna_streams"]
 
 
+def test_every_folder_with_code_is_type_checked() -> None:
+    folders = {path.relative_to(ROOT).parts[0] for path in files() if path.suffix == ".py"}
+    assert folders == set(pyproject()["tool"]["mypy"]["files"])
+
+
 def test_no_module_has_a_name_that_says_nothing() -> None:
     empty = {"utils.py", "util.py", "helpers.py", "helper.py", "common.py", "misc.py", "base.py", "manager.py"}
     assert [relative(path) for path in files() if path.name in empty] == []
