@@ -21,14 +21,14 @@ import ssl
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from luna_local.apiserver import EmbeddedApiServer
@@ -45,6 +45,10 @@ class ApiServer:
     kubeconfig: Path
     headers: dict[str, str] = field(default_factory=dict)
     ssl: ssl.SSLContext | None = None
+
+    def client_options(self) -> dict[str, Any]:
+        """Return what an httpx client needs to be let in."""
+        return {"headers": self.headers, "verify": self.ssl or False}
 
     @property
     def is_real(self) -> bool:
@@ -161,7 +165,8 @@ def real_server(assets: Path, folder: Path) -> Iterator[ApiServer]:
             f"--cert-dir={folder / 'certificates'}", f"--token-auth-file={folder / 'tokens.csv'}",
             "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
             "--service-account-issuer=https://kubernetes.default.svc",
-            f"--service-account-key-file={folder / 'sa.pub'}", f"--service-account-signing-key-file={folder / 'sa.key'}",
+            f"--service-account-key-file={folder / 'sa.pub'}",
+            f"--service-account-signing-key-file={folder / 'sa.key'}",
         ]))  # fmt: skip
         server = _describe(folder, f"https://127.0.0.1:{port}", token)
         _wait_for(server.url + "/readyz", server)
@@ -210,13 +215,12 @@ def _openssl(*arguments: str) -> None:
 
 def _wait_for(url: str, server: ApiServer | None = None, timeout_s: float = 90) -> None:
     deadline = time.monotonic() + timeout_s
-    request = urllib.request.Request(url, headers=server.headers if server else {})
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=5, context=server.ssl if server else None) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError) as error:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{url} did not answer within {timeout_s:g} s: {error}") from error
+            if httpx.get(url, **(server.client_options() if server else {}), timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{url} did not answer within {timeout_s:g} s")
         time.sleep(0.1)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-import urllib.request
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from luna_local import apiserver
 from support.apiservers import ApiServer, kubernetes_assets, real_server
@@ -39,11 +40,8 @@ def fetch(server: ApiServer) -> dict[str, Any]:
     """Return the component schemas of KINDS and everything they refer to."""
     found: dict[str, Any] = {}
     for path, kinds in KINDS.items():
-        request = urllib.request.Request(
-            f"{server.url}/openapi/v3/{path}", headers={**server.headers, "Accept": "application/json"}
-        )
-        with urllib.request.urlopen(request, context=server.ssl, timeout=30) as answer:
-            schemas = json.load(answer)["components"]["schemas"]
+        answer = httpx.get(f"{server.url}/openapi/v3/{path}", **server.client_options(), timeout=30)
+        schemas = answer.raise_for_status().json()["components"]["schemas"]
         wanted = [name for name in schemas if _kind_of(name, schemas[name]) in kinds]
         while wanted:
             name = wanted.pop()

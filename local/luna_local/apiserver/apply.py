@@ -76,9 +76,7 @@ class _Entry:
         return {**entry, "subresource": self.manager.subresource} if self.manager.subresource else entry
 
 
-def apply(
-    resource: Resource, live: Document | None, config: Document, manager: Manager, *, force: bool
-) -> Document:
+def apply(resource: Resource, live: Document | None, config: Document, manager: Manager, *, force: bool) -> Document:
     """Return the object that results when `manager` applies `config`.
 
     Args:
@@ -96,7 +94,7 @@ def apply(
     schema = resource.schema
     config = _appliable(resource, config, manager.subresource)
     wanted = _owned(config, schema)
-    base = copy(live) if live is not None else {"apiVersion": resource.api_version, "kind": resource.kind}
+    base: Document = copy(live) if live is not None else {"apiVersion": resource.api_version, "kind": resource.kind}
     entries = _entries_of(base)
     if live is not None and not entries:
         entries = _entries_before_first_apply(resource, base, schema)
@@ -108,7 +106,7 @@ def apply(
 
     taken = frozenset(path for _, path in conflicts)
     others = [replace(each, fields=each.fields - taken) for each in others]
-    result = _merge(base, config, schema)
+    result: Document = _merge(base, config, schema)
     given_up = _given_up(mine.fields if mine else frozenset(), wanted, others)
     for path in sorted(given_up):
         remove_at(result, schema, path)
@@ -143,8 +141,6 @@ def track(resource: Resource, old: Document | None, new: Document, manager: Mana
     fields = ((mine.fields if mine else frozenset()) - gone) | changed
     entry = _Entry(manager, "Update", resource.api_version, timestamp(), fields)
     _write_entries(new, _in_place_of(mine, entry, entries, others))
-
-
 
 
 def _appliable(resource: Resource, config: Document, subresource: str) -> Document:

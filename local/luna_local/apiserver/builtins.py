@@ -52,7 +52,7 @@ _ENTRIES = (
     _Entry(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", is_namespaced=False),
     _Entry("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", ("netpol",), has_generation=True),
     _Entry("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), True, True, True),
-    _Entry("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",), True, True, in_all=True),
+    _Entry("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",), True, True),
     _Entry("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", ("pc",), False, has_generation=True),
     _Entry(
         "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", ("crd", "crds"),
@@ -66,9 +66,7 @@ _SUBRESOURCES = {
         Subresource("binding", "Binding", ("create",)),
         Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
     ),
-    ("", "serviceaccounts"): (
-        Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),
-    ),
+    ("", "serviceaccounts"): (Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),),
 }
 _SELECTABLE = {
     ("", "pods"): (

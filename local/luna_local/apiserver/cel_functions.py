@@ -17,11 +17,12 @@ from cel.stdlib import STDLIB_FUNCTIONS
 from luna_local.apiserver.constraints import compile_pattern
 
 # What the wheel itself understands, operators (which are no identifiers) aside.
-_NATIVE = frozenset(
-    """size matches contains startsWith endsWith int uint double string bytes bool timestamp duration type dyn
-    getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear getHours getMinutes getSeconds
-    getMilliseconds of none ofNonZeroValue hasValue value orValue or""".split()
-)
+_NATIVE = frozenset({
+    "size", "matches", "contains", "startsWith", "endsWith", "int", "uint", "double", "string", "bytes", "bool",
+    "timestamp", "duration", "type", "dyn", "getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek",
+    "getDayOfYear", "getHours", "getMinutes", "getSeconds", "getMilliseconds", "of", "none", "ofNonZeroValue",
+    "hasValue", "value", "orValue", "or",
+})  # fmt: skip
 
 
 def _is_url(text: str) -> bool:

@@ -3,8 +3,8 @@
 Rules hang on schema nodes. An object is walked together with its former state; a rule that mentions ``oldSelf`` runs
 only where a former value can be matched (fields by name, items of map lists by their keys), as in kube-apiserver.
 
-Values are handed to CEL by their declared type (a ``number`` is a double, a ``date-time`` a timestamp), and fields whose
-names are no CEL identifiers by their escaped names. Not supported: optional syntax (``?.``), cost budgets.
+Values are handed to CEL by their declared type (a ``number`` is a double, a ``date-time`` a timestamp), and fields
+whose names are no CEL identifiers by their escaped names. Not supported: optional syntax (``?.``), cost budgets.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ from luna_local.apiserver.documents import parse_time
 from luna_local.apiserver.errors import FieldProblem
 from luna_local.apiserver.schema import Schema
 
-_RESERVED = frozenset(
-    "as break const continue else false for function if import in let loop namespace null package return true var "
-    "void while".split()
-)
+_RESERVED = frozenset({
+    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
+    "namespace", "null", "package", "return", "true", "var", "void", "while",
+})  # fmt: skip
 _NOT_IDENTIFIER = ((re.compile("__"), "__underscores__"), (re.compile(r"\."), "__dot__"), (re.compile("-"), "__dash__"))
 _MACRO_VARIABLE = re.compile(r"\.(?:all|exists|exists_one|map|filter)\(\s*([A-Za-z_]\w*)\s*,")
-_TYPE_NAMES = frozenset("int uint double bool string bytes list map null_type type optional".split())
-_NAMESPACES = frozenset({"math", "sets", "strings", "lists", "base64", "optional"})
+# Names that are neither variables nor functions: types, and what functions are grouped under.
+_NAMES = frozenset({
+    "int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type",
+    "math", "sets", "strings", "lists", "base64", "optional",
+})  # fmt: skip
 _REASONS = frozenset({"FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"})
 
 
@@ -49,7 +52,7 @@ class Expression:
             self._functions: dict[str, Callable[..., Any]] = needed_functions(self._program.functions())
         except (ValueError, LookupError) as error:
             raise RuleError(f"compilation failed: {error.args[0]}") from error
-        used = set(self._program.variables()) - set(_MACRO_VARIABLE.findall(text)) - _TYPE_NAMES - _NAMESPACES
+        used = set(self._program.variables()) - set(_MACRO_VARIABLE.findall(text)) - _NAMES
         if unknown := used - {"self", "oldSelf"}:
             raise RuleError(f"compilation failed: undeclared reference to '{sorted(unknown)[0]}'")
         self.uses_old = "oldSelf" in used
@@ -159,9 +162,7 @@ class RuleTree:
             variables = {"self": now}
             if rule.expression.uses_old:
                 if rule.optional_old:
-                    variables["oldSelf"] = (
-                        cel.OptionalValue.none() if before is None else cel.OptionalValue.of(before)
-                    )
+                    variables["oldSelf"] = cel.OptionalValue.none() if before is None else cel.OptionalValue.of(before)
                 elif before is None:
                     continue
                 else:

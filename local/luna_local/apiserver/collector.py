@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from luna_local.apiserver.crds import CLEANUP_FINALIZER
+from luna_local.apiserver.deletion import FOREGROUND_FINALIZER, ORPHAN_FINALIZER, DeleteOptions, Deletions
 from luna_local.apiserver.documents import Document, dig, items, parse_time, section
 from luna_local.apiserver.errors import ApiError
-from luna_local.apiserver.objects import FOREGROUND_FINALIZER, ORPHAN_FINALIZER, DeleteOptions, Objects, WriteOptions
+from luna_local.apiserver.objects import Objects, WriteOptions
 from luna_local.apiserver.resources import (
     DEFINITIONS,
     EVENTS,
@@ -39,10 +40,11 @@ Place = tuple[ResourceKey, ObjectKey]
 class Collector:
     """Deletes what nobody owns, empties what is being deleted, gives namespaces their default ServiceAccount."""
 
-    def __init__(self, store: Store, registry: Registry, objects: Objects) -> None:
+    def __init__(self, store: Store, registry: Registry, objects: Objects, deletions: Deletions) -> None:
         self._store = store
         self._registry = registry
         self._objects = objects
+        self._deletions = deletions
         self._queue: dict[Place, None] = {}
         self._wake = asyncio.Event()
         store.observe(self._on_change)
@@ -55,9 +57,8 @@ class Collector:
         if change.type == DELETED:
             self._enqueue(*self._store.dependents_of(record.uid))
             self._enqueue(*self._holders(resource, record))
-        if change.type == DELETED or record.owner_uids or resource in (NAMESPACES, DEFINITIONS):
-            self._enqueue((resource, record.key))
-        elif b'"deletionTimestamp"' in record.raw:
+        may_concern = record.owner_uids or resource in (NAMESPACES, DEFINITIONS)
+        if may_concern or b'"deletionTimestamp"' in record.raw:
             self._enqueue((resource, record.key))
 
     def _holders(self, resource: ResourceKey, record: Record) -> Iterator[Place]:
@@ -123,7 +124,7 @@ class Collector:
         present = [owner for owner in owners if self._is_present(owner, record.key[0])]
         if not present:
             # The object must still be the one whose owners were looked at.
-            self._objects.delete(resource, record.key, DeleteOptions(propagation="Background", uid=record.uid))
+            self._deletions.delete(resource, record.key, DeleteOptions(propagation="Background", uid=record.uid))
         elif len(present) < len(owners):
             self._replace_owners(resource, record, present)
 
@@ -147,10 +148,12 @@ class Collector:
         if ORPHAN_FINALIZER in finalizers:
             for place in self._store.dependents_of(record.uid):
                 self._orphan(place, record.uid)
-            self._objects.remove_if_done(resource, record.key, ORPHAN_FINALIZER)
+            self._deletions.remove_if_done(resource, record.key, ORPHAN_FINALIZER)
         elif FOREGROUND_FINALIZER in finalizers:
-            if not any([self._is_blocking(place, record.uid) for place in self._store.dependents_of(record.uid)]):
-                self._objects.remove_if_done(resource, record.key, FOREGROUND_FINALIZER)
+            # Every dependent must be asked: asking deletes it.
+            blocking = [self._is_blocking(place, record.uid) for place in self._store.dependents_of(record.uid)]
+            if not any(blocking):
+                self._deletions.remove_if_done(resource, record.key, FOREGROUND_FINALIZER)
 
     def _orphan(self, place: Place, uid: str) -> None:
         resource, record = self._registry.any_version(place[0]), self._store.get(*place)
@@ -170,7 +173,7 @@ class Collector:
             self._replace_owners(resource, record, others)
             return False
         if not document["metadata"].get("deletionTimestamp"):
-            self._objects.delete(resource, record.key, DeleteOptions(propagation="Foreground", uid=record.uid))
+            self._deletions.delete(resource, record.key, DeleteOptions(propagation="Foreground", uid=record.uid))
         blocks = any(each["uid"] == uid and each.get("blockOwnerDeletion") for each in owners)
         return blocks and self._store.get(*place) is not None
 
@@ -188,7 +191,7 @@ class Collector:
                 for inside in table.select(name, None):
                     is_empty &= self._delete_once(inner, inside)
         if is_empty:
-            self._objects.remove_if_done(resource, record.key)
+            self._deletions.remove_if_done(resource, record.key)
 
     def _give_default_account(self, namespace: str) -> None:
         accounts = self._registry.any_version(SERVICE_ACCOUNTS)
@@ -204,13 +207,13 @@ class Collector:
         for instance in self._store.table(key).select("", None):
             is_empty &= instances is not None and self._delete_once(instances, instance)
         if is_empty:
-            self._objects.remove_if_done(resource, record.key, CLEANUP_FINALIZER)
+            self._deletions.remove_if_done(resource, record.key, CLEANUP_FINALIZER)
 
     def _delete_once(self, resource: Resource, record: Record) -> bool:
         """Delete an object unless that has begun already; say whether it is gone."""
         if b'"deletionTimestamp"' in record.raw and record.load()["metadata"].get("deletionTimestamp"):
             return False
-        return self._objects.delete(resource, record.key, DeleteOptions(propagation="Background"))[1]
+        return self._deletions.delete(resource, record.key, DeleteOptions(propagation="Background"))[1]
 
     # --- events ---------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import binascii
 import ipaddress
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -148,17 +148,15 @@ def _textual(holds: Callable[[str], bool], text: str) -> Constraint:
 
 
 def _sizes(source: Mapping[str, Any]) -> Iterator[Constraint]:
-    for kind, few, many, word in (
-        (list, "minItems", "maxItems", "items"),
-        (dict, "minProperties", "maxProperties", "properties"),
-    ):
-        if (least := source.get(few)) is not None:
+    kinds: tuple[tuple[type[Sized], str, str], ...] = ((list, "Items", "items"), (dict, "Properties", "properties"))
+    for kind, suffix, word in kinds:
+        if (least := source.get(f"min{suffix}")) is not None:
             yield _at_least(kind, least, word)
-        if (most := source.get(many)) is not None:
+        if (most := source.get(f"max{suffix}")) is not None:
             yield _at_most(kind, most, word)
 
 
-def _at_least(kind: type, least: int, word: str) -> Constraint:
+def _at_least(kind: type[Sized], least: int, word: str) -> Constraint:
     def check(value: Any, path: str) -> FieldProblem | None:
         if not isinstance(value, kind) or len(value) >= least:
             return None
@@ -168,7 +166,7 @@ def _at_least(kind: type, least: int, word: str) -> Constraint:
     return check
 
 
-def _at_most(kind: type, most: int, word: str) -> Constraint:
+def _at_most(kind: type[Sized], most: int, word: str) -> Constraint:
     def check(value: Any, path: str) -> FieldProblem | None:
         if not isinstance(value, kind) or len(value) <= most:
             return None

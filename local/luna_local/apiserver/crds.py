@@ -47,7 +47,7 @@ def definition_problems(document: Document) -> list[FieldProblem]:
         text = "Invalid value: must have exactly one version marked as storage version"
         problems.append(FieldProblem("spec.versions", text))
     if dig(spec, ("conversion", "strategy")) == "Webhook":
-        text = "Unsupported value: \"Webhook\": the embedded server converts by apiVersion only"
+        text = 'Unsupported value: "Webhook": the embedded server converts by apiVersion only'
         problems.append(FieldProblem("spec.conversion.strategy", text, "FieldValueNotSupported"))
     for index, version in enumerate(versions):
         problems += _version_problems(version, f"spec.versions[{index}]")

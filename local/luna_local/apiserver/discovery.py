@@ -112,17 +112,18 @@ def _subresource(resource: Resource, subresource: Subresource) -> Document:
 
 def aggregated(registry: Registry, *, core: bool) -> Document:
     """Return the ``APIGroupDiscoveryList`` of ``/api`` (the core group) or ``/apis`` (all others)."""
-    groups = [
-        {
-            "metadata": {"name": name, "creationTimestamp": None} if name else {"creationTimestamp": None},
-            "versions": [
-                {"version": version, "resources": _aggregated_resources(registry, name, version), "freshness": "Current"}
+    groups = []
+    for group, versions in group_versions(registry).items():
+        if (not group) is core:
+            listed = [
+                {
+                    "version": version,
+                    "resources": _aggregated_resources(registry, group, version),
+                    "freshness": "Current",
+                }
                 for version in versions
-            ],
-        }
-        for name, versions in group_versions(registry).items()
-        if (not name) is core
-    ]
+            ]
+            groups.append({"metadata": {"name": group, "creationTimestamp": None}, "versions": listed})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": groups}
 
 

@@ -114,9 +114,7 @@ def method_not_allowed(message: str = "the server does not allow this method on 
 
 def not_acceptable(supported: str) -> ApiError:
     """The client accepts no form we can answer in."""
-    return ApiError(
-        406, "NotAcceptable", f"only the following media types are accepted in this response: {supported}"
-    )
+    return ApiError(406, "NotAcceptable", f"only the following media types are accepted in this response: {supported}")
 
 
 def already_exists(resource: Named, name: str) -> ApiError:
@@ -165,9 +163,7 @@ def invalid(resource: Named, name: str, problems: Sequence[FieldProblem]) -> Api
 
 def unprocessable(message: str) -> ApiError:
     """A patch that does not apply."""
-    return ApiError(
-        422, "Invalid", f"the server rejected our request due to an error in our request: {message}"
-    )
+    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {message}")
 
 
 def not_implemented(message: str) -> ApiError:

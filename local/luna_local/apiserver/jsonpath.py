@@ -73,7 +73,7 @@ def _step(match: re.Match[str]) -> Step:
     if part["subject"] is not None:
         return _filter(JsonPath(part["subject"]), part["op"], part["literal"])
     if part["index"] is not None:
-        return _slice_of(lambda items, at=int(part["index"]): items[at:][:1] if at >= 0 else items[at : at + 1 or None])
+        return _item(int(part["index"]))
     if part["start"] is not None:
         bounds = slice(*(int(bound) if bound else None for bound in (part["start"], part["stop"])))
         return _slice_of(lambda items: items[bounds])
@@ -95,6 +95,10 @@ def _member(name: str) -> Step:
             yield value[name]
 
     return step
+
+
+def _item(index: int) -> Step:
+    return _slice_of(lambda items: items[index : index + 1 or None])
 
 
 def _slice_of(choose: Callable[[list[Any]], list[Any]]) -> Step:

@@ -26,6 +26,9 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _QUALIFIED_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?\Z")
+_ABSENT_IF_EMPTY = (
+    "labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName", "namespace",
+)  # fmt: skip
 _ANNOTATIONS_BYTES = 256 * 1024
 # Resources whose names are DNS labels, not subdomains.
 _LABEL_NAMED = frozenset({("", "namespaces"), ("", "services")})
@@ -56,7 +59,7 @@ def require_metadata(document: Document, strict_unknown: list[str]) -> Document:
 
 def drop_empty(metadata: Document) -> None:
     """Remove empty labels, annotations, finalizers and owners: absent and empty are the same."""
-    for name in ("labels", "annotations", "finalizers", "ownerReferences", "managedFields", "generateName", "namespace"):
+    for name in _ABSENT_IF_EMPTY:
         if name in metadata and not metadata[name]:
             del metadata[name]
 
@@ -130,7 +133,8 @@ def _name_problems(resource: Resource, metadata: Document) -> Iterator[FieldProb
 def _label_problems(metadata: Document) -> Iterator[FieldProblem]:
     for key, value in section(metadata, "labels").items():
         if not is_qualified_name(key):
-            yield _bad_value("metadata.labels", key, "name part must consist of alphanumeric characters, '-', '_' or '.'")
+            rule = "name part must consist of alphanumeric characters, '-', '_' or '.'"
+            yield _bad_value("metadata.labels", key, rule)
         if len(value) > 63 or not _LABEL_VALUE.match(value):
             rule = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
             yield _bad_value("metadata.labels", value, rule)

@@ -1,4 +1,4 @@
-"""Writing objects: creation, update, patch, server-side apply, deletion, by the rules of the Kubernetes API.
+"""Writing objects: creation, update, patch, server-side apply, by the rules of the Kubernetes API (see `deletion` too).
 
 Every method works between two awaits: it checks everything on a copy, then commits to the store in one step, so a
 refused request leaves no trace. HTTP is not known here; `routes` translates.
@@ -7,13 +7,13 @@ refused request leaves no trace. HTTP is not known here; `routes` translates.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from luna_local.apiserver import apply as server_side
 from luna_local.apiserver import crds, kinds
-from luna_local.apiserver.documents import Document, copy, dig, items, section, timestamp
+from luna_local.apiserver.deletion import may_go
+from luna_local.apiserver.documents import Document, copy, dig
 from luna_local.apiserver.errors import (
     FieldProblem,
     already_exists,
@@ -35,7 +35,6 @@ from luna_local.apiserver.metadata import (
 from luna_local.apiserver.resources import DEFINITIONS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Registry, Resource
 from luna_local.apiserver.store import ObjectKey, Record, Store
 
-ORPHAN_FINALIZER, FOREGROUND_FINALIZER = "orphan", "foregroundDeletion"
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 # Problems that mean the document is not of this kind at all; for built-in kinds a decoder would stumble over them.
 _DECODING = "FieldValueTypeInvalid"
@@ -49,22 +48,15 @@ class WriteOptions:
         manager: field manager.
         dry_run: check and answer, change nothing.
         field_validation: what to do about unknown fields: ``Ignore``, ``Warn`` or ``Strict``.
+        subresource: the part that is written: ``status``, or empty for all the rest.
+        force: with server-side apply, take over fields that others own with other values.
     """
 
     manager: str = "unknown"
     dry_run: bool = False
     field_validation: str = "Ignore"
-
-
-@dataclass(frozen=True)
-class DeleteOptions:
-    """How a deletion shall be done."""
-
-    grace_period_s: int | None = None
-    propagation: str | None = None
-    uid: str | None = None
-    resource_version: str | None = None
-    dry_run: bool = False
+    subresource: str = ""
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,9 +158,7 @@ class Objects:
 
     # --- updating -------------------------------------------------------------------------------------------------
 
-    def replace(
-        self, resource: Resource, key: ObjectKey, document: Any, options: WriteOptions, subresource: str = ""
-    ) -> Written:
+    def replace(self, resource: Resource, key: ObjectKey, document: Any, options: WriteOptions) -> Written:
         """Update an object to a document (PUT).
 
         Raises:
@@ -178,15 +168,10 @@ class Objects:
         if not resource.is_builtin and not dig(document, ("metadata", "resourceVersion")):
             text = "Invalid value: 0: must be specified for an update"
             raise invalid(resource, key[1], [FieldProblem("metadata.resourceVersion", text)])
-        return self._update(resource, record, document, options, subresource)
+        return self._update(resource, record, document, options)
 
     def patch(
-        self,
-        resource: Resource,
-        key: ObjectKey,
-        change: Callable[[Document], Any],
-        options: WriteOptions,
-        subresource: str = "",
+        self, resource: Resource, key: ObjectKey, change: Callable[[Document], Any], options: WriteOptions
     ) -> Written:
         """Update an object to what `change` makes of it.
 
@@ -196,18 +181,9 @@ class Objects:
         record = self.get(resource, key)
         current = record.load()
         current["apiVersion"] = resource.api_version
-        return self._update(resource, record, change(current), options, subresource)
+        return self._update(resource, record, change(current), options)
 
-    def apply(
-        self,
-        resource: Resource,
-        key: ObjectKey,
-        config: Any,
-        options: WriteOptions,
-        *,
-        force: bool = False,
-        subresource: str = "",
-    ) -> Written:
+    def apply(self, resource: Resource, key: ObjectKey, config: Any, options: WriteOptions) -> Written:
         """Apply a config server-side, creating the object if need be.
 
         Raises:
@@ -218,73 +194,62 @@ class Objects:
         _set_namespace(resource, config["metadata"], key[0])
         if config["metadata"].setdefault("name", key[1]) != key[1]:
             raise bad_request("the name of the object does not match the name on the URL")
-        manager = server_side.Manager(options.manager, subresource)
+        manager = server_side.Manager(options.manager, options.subresource)
         record = self._store.get(resource.key, key)
         if record is None:
-            if subresource:
+            if options.subresource:
                 raise not_found(resource, key[1])
             if dig(config, ("metadata", "uid")):
                 raise conflict(resource, key[1], "Precondition failed: the object does not exist, but has a uid")
-            document = server_side.apply(resource, None, config, manager, force=force)
+            document = server_side.apply(resource, None, config, manager, force=options.force)
             return self._create_applied(resource, key[0], document, options)
         live = record.load()
         live["apiVersion"] = resource.api_version
-        document = server_side.apply(resource, live, config, manager, force=force)
+        document = server_side.apply(resource, live, config, manager, force=options.force)
         document["metadata"]["resourceVersion"] = dig(config, ("metadata", "resourceVersion"))
-        return self._update(resource, record, document, options, subresource, is_apply=True)
+        return self._update(resource, record, document, options, is_apply=True)
 
-    def _create_applied(
-        self, resource: Resource, namespace: str, document: Document, options: WriteOptions
-    ) -> Written:
+    def _create_applied(self, resource: Resource, namespace: str, document: Document, options: WriteOptions) -> Written:
         managed = document["metadata"].pop("managedFields", None)
-        written = self.create(resource, namespace, document, WriteOptions(options.manager, True, options.field_validation))
+        written = self.create(resource, namespace, document, replace(options, dry_run=True))
         document = written.record.load()
         document["metadata"]["managedFields"] = managed
         return Written(self._commit(resource, document, options), created=True, warnings=written.warnings)
 
     def _update(
-        self,
-        resource: Resource,
-        record: Record,
-        document: Any,
-        options: WriteOptions,
-        subresource: str,
-        *,
-        is_apply: bool = False,
+        self, resource: Resource, record: Record, document: Any, options: WriteOptions, *, is_apply: bool = False
     ) -> Written:
         unknown: list[str] = []
         self._begin(resource, document, unknown)
         old = record.load()
         _require_same_object(resource, document["metadata"], old["metadata"])
-        document = _writable_part(resource, document, old, subresource)
+        document = _writable_part(resource, document, old, options.subresource)
         metadata = document["metadata"]
         keep_server_fields(metadata, old["metadata"])
         metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
         warnings = self._conform(resource, document, unknown, options)
         kinds.rules_for(resource).on_update(document, old)
         if not is_apply:
-            server_side.track(resource, old, document, server_side.Manager(options.manager, subresource))
+            server_side.track(resource, old, document, server_side.Manager(options.manager, options.subresource))
         drop_empty(metadata)
         if document == old:
             return Written(record, warnings=warnings)
         self._check(resource, document, old)
-        if not subresource and _is_new_generation(resource, document, old):
+        if not options.subresource and _is_new_generation(resource, document, old):
             metadata["generation"] = old["metadata"].get("generation", 0) + 1
-        if resource.key == DEFINITIONS and not subresource:
+        if resource.key == DEFINITIONS and not options.subresource:
             crds.accept(document, self._registry)
         return Written(self._commit_update(resource, document, options), warnings=warnings)
 
     def _commit_update(self, resource: Resource, document: Document, options: WriteOptions) -> Record:
         record = self._commit(resource, document, options)
-        if options.dry_run or not _may_go(resource, document):
+        if options.dry_run or not may_go(resource, document):
             return record
         return self._store.remove(resource.key, record.key)
 
     # --- checking and committing ----------------------------------------------------------------------------------
 
-    def _conform(
-        self, resource: Resource, document: Document, unknown: list[str], options: WriteOptions
-    ) -> list[str]:
+    def _conform(self, resource: Resource, document: Document, unknown: list[str], options: WriteOptions) -> list[str]:
         """Prune and default a document; return warnings about what was dropped."""
         resource.schema.conform(document, "", unknown)
         if resource.is_builtin:
@@ -318,9 +283,7 @@ class Objects:
             resource.rules.check(document, old, "", problems)
         known = {(each.path, each.reason) for each in problems}
         problems += [
-            each
-            for each in kinds.rules_for(resource).problems(document, old)
-            if (each.path, each.reason) not in known
+            each for each in kinds.rules_for(resource).problems(document, old) if (each.path, each.reason) not in known
         ]
         if problems:
             raise invalid(resource, document["metadata"]["name"], problems)
@@ -329,73 +292,6 @@ class Objects:
         if options.dry_run:
             return Record(document, self._store.version, ())
         return self._store.put(resource.key, document)
-
-    # --- deleting -------------------------------------------------------------------------------------------------
-
-    def delete(self, resource: Resource, key: ObjectKey, options: DeleteOptions) -> tuple[Record, bool]:
-        """Delete an object, or mark it for deletion while finalizers or a grace period hold it.
-
-        Returns:
-            Its last state and whether it is gone.
-
-        Raises:
-            ApiError: 403, 404 or 409 (a precondition).
-        """
-        record = self.get(resource, key)
-        document = record.load()
-        metadata = document["metadata"]
-        _require_preconditions(resource, metadata, options)
-        if resource.key == NAMESPACES and key[1] in kinds.SYSTEM_NAMESPACES:
-            raise forbidden(resource, key[1], "this namespace may not be deleted")
-        grace_s = _grace_period_s(resource, document, options)
-        self._mark(resource, document, grace_s, options.propagation)
-        if _may_go(resource, document):
-            if options.dry_run:
-                return record, True
-            return self._store.remove(resource.key, key), True
-        if options.dry_run or document == record.load():
-            return record, False
-        return self._store.put(resource.key, document), False
-
-    def _mark(self, resource: Resource, document: Document, grace_s: int, propagation: str | None) -> None:
-        metadata = document["metadata"]
-        before = copy(metadata)
-        finalizers = [
-            each for each in items(metadata, "finalizers") if each not in (ORPHAN_FINALIZER, FOREGROUND_FINALIZER)
-        ] if propagation else list(items(metadata, "finalizers"))  # fmt: skip
-        added = {"Orphan": ORPHAN_FINALIZER, "Foreground": FOREGROUND_FINALIZER}.get(propagation or "")
-        if added and (added == ORPHAN_FINALIZER or self._store.dependents_of(metadata["uid"])):
-            finalizers.append(added)
-        metadata["finalizers"] = finalizers
-        is_sooner = grace_s < (metadata.get("deletionGracePeriodSeconds") or 0)
-        if not metadata.get("deletionTimestamp") or is_sooner:
-            metadata["deletionTimestamp"] = timestamp(datetime.now(UTC) + timedelta(seconds=grace_s))
-            metadata["deletionGracePeriodSeconds"] = grace_s
-        drop_empty(metadata)
-        if resource.key == NAMESPACES:
-            section(document, "status")["phase"] = "Terminating"
-        if resource.key == DEFINITIONS:
-            message = "CustomResource deletion is in progress"
-            crds.set_condition(section(document, "status"), "Terminating", "True", "InstanceDeletionInProgress", message)
-        if "generation" in metadata and metadata != before:
-            metadata["generation"] += 1
-
-    def remove_if_done(self, resource: Resource, key: ObjectKey, *finalizers: str) -> bool:
-        """Take finalizers off an object that is being deleted, and remove it if nothing else holds it."""
-        record = self._store.get(resource.key, key)
-        if record is None:
-            return True
-        document = record.load()
-        metadata = document["metadata"]
-        remaining = [each for each in items(metadata, "finalizers") if each not in finalizers]
-        if remaining != items(metadata, "finalizers"):
-            metadata["finalizers"] = remaining
-            drop_empty(metadata)
-            self._store.put(resource.key, document)
-        is_done = not remaining and not (resource.key == PODS and metadata.get("deletionGracePeriodSeconds"))
-        if is_done:
-            self._store.remove(resource.key, key)
-        return is_done
 
 
 def _set_namespace(resource: Resource, metadata: Document, namespace: str) -> None:
@@ -449,33 +345,3 @@ def _is_new_generation(resource: Resource, document: Document, old: Document) ->
     ignored = {"metadata", "apiVersion", "status"} if resource.has_status else {"metadata", "apiVersion"}
     names = (document.keys() | old.keys()) - ignored
     return any(document.get(name) != old.get(name) for name in names)
-
-
-def _may_go(resource: Resource, document: Document) -> bool:
-    """Say whether an object marked for deletion is held by nothing any more."""
-    metadata = document["metadata"]
-    if not metadata.get("deletionTimestamp") or metadata.get("finalizers") or resource.key == NAMESPACES:
-        return False
-    return not (resource.key == PODS and metadata.get("deletionGracePeriodSeconds"))
-
-
-def _require_preconditions(resource: Resource, metadata: Document, options: DeleteOptions) -> None:
-    for wanted, actual, word in (
-        (options.uid, metadata["uid"], "UID"),
-        (options.resource_version, metadata["resourceVersion"], "ResourceVersion"),
-    ):
-        if wanted and wanted != actual:
-            why = f"Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {actual}"
-            raise conflict(resource, metadata["name"], why)
-
-
-def _grace_period_s(resource: Resource, document: Document, options: DeleteOptions) -> int:
-    """Return how long a Pod may take to stop; everything else goes at once."""
-    if resource.key != PODS or not dig(document, ("spec", "nodeName")):
-        return 0
-    if dig(document, ("status", "phase")) in ("Succeeded", "Failed"):
-        return 0
-    if options.grace_period_s is not None:
-        return options.grace_period_s
-    default: int = document["spec"].get("terminationGracePeriodSeconds", 30)
-    return default

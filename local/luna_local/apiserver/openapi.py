@@ -1,7 +1,7 @@
 """OpenAPI v3 documents, one per group and version: what ``kubectl explain`` prints and kubectl validates with.
 
-Built-in kinds are described by kube-apiserver's own schemas, custom ones by those of their CRDs. Paths are listed as far
-as clients look at them: to find the kind, and to see that dry runs and field validation are supported.
+Built-in kinds are described by kube-apiserver's own schemas, custom ones by those of their CRDs. Paths are listed as
+far as clients look at them: to find the kind, and to see that dry runs and field validation are supported.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def _paths_of(resource: Resource, schema_name: str) -> Document:
-    answers = {"200": {"description": "OK", "content": {"application/json": {"schema": {"$ref": _REFERENCE + schema_name}}}}}
+    content = {"application/json": {"schema": {"$ref": _REFERENCE + schema_name}}}
+    answers = {"200": {"description": "OK", "content": content}}
 
     def operation(action: str) -> Document:
         return {

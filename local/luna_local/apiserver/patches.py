@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import jsonpatch  # type: ignore[import-untyped]  # has no annotations
-import jsonpointer  # type: ignore[import-untyped,unused-ignore]  # has none in some releases
+import jsonpatch
+import jsonpointer
 
 from luna_local.apiserver.errors import bad_request, unprocessable
 from luna_local.apiserver.schema import Schema

@@ -6,13 +6,15 @@ Logs come from whoever runs the Pods (the process kubelet), through `LogProvider
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from luna_local.apiserver.deletion import DeleteOptions, Deletions
 from luna_local.apiserver.documents import Document, dig, items, parse_time, section, timestamp
 from luna_local.apiserver.errors import FieldProblem, bad_request, conflict, invalid, not_implemented
 from luna_local.apiserver.lists import number
-from luna_local.apiserver.objects import DeleteOptions, Objects, WriteOptions
+from luna_local.apiserver.objects import Objects, WriteOptions
 from luna_local.apiserver.resources import PODS, Resource
 from luna_local.apiserver.store import ObjectKey, Record, Store
 from luna_local.apiserver.tokens import API_AUDIENCE, DEFAULT_S, LONGEST_S, SHORTEST_S, Tokens
@@ -23,7 +25,7 @@ SUCCESS: Document = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "stat
 class LogProvider(Protocol):
     """Who has the logs of Pods."""
 
-    def open_log(
+    def open_log(  # noqa: PLR0913 these are the parameters of the API
         self,
         pod_uid: str,
         container: str,
@@ -64,17 +66,17 @@ def bind(objects: Objects, resource: Resource, key: ObjectKey, binding: Document
         return pod
 
     objects.patch(resource, key, assign, options)
-    objects.patch(resource, key, note, options, "status")
+    objects.patch(resource, key, note, replace(options, subresource="status"))
 
 
-def evict(objects: Objects, resource: Resource, key: ObjectKey, eviction: Document, options: WriteOptions) -> None:
+def evict(deletions: Deletions, resource: Resource, key: ObjectKey, eviction: Document, options: WriteOptions) -> None:
     """Delete a Pod on behalf of an eviction (PodDisruptionBudgets are not looked at).
 
     Raises:
         ApiError: as for a deletion.
     """
     asked = delete_options(section(eviction, "deleteOptions"), {}, dry_run=options.dry_run)
-    objects.delete(resource, key, asked)
+    deletions.delete(resource, key, asked)
 
 
 def delete_options(body: Document, query: Mapping[str, str], *, dry_run: bool) -> DeleteOptions:
@@ -164,9 +166,7 @@ async def _limited(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
             await pieces.aclose()
 
 
-def request_token(
-    store: Store, tokens: Tokens, resource: Resource, account: Record, request: Document
-) -> Document:
+def request_token(store: Store, tokens: Tokens, resource: Resource, account: Record, request: Document) -> Document:
     """Answer a ``TokenRequest`` for a ServiceAccount.
 
     Raises:

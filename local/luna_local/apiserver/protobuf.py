@@ -174,8 +174,8 @@ _POD_SPEC = _Message("PodSpec", {
 })  # fmt: skip
 _POD_TEMPLATE = _Message("PodTemplateSpec", {1: _METADATA, 2: ("spec", _POD_SPEC)})
 _DEPLOYMENT_SPEC = _Message("DeploymentSpec", {
-    1: ("replicas", _number), 2: ("selector", _LABEL_SELECTOR), 3: ("template", _POD_TEMPLATE), 4: ("strategy", _ignored),
-    5: ("minReadySeconds", _number), 6: ("revisionHistoryLimit", _number), 7: ("paused", _flag),
+    1: ("replicas", _number), 2: ("selector", _LABEL_SELECTOR), 3: ("template", _POD_TEMPLATE),
+    4: ("strategy", _ignored), 5: ("minReadySeconds", _number), 6: ("revisionHistoryLimit", _number), 7: ("paused", _flag),
 })  # fmt: skip
 _JOB_SPEC = _Message("JobSpec", {
     1: ("parallelism", _number), 2: ("completions", _number), 3: ("activeDeadlineSeconds", _number),
@@ -199,7 +199,9 @@ _RULE = _Message("PolicyRule", {
     1: ("verbs", _TEXTS), 2: ("apiGroups", _TEXTS), 3: ("resources", _TEXTS), 4: ("resourceNames", _TEXTS),
     5: ("nonResourceURLs", _TEXTS),
 })  # fmt: skip
-_SUBJECT = _Message("Subject", {1: ("kind", _text), 2: ("apiGroup", _text), 3: ("name", _text), 4: ("namespace", _text)})
+_SUBJECT = _Message(
+    "Subject", {1: ("kind", _text), 2: ("apiGroup", _text), 3: ("name", _text), 4: ("namespace", _text)}
+)
 _ROLE_REF = _Message("RoleRef", {1: ("apiGroup", _text), 2: ("kind", _text), 3: ("name", _text)})
 _RESOURCE_ATTRIBUTES = _Message("ResourceAttributes", {
     1: ("namespace", _text), 2: ("verb", _text), 3: ("group", _text), 4: ("version", _text), 5: ("resource", _text),
@@ -228,9 +230,7 @@ def _kind(name: str, **fields: Any) -> _Message:
 
 _KINDS = {
     "Namespace": _kind("Namespace", _2=("spec", _ignored), _3=_NO_STATUS),
-    "ConfigMap": _kind(
-        "ConfigMap", _2=("data", _TEXT_MAP), _3=("binaryData", _Map(_base64)), _4=("immutable", _flag)
-    ),
+    "ConfigMap": _kind("ConfigMap", _2=("data", _TEXT_MAP), _3=("binaryData", _Map(_base64)), _4=("immutable", _flag)),
     "Secret": _kind(
         "Secret", _2=("data", _Map(_base64)), _3=("type", _text), _4=("stringData", _TEXT_MAP), _5=("immutable", _flag)
     ),
@@ -243,9 +243,7 @@ _KINDS = {
     "Role": _kind("Role", _2=("rules", _Repeated(_RULE))),
     "ClusterRole": _kind("ClusterRole", _2=("rules", _Repeated(_RULE))),
     "RoleBinding": _kind("RoleBinding", _2=("subjects", _Repeated(_SUBJECT)), _3=("roleRef", _ROLE_REF)),
-    "ClusterRoleBinding": _kind(
-        "ClusterRoleBinding", _2=("subjects", _Repeated(_SUBJECT)), _3=("roleRef", _ROLE_REF)
-    ),
+    "ClusterRoleBinding": _kind("ClusterRoleBinding", _2=("subjects", _Repeated(_SUBJECT)), _3=("roleRef", _ROLE_REF)),
     "SelfSubjectAccessReview": _kind("SelfSubjectAccessReview", _2=("spec", _ACCESS_SPEC), _3=_NO_STATUS),
     "SelfSubjectRulesReview": _kind(
         "SelfSubjectRulesReview",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from luna_local.apiserver import pods
+from luna_local.apiserver.deletion import Deletions
 from luna_local.apiserver.documents import Document, decode_json, decode_yaml, dig, plant, section
 from luna_local.apiserver.errors import (
     ApiError,
@@ -59,6 +60,7 @@ class Backend:
 
     store: Store
     objects: Objects
+    deletions: Deletions
     lists: Lists
     watches: Watches
     tokens: Tokens
@@ -148,35 +150,26 @@ class Routes:
 
     async def _replace(self, request: Request, target: Target) -> Answer:
         view, document = _view(request, target.resource), await request.document()
-        written = self._backend.objects.replace(
-            target.resource, target.key, document, _options(request), target.subresource
-        )
+        written = self._backend.objects.replace(target.resource, target.key, document, _options(request, target))
         return _written(view, written)
 
     async def _patch(self, request: Request, target: Target) -> Answer:
-        view, options = _view(request, target.resource), _options(request)
+        view, options = _view(request, target.resource), _options(request, target)
         if request.media_type == _APPLY_PATCH:
             return _written(view, self._apply(request, target, decode_yaml(await request.body()), options))
         patch = _patch_of(request, target.resource, decode_json(await request.body()))
-        written = self._backend.objects.patch(target.resource, target.key, patch, options, target.subresource)
+        written = self._backend.objects.patch(target.resource, target.key, patch, options)
         return _written(view, written)
 
     def _apply(self, request: Request, target: Target, config: Any, options: WriteOptions) -> Written:
         if not request.query.get("fieldManager"):
             raise bad_request("PatchOptions is invalid: fieldManager: Required value: is required for apply patch")
-        return self._backend.objects.apply(
-            target.resource,
-            target.key,
-            config,
-            options,
-            force=request.flag("force"),
-            subresource=target.subresource,
-        )
+        return self._backend.objects.apply(target.resource, target.key, config, options)
 
     async def _delete(self, request: Request, target: Target) -> Answer:
         view = _view(request, target.resource)
         asked = pods.delete_options(await request.mapping(), request.query, dry_run=_is_dry_run(request))
-        record, is_gone = self._backend.objects.delete(target.resource, target.key, asked)
+        record, is_gone = self._backend.deletions.delete(target.resource, target.key, asked)
         if is_gone and target.resource.key != PODS:
             return Response(_success(target, record))
         return Response(view.one(record))
@@ -189,7 +182,7 @@ class Routes:
         page = self._backend.lists.page(target.resource, target.namespace, request.query)
         for record in page.records:
             try:
-                self._backend.objects.delete(target.resource, record.key, asked)
+                self._backend.deletions.delete(target.resource, record.key, asked)
             except ApiError as error:
                 if error.code != 404:
                     raise
@@ -240,7 +233,7 @@ class Routes:
 
     async def _evict(self, request: Request, target: Target) -> Answer:
         eviction = await request.mapping()
-        pods.evict(self._backend.objects, target.resource, target.key, eviction, _options(request))
+        pods.evict(self._backend.deletions, target.resource, target.key, eviction, _options(request))
         return Response(pods.SUCCESS, 201)
 
     async def _token(self, request: Request, target: Target) -> Answer:
@@ -264,18 +257,19 @@ def _written(view: View, written: Written) -> Response:
 def _is_dry_run(request: Request) -> bool:
     asked = request.query.get("dryRun", "")
     if asked not in ("", "All"):
-        raise bad_request(f"dryRun: Unsupported value: {asked[:100]!r}: supported values: \"All\"")
+        raise bad_request(f'dryRun: Unsupported value: {asked[:100]!r}: supported values: "All"')
     return asked == "All"
 
 
-def _options(request: Request) -> WriteOptions:
+def _options(request: Request, target: Target | None = None) -> WriteOptions:
     validation = request.query.get("fieldValidation") or "Warn"
     if validation not in ("Ignore", "Warn", "Strict"):
         raise bad_request(f"fieldValidation: Unsupported value: {validation[:100]!r}")
     manager = request.query.get("fieldManager") or request.header("user-agent").partition("/")[0] or "unknown"
     if len(manager) > 128:
         raise bad_request("fieldManager: Too long: may not be more than 128 bytes")
-    return WriteOptions(manager, _is_dry_run(request), validation)
+    subresource = target.subresource if target is not None else ""
+    return WriteOptions(manager, _is_dry_run(request), validation, subresource, request.flag("force"))
 
 
 def _patch_of(request: Request, resource: Resource, patch: Any) -> Callable[[Document], Any]:

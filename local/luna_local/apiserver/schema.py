@@ -220,7 +220,7 @@ class _Compiler:
     def _reference(self, source: Mapping[str, Any]) -> str | None:
         if self._definitions is None:
             return None
-        branches = source.get("allOf") or ()
+        branches: list[Mapping[str, Any]] = source.get("allOf") or []
         reference = source.get("$ref") or (branches[0].get("$ref") if len(branches) == 1 else None)
         return reference.rsplit("/", 1)[-1] if reference else None
 

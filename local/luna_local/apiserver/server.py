@@ -23,11 +23,12 @@ from luna_local.apiserver import crds, kinds
 from luna_local.apiserver.app import App
 from luna_local.apiserver.builtins import builtin_resources
 from luna_local.apiserver.collector import Collector
+from luna_local.apiserver.deletion import DeleteOptions, Deletions
 from luna_local.apiserver.documents import Document, copy, section
 from luna_local.apiserver.errors import ApiError, bad_request
 from luna_local.apiserver.journal import Journal, open_journal
 from luna_local.apiserver.lists import Lists
-from luna_local.apiserver.objects import DeleteOptions, Objects, WriteOptions
+from luna_local.apiserver.objects import Objects, WriteOptions
 from luna_local.apiserver.pods import LogProvider
 from luna_local.apiserver.resources import DEFINITIONS, NAMESPACES, Registry, Resource, ResourceKey
 from luna_local.apiserver.routes import Backend
@@ -71,6 +72,7 @@ class EmbeddedApiServer:
         self._backend = Backend(
             store=self._store,
             objects=self._objects,
+            deletions=Deletions(self._store),
             lists=lists,
             watches=Watches(self._store, lists, bookmark_interval_s),
             tokens=Tokens(self._store, load_key(data_dir)),
@@ -79,7 +81,7 @@ class EmbeddedApiServer:
         self._serve_builtins()
         self._store.observe(self._on_definition)
         self._restore()
-        self._collector = Collector(self._store, self._registry, self._objects)
+        self._collector = Collector(self._store, self._registry, self._objects, self._backend.deletions)
         self._ensure_namespaces()
         self._store.forget_history()
         self._http: uvicorn.Server | None = None
@@ -153,7 +155,8 @@ class EmbeddedApiServer:
         serving = asyncio.create_task(self._http.serve(sockets=[listener]), name="api-server")
         self._tasks = [serving, asyncio.create_task(self._collector.run(), name="api-server-collector")]
         if self._journal is not None:
-            self._tasks.append(asyncio.create_task(self._journal.keep(self._store.everything), name="api-server-journal"))
+            keeping = self._journal.keep(self._store.everything)
+            self._tasks.append(asyncio.create_task(keeping, name="api-server-journal"))
         while not self._http.started and not serving.done():
             await asyncio.sleep(0.005)
         if serving.done():
@@ -216,7 +219,8 @@ class EmbeddedApiServer:
             ApiError: when it is refused.
         """
         resource, name, namespace = self._locate(manifest)
-        written = self._objects.apply(resource, (namespace, name), copy(manifest), WriteOptions(_MANAGER), force=True)
+        options = WriteOptions(_MANAGER, force=True)
+        written = self._objects.apply(resource, (namespace, name), copy(manifest), options)
         return written.record.load()
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Document | None:
@@ -238,7 +242,9 @@ class EmbeddedApiServer:
         """
         resource = self._resource(api_version, kind)
         if self.get(api_version, kind, name, namespace) is not None:
-            self._objects.delete(resource, (namespace if resource.is_namespaced else "", name), DeleteOptions())
+            self._backend.deletions.delete(
+                resource, (namespace if resource.is_namespaced else "", name), DeleteOptions()
+            )
 
     def _locate(self, manifest: Document) -> tuple[Resource, str, str]:
         resource = self._resource(str(manifest.get("apiVersion")), str(manifest.get("kind")))

@@ -68,9 +68,7 @@ class Tokens:
         self._store = store
         self._key = key
 
-    def issue(
-        self, account: Record, audiences: Sequence[str], lifetime_s: int, pod: Record | None
-    ) -> tuple[str, int]:
+    def issue(self, account: Record, audiences: Sequence[str], lifetime_s: int, pod: Record | None) -> tuple[str, int]:
         """Return a new token and the time it expires (seconds since 1970)."""
         now = int(time.time())
         namespace, name = account.key

@@ -32,7 +32,7 @@ class WatchQuery:
     """What a watch request asks for."""
 
     matches: Test | None
-    version: int | None
+    version: int
     with_initial: bool
     with_bookmarks: bool
     ends_initial: bool
@@ -54,7 +54,7 @@ class WatchQuery:
         with_bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
         return cls(
             matches=matches,
-            version=version or None,
+            version=version,
             with_initial=streams_list or not version,
             with_bookmarks=with_bookmarks,
             ends_initial=streams_list and with_bookmarks,
@@ -84,10 +84,10 @@ class Watches:
         watcher = Watcher(namespace, asked.matches)
         wake = asyncio.Event()
         watcher.on_change(wake.set)
-        if asked.version is not None and not asked.with_initial:
-            if refusal := self._replay(table, watcher, asked.version):
-                yield _error(refusal)
-                return
+        refusal = None if asked.with_initial else self._replay(table, watcher, asked.version)
+        if refusal is not None:
+            yield _error(refusal)
+            return
         initial = self._lists.select(view.resource, namespace, query) if asked.with_initial else []
         version = self._store.version
         table.watchers.add(watcher)
