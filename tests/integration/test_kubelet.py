@@ -15,7 +15,6 @@ import pytest
 
 from luna_kube import LEASES, NODES, PODS, SECRETS
 from luna_local.kubelet.errors import NoSuchLog
-from luna_local.kubelet.logreading import LogOptions
 from support.apiservers import ApiServer, embedded_server
 from support.kubelets import (
     CONFIG_MAPS,
@@ -68,7 +67,7 @@ def is_running(status: Json) -> bool:
     return "running" in first(status).get("state", {})
 
 
-async def pid_of(run: KubeletRun, name: str, container: str = "") -> int:
+async def pid_of(run: KubeletRun, name: str, container: str = "main") -> int:
     """Return the first line of a log as a process id."""
     while True:
         try:
@@ -135,7 +134,7 @@ async def test_a_container_that_keeps_failing_waits_longer_each_time(run: Kubele
     later = await run.status_when(name, lambda s: "back-off 1s" in str(first(s)["state"]))
     assert later["restartCount"] == 2
     assert "Back-off restarting failed container main" in await run.event_when(name, "BackOff")
-    assert await run.log(name, options=LogOptions(previous=True)) == "run\n"
+    assert await run.log(name, previous=True) == "run\n"
 
 
 @pytest.mark.parametrize(
@@ -336,7 +335,7 @@ async def test_deleting_asks_to_end_and_waits(run: KubeletRun) -> None:
     seen: list[str] = []
 
     async def follow() -> None:
-        async for chunk in run.kubelet.open_log(NAMESPACE, name, "", LogOptions(follow=True)):
+        async for chunk in run.open_log(name, follow=True):
             seen.extend(chunk.decode().splitlines())
 
     following = asyncio.create_task(follow())
@@ -398,15 +397,12 @@ async def test_what_a_container_started_ends_with_it(run: KubeletRun, start: str
 
 
 async def test_asking_for_a_log_that_is_not_there_says_why(run: KubeletRun) -> None:
-    two = a_pod(a_container("sh", "-c", FOREVER, name="a"), a_container("sh", "-c", FOREVER, name="b"))
-    await run.create(two)
-    await run.pod_when("pod", is_ready)
-    with pytest.raises(NoSuchLog, match=r"choose one of: \[a b\]"):
-        await run.log("pod")
-    with pytest.raises(NoSuchLog, match='"c" has not started, or does not exist'):
-        await run.log("pod", "c")
-    with pytest.raises(NoSuchLog, match='pods "nobody" not found'):
-        await run.log("nobody")
+    name = await run.create(a_shell_pod(FOREVER))
+    await run.pod_when(name, is_running)
+    with pytest.raises(NoSuchLog, match='"other" is waiting to start'):
+        await run.log(name, "other")
+    with pytest.raises(NoSuchLog, match='previous terminated container "main" not found'):
+        await run.log(name, previous=True)
 
 
 # --- scheduling, the node, and a new kubelet ------------------------------------------------------------------------

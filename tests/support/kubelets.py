@@ -11,7 +11,6 @@ from typing import Any
 
 from luna_kube import EVENTS, PODS, ApiError, KubeClient, NotFound, Resource, load_credentials
 from luna_local.kubelet.kubelet import Kubelet, KubeletSettings
-from luna_local.kubelet.logreading import LogOptions
 from support.apiservers import ApiServer
 from support.waiting import eventually
 
@@ -38,7 +37,9 @@ class KubeletRun:
 
     async def pod(self, name: str) -> Json:
         """Read a Pod."""
-        return await self.client.get(PODS.at(NAMESPACE, name))
+        found = await self.client.get(PODS.at(NAMESPACE, name))
+        self._uids[name] = found["metadata"]["uid"]
+        return found
 
     async def pod_when(self, name: str, condition: Callable[[Json], object], timeout_s: float = 15.0) -> Json:
         """Return a Pod as soon as its status fulfils a condition."""
@@ -75,10 +76,13 @@ class KubeletRun:
         """Delete a Pod."""
         await self.client.delete(PODS.at(NAMESPACE, name), grace_period_s=grace_period_s)
 
-    async def log(self, name: str, container: str = "", options: LogOptions | None = None) -> str:
+    def open_log(self, name: str, container: str = "main", **options: Any) -> AsyncIterator[bytes]:
+        """Return the log of a container in pieces."""
+        return self.kubelet.open_log(self._uids[name], container, **options)
+
+    async def log(self, name: str, container: str = "main", **options: Any) -> str:
         """Return the log of a container, to its end."""
-        chunks = self.kubelet.open_log(NAMESPACE, name, container, options or LogOptions())
-        return b"".join([chunk async for chunk in chunks]).decode()
+        return b"".join([piece async for piece in self.open_log(name, container, **options)]).decode()
 
     async def events(self, name: str) -> list[tuple[str, str]]:
         """Return reason and message of a Pod's Events."""

@@ -41,9 +41,9 @@ class PodDispatcher:
         self._grace_s: dict[str, float] = {}
         self._is_closed = False
 
-    def worker(self, key: Key) -> PodWorker | None:
+    def worker(self, pod_uid: str) -> PodWorker | None:
         """Return the worker of a Pod, None if it does not run here."""
-        return self._workers.get(key)
+        return next((each for each in self._workers.values() if each.pod.metadata.uid == pod_uid), None)
 
     def handle(self, event: CacheEvent) -> None:
         """Bring a Pod's worker in line with what the Pod is now."""

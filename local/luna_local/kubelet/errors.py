@@ -15,5 +15,5 @@ class MountError(Exception):
     """A volume cannot be provided now; it is tried again."""
 
 
-class NoSuchLog(Exception):
-    """There is no such Pod or container here, or it has not written yet; the text is for the person who asked."""
+class NoSuchLog(LookupError):
+    """A container has not run here, or not twice; the text is for the person who asked."""

@@ -18,6 +18,7 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -26,12 +27,10 @@ from luna_kube import PODS, KubeClient, Reflector
 from luna_local.kubelet.addresses import HOST_IP, PodAddresses
 from luna_local.kubelet.cluster import PodCluster
 from luna_local.kubelet.dispatch import PodDispatcher
-from luna_local.kubelet.errors import NoSuchLog
 from luna_local.kubelet.events import EventRecorder
 from luna_local.kubelet.guarding import Guard
-from luna_local.kubelet.logreading import LogOptions, find_run, only_container, read_log
+from luna_local.kubelet.logreading import LogOptions, find_run, read_log
 from luna_local.kubelet.node import LocalNode
-from luna_local.kubelet.pod import Pod
 from luna_local.kubelet.pod_worker import PodHost
 
 _DRAIN_TIMEOUT_S = 2.0
@@ -88,30 +87,30 @@ class Kubelet:
         if self._dispatcher is not None:
             await self._dispatcher.stop(except_namespace=except_namespace)
 
-    def open_log(self, namespace: str, name: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
-        """Return the log of a Pod's container, as chunks of text.
-
-        Args:
-            namespace: of the Pod.
-            name: of the Pod.
-            container: which one; "" if the Pod has only one.
-            options: which part, in which form.
+    def open_log(  # noqa: PLR0913  the shape that the API server's LogProvider has
+        self,
+        pod_uid: str,
+        container: str,
+        *,
+        follow: bool = False,
+        tail_lines: int | None = None,
+        since_seconds: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
+    ) -> AsyncIterator[bytes]:
+        """Return the log of a Pod's container in pieces; with `follow`, until that run of it ends.
 
         Raises:
             NoSuchLog: if there is none; the text says why.
         """
-        found = self._pods.get(namespace, name)
-        if found is None:
-            raise NoSuchLog(f'pods "{name}" not found')
-        pod = Pod.model_validate(found)
-        container = container or only_container(pod)
-        run = find_run(self._settings.folder / pod.metadata.uid / "logs", container, previous=options.previous)
-        worker = self._dispatcher.worker((namespace, name)) if self._dispatcher is not None else None
+        run = find_run(self._settings.folder / pod_uid / "logs", container, previous=previous)
+        since = datetime.now(UTC) - timedelta(seconds=since_seconds) if since_seconds is not None else None
+        worker = self._dispatcher.worker(pod_uid) if self._dispatcher is not None else None
 
         def is_running() -> bool:
             return worker is not None and worker.is_running(container, run.number)
 
-        return read_log(run.path, options, is_running)
+        return read_log(run.path, LogOptions(follow, tail_lines, since, timestamps), is_running)
 
     async def _serve(self, host: PodHost, addresses: PodAddresses) -> None:
         node = LocalNode(self._client, self._settings.node_name)

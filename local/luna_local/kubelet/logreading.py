@@ -17,7 +17,6 @@ from typing import BinaryIO
 
 from luna_local.kubelet.errors import NoSuchLog
 from luna_local.kubelet.logs import log_path, rotated_path, runs
-from luna_local.kubelet.pod import Pod
 
 _POLL_S = 0.1
 _CHUNK_BYTES = 256 * 1024
@@ -32,16 +31,12 @@ class LogOptions:
         tail_lines: only the last lines, None for all.
         since: only lines written at or after this time.
         timestamps: begin each line with its time.
-        limit_bytes: stop after so many bytes.
-        previous: the run before the last one.
     """
 
     follow: bool = False
     tail_lines: int | None = None
     since: datetime | None = None
     timestamps: bool = False
-    limit_bytes: int | None = None
-    previous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +45,6 @@ class Run:
 
     number: int
     path: Path
-
-
-def only_container(pod: Pod) -> str:
-    """Return the container of a Pod that has one.
-
-    Raises:
-        NoSuchLog: if the person has to choose.
-    """
-    names = [container.name for container in pod.spec.containers]
-    if len(names) > 1:
-        choice = " ".join(names)
-        raise NoSuchLog(f"a container name must be specified for pod {pod.metadata.name}, choose one of: [{choice}]")
-    return names[0]
 
 
 def find_run(folder: Path, container: str, *, previous: bool) -> Run:
@@ -75,7 +57,7 @@ def find_run(folder: Path, container: str, *, previous: bool) -> Run:
     if previous and len(numbers) < 2:
         raise NoSuchLog(f'previous terminated container "{container}" not found')
     if not numbers:
-        raise NoSuchLog(f'container "{container}" has not started, or does not exist')
+        raise NoSuchLog(f'container "{container}" is waiting to start')
     number = numbers[-2 if previous else -1]
     return Run(number, log_path(folder, container, number))
 
@@ -135,7 +117,7 @@ async def read_log(path: Path, options: LogOptions, is_running: Callable[[], boo
             stored = await asyncio.to_thread(_last_lines, follower, view, options.tail_lines)
             if stored:
                 yield stored
-        while not view.is_full:
+        while True:
             was_running = is_running()
             lines = follower.read()
             if lines:
@@ -166,22 +148,13 @@ class _View:
     def __init__(self, options: LogOptions) -> None:
         self._options = options
         self._since = options.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").encode() if options.since else b""
-        self._left = options.limit_bytes
-
-    @property
-    def is_full(self) -> bool:
-        return self._left is not None and self._left <= 0
 
     def wants(self, line: bytes) -> bool:
         # Times are written in UTC with nine digits: comparing text compares times.
         return not self._since or line >= self._since
 
     def render(self, lines: list[bytes]) -> bytes:
-        text = b"".join(self._rendered(line) for line in lines if self.wants(line))
-        if self._left is not None:
-            text = text[: self._left]
-            self._left -= len(text)
-        return text
+        return b"".join(self._rendered(line) for line in lines if self.wants(line))
 
     def _rendered(self, line: bytes) -> bytes:
         try:
