@@ -16,6 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from luna_api_shim.app import ROUTES
 from luna_streams import conditions
 from luna_streams.rest.v2 import StreamToBeCreatedV2
 from luna_streams.stream import StreamSpec
@@ -201,6 +202,17 @@ def test_every_reason_of_a_condition_is_explained() -> None:
     constants = {value for name, value in vars(conditions).items() if name.isupper() and isinstance(value, str)}
     explained = set(re.findall(rf"`({word.pattern})`", page))
     assert {value for value in constants if word.fullmatch(value)} - explained == set()
+
+
+def test_the_page_on_rest_lists_what_is_served_and_nothing_else() -> None:
+    served = {
+        (method, re.sub(r"\{api:api\}", "{version}", route.path).replace(":id}", "}"))
+        for route in ROUTES
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    section = (ROOT / "docs" / "rest.md").read_text().split("## Not yet")[0]
+    rows = re.findall(r"^\| ([A-Z, ]+) \| `([^`]+)` \|", section, re.MULTILINE)
+    assert {(method, path) for methods, path in rows for method in methods.split(", ")} == served
 
 
 # --- generated files --------------------------------------------------------------------------------------------------
