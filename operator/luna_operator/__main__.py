@@ -1,0 +1,66 @@
+"""The command: `luna-streams operator`, or `python -m luna_operator`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+
+from luna_kube import NotConfigured, load_credentials
+from luna_operator.operator import Operator
+from luna_operator.settings import Settings, SettingsError, load
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the operator until SIGTERM or SIGINT.
+
+    Returns:
+        0 after a signal; 2 if a person has to change something first, after one line that says what.
+    """
+    parser = argparse.ArgumentParser(
+        prog="luna-streams operator", description="Places Streams on processor pods; settings are LUNA_OPERATOR_*."
+    )
+    parser.add_argument("--kubeconfig", metavar="FILE", help="cluster to serve (default: KUBECONFIG, or the pod's own)")
+    parser.add_argument("--namespace", metavar="NAME", help="serve only this namespace")
+    flags = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+    try:
+        settings = load(os.environ, flags)
+        _log(settings.log_level)
+        asyncio.run(_serve(settings))
+    except (SettingsError, NotConfigured, OSError) as e:
+        print(f"luna-streams operator: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    credentials = await load_credentials(settings.kubeconfig or None)
+    loop = asyncio.get_running_loop()
+    work: asyncio.Task[None] | None = None
+
+    def stop() -> None:
+        if work is not None:
+            work.cancel()
+
+    def take_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+
+    take_signals()
+    work = asyncio.create_task(Operator(settings, credentials, take_signals).run(), name="operator")
+    with suppress(asyncio.CancelledError):
+        await work
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

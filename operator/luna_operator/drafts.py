@@ -1,0 +1,102 @@
+"""What becomes of one stream's record, before and after it is known where it belongs. Pure.
+
+The documented statuses change through the domain only (`observe`, `advance`); this module says with which event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from luna_kube import merge_patch
+from luna_operator.facts import PodFact, StreamFact, stream_fact
+from luna_operator.placement import Decision
+from luna_streams import lifecycle, naming
+from luna_streams.conditions import observe_conditions
+from luna_streams.v1alpha1 import LogEntry, ProcessorBinding, Stream, StreamState, StreamStatus
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A stream on its way to a new record.
+
+    Attributes:
+        stream: as it was read.
+        record: as it is to be, apart from its place and its conditions.
+        entries: the transitions on the way.
+    """
+
+    obj: Json
+    stream: Stream
+    record: StreamStatus
+    entries: tuple[LogEntry, ...] = ()
+
+    def fact(self) -> StreamFact:
+        """Return what is known of the stream if the draft is written."""
+        return stream_fact({**self.obj, "status": self.record.to_resource()})
+
+
+def draft(obj: Json, lost_because: str | None, now: datetime) -> Draft:
+    """Bring a stream in line with its spec, with the loss of its worker, and with the time for a restart.
+
+    Args:
+        obj: the Stream as the API server gave it.
+        lost_because: why the worker of a stream in progress is lost; None if it is not.
+        now: present time.
+
+    Raises:
+        pydantic.ValidationError: if the spec is not one this release understands.
+    """
+    stream = Stream.from_object(obj)
+    stream_id = naming.stream_id(stream.namespace, stream.name)
+    outcome = lifecycle.observe(stream.spec, stream.status, stream_id, now)
+    entries = outcome.entries
+    events: list[lifecycle.Event] = [] if lost_because is None else [lifecycle.HandlerLost(lost_because)]
+    for event in (*events, lifecycle.AutorestartTick(stream.spec.autorestart)):
+        outcome = lifecycle.advance(outcome.record, event, now)
+        entries += outcome.entries
+    return Draft(obj, stream, outcome.record, entries)
+
+
+def status_patch(item: Draft, decision: Decision | None, now: datetime) -> Json:
+    """Return the merge patch of the status that carries out a draft and a decision; empty if nothing changes.
+
+    Args:
+        item: the draft.
+        decision: where the stream belongs; None leaves it where it is.
+        now: present time, for conditions that change.
+    """
+    record = item.record
+    if decision is not None and record.status == StreamState.PENDING:
+        record = record.model_copy(update={"processor": _binding(record, decision)})
+    scheduling = decision.scheduling if decision is not None else None
+    record = observe_conditions(record, now, scheduling=scheduling, generation=item.stream.generation)
+    return merge_patch(item.obj.get("status") or {}, record.to_resource())
+
+
+def why_lost(fact: StreamFact, pod: PodFact | None) -> str | None:
+    """Say why a stream cannot stay with the pod it belongs to; None if it can."""
+    name = f"processor pod {fact.pod}"
+    if pod is None:
+        return f"{name} is gone"
+    if fact.pod_uid is not None and fact.pod_uid != pod.uid:
+        return f"{name} was replaced"
+    if pod.is_failed:
+        return f"{name} ended: {pod.trouble or 'no reason given'}"
+    if pod.is_stopping:
+        return f"{name} is being deleted"
+    if pod.is_draining:
+        return f"{name} is drained"
+    if not pod.is_running:
+        return f"{name} does not run: {pod.trouble or 'its container is not started'}"
+    return None
+
+
+def _binding(record: StreamStatus, decision: Decision) -> ProcessorBinding:
+    seat = decision.seat
+    if seat is not None:
+        return ProcessorBinding(pool=seat.pool, pod=seat.pod, pod_uid=seat.uid)
+    return record.processor if decision.keeps_pod else ProcessorBinding()

@@ -1,0 +1,246 @@
+"""What the operator needs to know of an object, read off the raw dict once per version.
+
+Ten thousand streams are held as these small values; their full models are parsed only when one is to be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from luna_streams import conditions, lifecycle, naming
+from luna_streams.selection import Traits
+from luna_streams.v1alpha1 import AutorestartPolicy, StreamState, StreamStatus
+
+Json = dict[str, Any]
+
+CONTAINER: Final = "processor"
+CAPACITY_VARIABLE: Final = "LUNA_PROCESSOR_CAPACITY"
+LABEL_ZONE: Final = "topology.kubernetes.io/zone"
+"""Copied from the node to the pod by Kubernetes (1.35: PodTopologyLabels)."""
+
+UNKNOWN_COST_MPX: Final = 52.0
+"""Megapixels per second assumed of a stream that has not reported its size: 1080p at 25 frames."""
+
+ACTIVE_STATES: Final = (StreamState.PENDING, StreamState.IN_PROGRESS)
+_LOST: Final = (StreamState.HANDLER_LOST, StreamState.RESTART, StreamState.PENDING)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFact:
+    """One stream.
+
+    Attributes:
+        state: the documented status; None before the first.
+        is_observed: the status was computed from the present spec.
+        pod, pod_uid: where it belongs; None when nowhere.
+        since: when the state was entered; the queue's order.
+        cost_mpx: what it asks of a decoder, megapixels per second.
+        scheduled: reason and message of the condition Scheduled, as written.
+        restart_at: when automatic restarting has something to do.
+        was_lost: it is pending because its worker was lost.
+    """
+
+    name: str
+    uid: str
+    traits: Traits
+    state: StreamState | None
+    is_observed: bool
+    is_deleting: bool
+    pod: str | None
+    pod_uid: str | None
+    since: datetime
+    priority: int
+    required_zones: tuple[str, ...]
+    preferred_zones: tuple[str, ...]
+    cost_mpx: float
+    scheduled: tuple[str, str]
+    restart_at: datetime | None
+    was_lost: bool
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it needs a slot."""
+        return self.state in ACTIVE_STATES and not self.is_deleting
+
+
+@dataclass(frozen=True, slots=True)
+class PodFact:
+    """One processor pod.
+
+    Attributes:
+        pool: name of its StreamProcessor.
+        slots: streams it was told to process at once.
+        is_ready: takes streams.
+        is_running: the worker's process exists, as far as the kubelet said.
+        is_failed: the pod ended for good (Failed, evicted, completed).
+        is_stopping: it was deleted and is on its way out.
+        is_draining: it takes no new streams and goes when the last one left.
+        is_unschedulable: no node has room for it.
+        trouble: why it is not ready, for people; "" when it is, or when nothing is known yet.
+    """
+
+    name: str
+    uid: str
+    pool: str
+    template_hash: str
+    slots: int
+    zone: str
+    created_at: datetime
+    is_ready: bool
+    is_running: bool
+    is_failed: bool
+    is_stopping: bool
+    is_draining: bool
+    is_unschedulable: bool
+    trouble: str
+
+
+def stream_fact(obj: Json) -> StreamFact:
+    """Read a Stream."""
+    metadata, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
+    namespace, name = metadata["namespace"], metadata["name"]
+    placement = spec.get("placement") or {}
+    binding = status.get("processor") or {}
+    state = StreamState(status["status"]) if "status" in status else None
+    return StreamFact(
+        name=name,
+        uid=metadata["uid"],
+        traits=Traits(
+            namespace=namespace,
+            stream_id=naming.stream_id(namespace, name),
+            name=spec.get("displayName", ""),
+            groups=tuple(spec.get("groups") or ()),
+            account_id=spec["accountId"],
+        ),
+        state=state,
+        is_observed=state is not None and status.get("observedGeneration") == metadata.get("generation"),
+        is_deleting="deletionTimestamp" in metadata,
+        pod=binding.get("pod"),
+        pod_uid=binding.get("podUid"),
+        since=_time(status.get("statusTime") or metadata["creationTimestamp"]),
+        priority=spec.get("priority", 0),
+        required_zones=tuple(placement.get("requiredZones") or ()),
+        preferred_zones=tuple(placement.get("preferredZones") or ()),
+        cost_mpx=_cost_mpx(status.get("videoInfo")),
+        scheduled=_scheduled(status.get("conditions") or ()),
+        restart_at=_restart_at(spec, status),
+        was_lost=state == StreamState.PENDING and _last_states(status, len(_LOST)) == _LOST,
+    )
+
+
+def pod_fact(obj: Json) -> PodFact:
+    """Read a processor Pod."""
+    metadata, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
+    phase = status.get("phase", "Pending")
+    container = _container_status(status)
+    is_running = phase == "Running" and "running" in (container.get("state") or {})
+    is_stopping = "deletionTimestamp" in metadata
+    is_failed = phase in ("Failed", "Succeeded")
+    is_ready = is_running and not is_stopping and _condition(status, "Ready").get("status") == "True"
+    unscheduled = _condition(status, "PodScheduled")
+    return PodFact(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        pool=_owner(metadata),
+        template_hash=(metadata.get("annotations") or {}).get(naming.ANNOTATION_TEMPLATE_HASH, ""),
+        slots=_slots(spec),
+        zone=(metadata.get("labels") or {}).get(LABEL_ZONE, ""),
+        created_at=_time(metadata["creationTimestamp"]),
+        is_ready=is_ready,
+        is_running=is_running,
+        is_failed=is_failed,
+        is_stopping=is_stopping,
+        is_draining=naming.ANNOTATION_DRAIN in (metadata.get("annotations") or {}),
+        is_unschedulable=unscheduled.get("reason") == "Unschedulable",
+        trouble="" if is_ready else _trouble(status, container),
+    )
+
+
+def _owner(metadata: Json) -> str:
+    """Return the name of the controlling StreamProcessor; the label may be a shortened form of it."""
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller") and owner["kind"] == "StreamProcessor":
+            return str(owner["name"])
+    return ""
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _cost_mpx(video_info: Json | None) -> float:
+    if not video_info:
+        return UNKNOWN_COST_MPX
+    cost = video_info["width"] * video_info["height"] * video_info["frameRate"] / 1e6
+    return cost if cost > 0 else UNKNOWN_COST_MPX
+
+
+def _scheduled(written: Sequence[Json]) -> tuple[str, str]:
+    for condition in written:
+        if condition["type"] == conditions.SCHEDULED:
+            return condition["reason"], condition.get("message", "")
+    return "", ""
+
+
+def _restart_at(spec: Json, status: Json) -> datetime | None:
+    """Ask the domain, for the few streams that restart by themselves and failed or are on trial."""
+    policy = spec.get("autorestart") or {}
+    if not policy.get("restart") or "status" not in status:
+        return None
+    if status["status"] != StreamState.FAILURE and (status.get("autorestart") or {}).get("status") != "in_progress":
+        return None
+    record = StreamStatus.from_resource(status)
+    return lifecycle.next_autorestart(record, AutorestartPolicy.from_resource(policy))
+
+
+def _last_states(status: Json, count: int) -> tuple[str, ...]:
+    return tuple(entry["status"] for entry in (status.get("history") or ())[-count:])
+
+
+def _condition(status: Json, name: str) -> Json:
+    found: Json = next((c for c in status.get("conditions") or () if c["type"] == name), {})
+    return found
+
+
+def _container_status(status: Json) -> Json:
+    found: Json = next((c for c in status.get("containerStatuses") or () if c["name"] == CONTAINER), {})
+    return found
+
+
+def _slots(spec: Json) -> int:
+    """Read the capacity from the environment of the container: what the process really was told."""
+    for container in spec["containers"]:
+        for variable in container.get("env") or ():
+            if container["name"] == CONTAINER and variable["name"] == CAPACITY_VARIABLE:
+                value = str(variable.get("value", ""))
+                return int(value) if value.isdecimal() else 0
+    return 0
+
+
+def _trouble(status: Json, container: Json) -> str:
+    """Say why a pod is not ready, the most telling fact first."""
+    if status.get("reason"):  # Evicted, UnexpectedAdmissionError, NodeLost …
+        return _joined(status["reason"], status.get("message"))
+    state = container.get("state") or {}
+    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    waiting = state.get("waiting") or {}
+    if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+        cause = f"the last run ended with {_ended(ended)}" if ended else waiting.get("message")
+        return _joined(waiting["reason"], cause)
+    if ended and "running" not in state:
+        return f"the container ended with {_ended(ended)}"
+    unscheduled = _condition(status, "PodScheduled")
+    if unscheduled.get("status") == "False":
+        return _joined(unscheduled.get("reason", "Unschedulable"), unscheduled.get("message"))
+    return ""
+
+
+def _ended(terminated: Json) -> str:
+    return f"{terminated.get('reason', 'Error')}, exit code {terminated.get('exitCode', '?')}"
+
+
+def _joined(reason: str, message: str | None) -> str:
+    return f"{reason}: {message}" if message else reason

@@ -1,0 +1,119 @@
+"""The whole operator: stand for the Lease; as leader, build the world and keep it right; otherwise wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from luna_kube import Credentials, KubeClient, LeadershipLost, LeaseSettings, leadership
+from luna_operator.audit import Audit
+from luna_operator.cluster import Cluster
+from luna_operator.events import EventRecorder
+from luna_operator.handlers import USER_AGENT, KopfShell, run_kopf
+from luna_operator.health import health_server
+from luna_operator.metrics import Metrics
+from luna_operator.notes import Notes
+from luna_operator.reconcile import Reconciler
+from luna_operator.settings import Settings
+from luna_operator.world import World
+
+log = logging.getLogger(__name__)
+
+_KOPF_PAUSE_S = 1.0
+
+
+class Operator:
+    """One replica.
+
+    Args:
+        settings: of the process.
+        credentials: of the API server.
+        take_signals: installs the process's signal handlers, again after kopf has installed its own.
+
+    Attributes:
+        state: "standby", "starting" or "leading".
+    """
+
+    def __init__(
+        self, settings: Settings, credentials: Credentials, take_signals: Callable[[], None] = lambda: None
+    ) -> None:
+        self.settings = settings
+        self.state = "standby"
+        self.metrics = Metrics()
+        self._credentials = credentials
+        self._take_signals = take_signals
+        self._identity = _identity(settings)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        settings = self.settings
+        lease = LeaseSettings(
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=self._identity,
+            duration_s=settings.lease_duration,
+            renew_deadline_s=settings.lease_renew_deadline,
+            retry_s=settings.lease_retry,
+        )
+        async with (
+            KubeClient(self._credentials, user_agent=USER_AGENT) as client,
+            health_server(settings.http_host, settings.http_port, self.metrics, lambda: self.state) as port,
+        ):
+            log.info("health and metrics on port %d", port)
+            while True:
+                try:
+                    async with leadership(client, lease):
+                        self.metrics.is_leader.set(1)
+                        await self._lead(client)
+                except LeadershipLost as e:
+                    log.warning("%s; standing by", e)
+                finally:
+                    self.state = "standby"
+                    self.metrics.is_leader.set(0)
+
+    async def _lead(self, client: KubeClient) -> None:
+        """Do the work until cancelled."""
+        self.state = "starting"
+        stop_kopf = asyncio.Event()
+        world = World(lambda namespace: reconciler.wake(namespace), lambda: datetime.now(UTC))
+        recorder = EventRecorder(client, self._identity, self.metrics.dropped_events.inc)
+        cluster = Cluster(client, world, self.metrics)
+        reconciler = Reconciler(world, cluster, Notes(recorder), self.metrics, self.settings)
+        audit = Audit(client, world, self.metrics, self.settings.namespace, stop_kopf.set)
+        await audit.seed()
+        self.state = "leading"
+        log.info("leading: %d namespaces", len(world.spaces))
+        shell = KopfShell(world, self._credentials, audit.ask, self._take_signals)
+        # These begin before kopf does: when kopf ends, it cancels whatever was begun after it.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reconciler.run(), name="reconciler")
+            group.create_task(recorder.run(), name="events")
+            group.create_task(audit.run(self.settings.audit_interval), name="audit")
+            while True:
+                await self._run_kopf(shell, stop_kopf)
+                # Writes that kopf's end cut off are found again.
+                reconciler.wake_all()
+
+    async def _run_kopf(self, shell: KopfShell, stop: asyncio.Event) -> None:
+        stop.clear()
+        try:
+            await run_kopf(shell, self.settings.namespace, stop)
+        except Exception:  # kopf ends on watch errors that a second try mends; without it the operator is deaf
+            log.exception("kopf ended; it is started again")
+        else:
+            if not stop.is_set():  # a signal came while kopf had the handlers: it was meant for us
+                raise asyncio.CancelledError
+            log.warning("kopf is started again: a watch had gone deaf")
+        await asyncio.sleep(_KOPF_PAUSE_S)
+
+
+def _identity(settings: Settings) -> str:
+    """Return who we are: the pod, so that its restarted container goes on at once; else this process alone."""
+    if settings.pod_name and settings.pod_uid:
+        return f"{settings.pod_name}_{settings.pod_uid}"
+    return f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,239 @@
+"""The loop: a namespace in which something changed gets one pass, which looks at everything and acts on the difference.
+
+    changed_streams -> drafts -> gather -> decide -> apply (writes side by side, at most `write_concurrency`)
+
+Passes are level-triggered: what a pass could not do (a conflict, an API server that is away, more than fits in one
+batch) the next one finds again. A pass that finds everything as it should be writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from luna_kube import STREAM_PROCESSORS, STREAMS, ApiError, Forbidden, Invalid
+from luna_operator import drafts, manifests, pool_status
+from luna_operator.cluster import Cluster
+from luna_operator.decide import Plan, PoolPlan, Present, StreamWrite, changed_streams, decide, gather
+from luna_operator.drafts import Draft
+from luna_operator.metrics import Metrics
+from luna_operator.notes import Notes
+from luna_operator.patience import Patience
+from luna_operator.scaling import PoolMemory
+from luna_operator.settings import Settings
+from luna_operator.world import World
+from luna_streams import conditions
+from luna_streams.v1alpha1 import StreamProcessor
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+BATCH: Final = 500
+"""Streams changed in one pass: the dead pod that is noticed meanwhile waits about a second for the next one."""
+SCHEDULING_REASONS: Final = (conditions.NO_POOL_SELECTS, conditions.NO_FREE_SLOT, conditions.NO_READY_POD)
+_CRASH_PAUSE_S: Final = 1.0
+_LONGEST_BREATH_S: Final = 0.25
+
+
+@dataclass
+class _Memory:
+    """What a namespace's passes remember; losing it costs patience, nothing else."""
+
+    pools: dict[str, PoolMemory] = field(default_factory=dict)
+    streams: Patience = field(default_factory=Patience)
+    pods: Patience = field(default_factory=Patience)
+    rejections: dict[str, str] = field(default_factory=dict)
+    wake_at: datetime | None = None
+
+
+class Reconciler:
+    """Runs the passes.
+
+    Args:
+        world: what is known; whoever makes it wires its `on_change` to `wake`.
+        cluster: carries out writes.
+        notes: tells people what happened.
+        metrics: counts.
+        settings: of the operator.
+    """
+
+    def __init__(self, world: World, cluster: Cluster, notes: Notes, metrics: Metrics, settings: Settings) -> None:
+        self._world = world
+        self._cluster = cluster
+        self._notes = notes
+        self._metrics = metrics
+        self._settings = settings
+        self._dirty: dict[str, None] = {}
+        self._memories: dict[str, _Memory] = {}
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(settings.write_concurrency)
+
+    def wake(self, namespace: str) -> None:
+        """Ask for a pass over a namespace."""
+        self._dirty[namespace] = None
+        self._wake.set()
+
+    def wake_all(self) -> None:
+        """Ask for a pass over everything."""
+        for namespace in self._world.spaces:
+            self.wake(namespace)
+
+    async def run(self) -> None:
+        """Run passes until cancelled."""
+        while True:
+            await self._until_due()
+            namespace = next(iter(self._dirty))
+            del self._dirty[namespace]
+            try:
+                with self._metrics.passes.time():
+                    await self.reconcile(namespace)
+            except Exception:  # the outermost loop: a bug in one namespace must not end the work in all others
+                log.exception("the pass over namespace %s failed; it is tried again", namespace)
+                self.wake(namespace)
+                await asyncio.sleep(_CRASH_PAUSE_S)
+
+    async def reconcile(self, namespace: str) -> None:
+        """Make one pass over a namespace."""
+        space = self._world.space(namespace)
+        memory = self._memories.setdefault(namespace, _Memory())
+        began, now = time.monotonic(), _now()
+        left_alone = memory.streams.left_alone(now)
+        limit = BATCH + len(left_alone)  # those are found again every time: look further than them
+        changed = changed_streams(space, now, limit)
+        items = {name: self._draft(namespace, name, lost) for name, lost in changed.items() if name not in left_alone}
+        ready = {name: item for name, item in items.items() if item is not None}
+        templates = {name: manifests.pod_template(pool, self._settings) for name, pool in space.pools.items()}
+        hashes = {name: manifests.template_hash(template) for name, template in templates.items()}
+        plan = decide(gather(space, ready, Present(now, memory.streams.left_alone(now), hashes, memory.pools)))
+        memory.pools = {pool.facts.pool.name: pool.pods.memory for pool in plan.pools}
+        self._show(namespace, plan)
+        # A pass may take half of the time at most: a storm of events is answered by fewer, larger passes.
+        await asyncio.sleep(min(_LONGEST_BREATH_S, time.monotonic() - began))
+        async with asyncio.TaskGroup() as group:
+            for write in plan.streams[:BATCH]:
+                group.create_task(self._write_stream(namespace, write))
+            for pool in plan.pools:
+                group.create_task(self._apply_pool(pool, templates[pool.facts.pool.name], memory))
+        if len(plan.streams) > BATCH or len(changed) >= limit:
+            self.wake(namespace)
+        looks = [pool.pods.look_again for pool in plan.pools]
+        looks += [space.next_restart(), memory.streams.next_try(now), memory.pods.next_try(now)]
+        memory.wake_at = min((moment for moment in looks if moment is not None), default=None)
+
+    async def _until_due(self) -> None:
+        """Wait until a namespace changed, or until time alone makes one worth a look."""
+        while True:
+            now = _now()
+            for namespace, memory in self._memories.items():
+                if memory.wake_at is not None and memory.wake_at <= now:
+                    memory.wake_at = None
+                    self._dirty[namespace] = None
+            if self._dirty:
+                self._wake.clear()
+                return
+            next_at = min((m.wake_at for m in self._memories.values() if m.wake_at is not None), default=None)
+            timeout_s = None if next_at is None else (next_at - now).total_seconds()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), timeout_s)
+
+    def _draft(self, namespace: str, name: str, lost_because: str | None) -> Draft | None:
+        """Return what becomes of a stream; None if it is gone, or not one this release understands."""
+        obj, now = self._world.object(STREAMS, namespace, name), _now()
+        if obj is None:
+            return None
+        try:
+            return drafts.draft(obj, lost_because, now)
+        except ValidationError as e:
+            first = e.errors()[0]
+            why = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            log.warning("stream %s/%s is left alone: %s", namespace, name, why)
+            self._memories[namespace].streams.failed(name, now)
+            self._notes.stream_not_understood(namespace, name, obj["metadata"]["uid"], why)
+            return None
+
+    async def _write_stream(self, namespace: str, write: StreamWrite) -> None:
+        async with self._slots:
+            # Without a draft, read at the last moment: a status that changed meanwhile is kept, not overwritten.
+            item = write.draft or self._draft(namespace, write.name, None)
+            patch = drafts.status_patch(item, write.decision, _now()) if item is not None else {}
+            if item is None or not patch:
+                return
+            patience = self._memories[namespace].streams
+            try:
+                is_written = await self._cluster.patch_stream_status(item.obj, patch)
+            except ApiError as e:
+                log.warning("the status of stream %s/%s was not written: %s", namespace, write.name, e)
+                patience.failed(write.name, _now())
+                return
+            patience.succeeded(write.name)
+            if is_written:
+                for entry in item.entries:
+                    self._metrics.transitions.labels(entry.status).inc()
+                self._notes.stream_changed(item, write.decision)
+
+    async def _apply_pool(self, plan: PoolPlan, template: Json, memory: _Memory) -> None:
+        pool, pods = plan.facts.pool, plan.pods
+        if pool.name in memory.pods.left_alone(_now()):
+            return
+        try:
+            for removal in pods.drain:
+                await self._cluster.drain_pod(pool.namespace, removal.pod, removal.reason)
+                self._notes.pod_drained(pool, removal)
+            for removal in pods.delete:
+                await self._cluster.delete_pod(pool.namespace, removal.pod)
+                self._notes.pod_deleted(pool, removal)
+            for name in pods.create:
+                await self._create_pod(pool, template, name, memory)
+            await self._write_pool_status(plan, memory)
+        except ApiError as e:
+            log.warning("pool %s/%s: %s", pool.namespace, pool.name, e)
+            memory.pods.failed(pool.name, _now())
+        else:
+            if pool.name not in memory.rejections:
+                memory.pods.succeeded(pool.name)
+
+    async def _create_pod(self, pool: StreamProcessor, template: Json, name: str, memory: _Memory) -> None:
+        try:
+            is_ours = await self._cluster.create_pod(pool, manifests.pod(pool, template, name))
+        except (Forbidden, Invalid) as e:
+            log.warning("pod %s/%s was refused: %s", pool.namespace, name, e)
+            memory.rejections[pool.name] = str(e)
+            memory.pods.failed(pool.name, _now())
+            self._notes.pod_rejected(pool, name, str(e))
+            return
+        memory.rejections.pop(pool.name, None)
+        if is_ours:
+            self._notes.pod_created(pool, name)
+        else:
+            self._world.space(pool.namespace).foreign_names.add(name)
+            self._notes.pod_rejected(pool, name, "a pod of that name exists that is not the pool's")
+            self.wake(pool.namespace)
+
+    async def _write_pool_status(self, plan: PoolPlan, memory: _Memory) -> None:
+        pool = plan.facts.pool
+        obj = self._world.object(STREAM_PROCESSORS, pool.namespace, pool.name)
+        facts = replace(plan.facts, rejection=memory.rejections.get(pool.name, ""))
+        if obj is not None and (patch := pool_status.status_patch(facts, obj.get("status") or {}, _now())):
+            await self._cluster.patch_pool_status(obj, patch)
+
+    def _show(self, namespace: str, plan: Plan) -> None:
+        """Set the gauges."""
+        for reason in SCHEDULING_REASONS:
+            self._metrics.streams_waiting.labels(namespace, reason).set(plan.waiting.get(reason, 0))
+        for pool in plan.pools:
+            ready = [pod for pod in pool.facts.pods if pod.fact.is_ready]
+            name = pool.facts.pool.name
+            self._metrics.pool_slots.labels(namespace, name).set(sum(pod.fact.slots for pod in ready))
+            self._metrics.pool_streams.labels(namespace, name).set(sum(pod.streams for pod in pool.facts.pods))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

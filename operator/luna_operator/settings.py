@@ -1,0 +1,91 @@
+"""Settings of the operator, from the environment (LUNA_OPERATOR_*); built in __main__ and passed down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+PREFIX = "LUNA_OPERATOR_"
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+$")]
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the text is one line for a person."""
+
+
+class Settings(BaseModel):
+    """How one operator process runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    streams_origin: Origin
+    """Address of the shim as processor pods reach it, e.g. http://luna-streams.luna-system:5160."""
+    processor_image: str = "luna-streams-processor:0.1.0"
+    """Image of processor pods whose pool names none."""
+    processor_service_account: str = "default"
+    """ServiceAccount of processor pods, in the namespace of their pool; it needs no permission."""
+    platform_origin: Origin | None = None
+    """LUNA PLATFORM for streams that do not name one, unless their pool does."""
+    platform_api_version: int = Field(default=6, ge=1, le=100)
+    """Version of its API."""
+    namespace: str = ""
+    """The only namespace whose streams are served; empty serves all."""
+    kubeconfig: str = ""
+    """Path of a kubeconfig; empty takes KUBECONFIG, else the pod's ServiceAccount, else ~/.kube/config."""
+    lease_namespace: str = "luna-system"
+    """Namespace of the Lease by which replicas agree on one that works."""
+    lease_name: str = "luna-operator"
+    """Name of that Lease."""
+    lease_duration: float = Field(default=10.0, ge=1)
+    """Seconds after which a silent leader is replaced."""
+    lease_renew_deadline: float = Field(default=7.0, gt=0)
+    """Seconds after which a leader that cannot renew stops working."""
+    lease_retry: float = Field(default=2.0, gt=0)
+    """Seconds between attempts to acquire or renew."""
+    pod_name: str = ""
+    """Name of the operator's own pod (downward API); with the uid it is the identity of this candidate."""
+    pod_uid: str = ""
+    """Its uid. A restarted container of the same pod leads on without waiting for the Lease to run out."""
+    http_host: str = "0.0.0.0"  # noqa: S104  probes and Prometheus come from outside of the pod
+    """Address of /healthz, /readyz and /metrics."""
+    http_port: int = Field(default=8080, ge=0, le=65535)
+    """Their port; 0 takes a free one."""
+    write_concurrency: int = Field(default=16, ge=1, le=256)
+    """API writes at the same time."""
+    audit_interval: float = Field(default=300.0, ge=1)
+    """Seconds between complete lists that make up for watch events kopf may have missed."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is logged."""
+
+    @model_validator(mode="after")
+    def _lease_times_in_order(self) -> Settings:
+        if not self.lease_retry < self.lease_renew_deadline < self.lease_duration:
+            raise ValueError("LEASE_RETRY must be less than LEASE_RENEW_DEADLINE, and that less than LEASE_DURATION")
+        return self
+
+
+def load(environment: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings; flags of the command line win over the environment.
+
+    Raises:
+        SettingsError: in one line, what is wrong with which variable.
+    """
+    given: dict[str, str] = {}
+    for variable, value in environment.items():
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in Settings.model_fields:
+                known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+                raise SettingsError(f"unknown variable {variable}; known: {known}")
+            given[name] = value
+    given.update(flags or {})
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as e:
+        first = e.errors()[0]
+        where = f"{PREFIX}{str(first['loc'][0]).upper()}" if first["loc"] else "settings"
+        if first["type"] == "missing":
+            raise SettingsError(f"{where} is required") from e
+        raise SettingsError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from e

@@ -1,0 +1,200 @@
+"""The operator's memory: caches of streams, pools and pods, and what is read off them, kept up event by event.
+
+Everything here can be lost: it is rebuilt from three lists. Facts are indexed so that a pass looks at what may need a
+decision, not at ten thousand streams that are fine.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from luna_kube import PODS, STREAM_PROCESSORS, STREAMS, Cache, CacheEvent, EventType, Resource
+from luna_operator.facts import PodFact, StreamFact, pod_fact, stream_fact
+from luna_streams.selection import pools_for_traits
+from luna_streams.v1alpha1 import StreamProcessor, StreamState
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+SUSPICION = timedelta(seconds=60)
+"""How long a pod from which the shim lost a stream is asked last: as long as Kubernetes takes to notice a dead node."""
+
+
+@dataclass
+class Space:
+    """One namespace.
+
+    Attributes:
+        held: active streams by the name of the pod they belong to.
+        waiting: names of pending streams that belong to no pod.
+        unobserved: names of streams whose status was not computed from the present spec.
+        suspects: pods that lost streams, until when they are asked last.
+        foreign_names: pod names that turned out to belong to somebody else.
+    """
+
+    streams: dict[str, StreamFact] = field(default_factory=dict)
+    pods: dict[str, PodFact] = field(default_factory=dict)
+    pools: dict[str, StreamProcessor] = field(default_factory=dict)
+    held: dict[str, dict[str, StreamFact]] = field(default_factory=dict)
+    waiting: dict[str, None] = field(default_factory=dict)
+    unobserved: dict[str, None] = field(default_factory=dict)
+    suspects: dict[str, datetime] = field(default_factory=dict)
+    foreign_names: set[str] = field(default_factory=set)
+    _restarts: list[tuple[datetime, str]] = field(default_factory=list)
+    _pools_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def pools_of(self, fact: StreamFact) -> tuple[str, ...]:
+        """Return the names of the pools that select a stream, the most specific first."""
+        if fact.name not in self._pools_of:
+            found = pools_for_traits(self.pools.values(), fact.traits)
+            self._pools_of[fact.name] = tuple(pool.name for pool in found)
+        return self._pools_of[fact.name]
+
+    def set_pool(self, name: str, pool: StreamProcessor | None) -> None:
+        """Take a pool's new state, None when it is gone."""
+        self._pools_of.clear()
+        if pool is None:
+            self.pools.pop(name, None)
+        else:
+            self.pools[name] = pool
+
+    def set_stream(self, name: str, fact: StreamFact | None, now: datetime) -> None:
+        """Take a stream's new state, None when it is gone."""
+        old = self.streams.pop(name, None)
+        if old is not None:
+            self._unindex(old)
+        if fact is None:
+            return
+        if old is not None and old.pod is not None and fact.was_lost and fact.pod is None:
+            self.suspects[old.pod] = now + SUSPICION
+        self.streams[name] = fact
+        if fact.is_deleting:
+            return
+        if not fact.is_observed:
+            self.unobserved[name] = None
+        if fact.restart_at is not None:
+            heapq.heappush(self._restarts, (fact.restart_at, name))
+        if fact.is_active and fact.pod is not None:
+            self.held.setdefault(fact.pod, {})[name] = fact
+        elif fact.state == StreamState.PENDING:
+            self.waiting[name] = None
+
+    def due_restarts(self, now: datetime, limit: int) -> list[StreamFact]:
+        """Return streams for which automatic restarting has something to do; they stay due until they changed."""
+        due: dict[str, StreamFact] = {}
+        again: list[tuple[datetime, str]] = []
+        while self._restarts and self._restarts[0][0] <= now and len(due) < limit:
+            when, name = heapq.heappop(self._restarts)
+            fact = self.streams.get(name)
+            if fact is not None and fact.restart_at == when and name not in due:
+                due[name] = fact
+                again.append((when, name))
+        for entry in again:
+            heapq.heappush(self._restarts, entry)
+        return list(due.values())
+
+    def next_restart(self) -> datetime | None:
+        """Return when automatic restarting has something to do next."""
+        while self._restarts:
+            when, name = self._restarts[0]
+            fact = self.streams.get(name)
+            if fact is not None and fact.restart_at == when:
+                return when
+            heapq.heappop(self._restarts)
+        return None
+
+    def _unindex(self, old: StreamFact) -> None:
+        self._pools_of.pop(old.name, None)
+        self.waiting.pop(old.name, None)
+        self.unobserved.pop(old.name, None)
+        if old.pod is not None and old.pod in self.held:
+            self.held[old.pod].pop(old.name, None)
+            if not self.held[old.pod]:
+                del self.held[old.pod]
+
+
+class World:
+    """What the operator knows, by namespace.
+
+    Args:
+        on_change: called with the namespace in which something changed.
+        clock: present time.
+    """
+
+    def __init__(self, on_change: Callable[[str], None], clock: Callable[[], datetime]) -> None:
+        self.spaces: dict[str, Space] = {}
+        self._caches = {resource: Cache() for resource in (STREAMS, STREAM_PROCESSORS, PODS)}
+        self._on_change = on_change
+        self._clock = clock
+
+    def space(self, namespace: str) -> Space:
+        """Return what is known of a namespace."""
+        return self.spaces.setdefault(namespace, Space())
+
+    def object(self, resource: Resource, namespace: str, name: str) -> Json | None:
+        """Return an object as the API server gave it, None if there is none; not to be changed."""
+        return self._caches[resource].get((namespace, name))
+
+    def highest_version(self, resource: Resource) -> int:
+        """Return the newest resource version known of a resource."""
+        return self._caches[resource].highest_version
+
+    def take(self, resource: Resource, event_type: str | None, obj: Json) -> None:
+        """Take an event of a watch; the type is None for objects of a list."""
+        obj["metadata"].pop("managedFields", None)
+        cache = self._caches[resource]
+        self._tell(resource, cache.remove(obj) if event_type == "DELETED" else cache.put(obj))
+
+    def take_written(self, resource: Resource, obj: Json) -> None:
+        """Take the answer of an own write, ahead of the watch."""
+        obj["metadata"].pop("managedFields", None)
+        self._tell(resource, self._caches[resource].put(obj, is_own_write=True))
+
+    def take_list(
+        self, resource: Resource, items: Iterable[Json], version: str, seen_before: int
+    ) -> Counter[EventType]:
+        """Take a complete list, see `Cache.replace`; return what of it was news."""
+        slim = []
+        for obj in items:
+            obj["metadata"].pop("managedFields", None)
+            slim.append(obj)
+        events = self._caches[resource].replace(slim, version, seen_before)
+        self._tell(resource, events)
+        return Counter(event.type for event in events)
+
+    def _tell(self, resource: Resource, events: Iterable[CacheEvent]) -> None:
+        for event in events:
+            namespace, name = event.key
+            obj = None if event.type is EventType.DELETED else event.object
+            self._update(resource, namespace, name, obj)
+            self._on_change(namespace)
+
+    def _update(self, resource: Resource, namespace: str, name: str, obj: Json | None) -> None:
+        space = self.space(namespace)
+        try:
+            if resource is STREAMS:
+                space.set_stream(name, stream_fact(obj) if obj else None, self._clock())
+            elif resource is STREAM_PROCESSORS:
+                space.set_pool(name, StreamProcessor.from_object(obj) if obj else None)
+            elif obj:
+                space.pods[name] = pod_fact(obj)
+            else:
+                space.pods.pop(name, None)
+        except (ValidationError, KeyError, ValueError, TypeError) as e:
+            # The CRD refuses what is wrong; this is an object of another release. Leave it alone, and say so.
+            log.warning("%s %s/%s is not understood and left alone: %s", resource.kind, namespace, name, _short(e))
+            if resource is STREAMS:
+                space.set_stream(name, None, self._clock())
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
