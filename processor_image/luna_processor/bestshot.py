@@ -77,7 +77,7 @@ class Moment:
 
 
 def sharpness(luma: npt.NDArray[np.uint8]) -> float:
-    """Return how sharp a crop (H, W) is: mean gradient at a common size relative to its contrast, about 0 to 0.3.
+    """Return how sharp a crop (H, W) is: gradient (r.m.s.) at a common size relative to its contrast, about 0 to 0.3.
 
     Dividing by the contrast keeps a dark face from counting as blurred.
     Source: Tenengrad (Krotkov 1987), with plain differences.
@@ -92,7 +92,9 @@ def sharpness(luma: npt.NDArray[np.uint8]) -> float:
     if contrast < 1.0:
         return 0.0
     across, down = np.diff(small, axis=1)[:-1], np.diff(small, axis=0)[:, :-1]
-    return float(np.sqrt(across**2 + down**2).mean()) / (4 * contrast)
+    # Squares: blurring an edge spreads it out, which leaves the sum of its differences as it was.
+    gradient = float(np.sqrt((across**2 + down**2).mean()))
+    return gradient / (4 * contrast) * min(rows, columns) / SHARPNESS_SIDE_PX
 
 
 def frontality(landmarks_xy: FloatArray) -> float:

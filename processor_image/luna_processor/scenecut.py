@@ -38,8 +38,7 @@ class SceneCuts:
         # Exposure changes shift everything alike; that is no cut.
         change = float(np.abs((tiny - tiny.mean()) - (last - last.mean())).mean())
         is_cut = change > CUT_CHANGE and change > CUT_RATIO * self._usual_change
-        if not is_cut:
-            self._usual_change = _MEMORY * self._usual_change + (1 - _MEMORY) * change
+        self._usual_change = _MEMORY * self._usual_change + (1 - _MEMORY) * change
         return is_cut
 
     def reset(self) -> None:

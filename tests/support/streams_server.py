@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
 from support.http_servers import serving
 
 ACCOUNT = "8950722f-3fd4-4223-b48f-03f95f0e8dfb"
@@ -94,7 +96,7 @@ class StreamsServer:
                 await asyncio.wait_for(self._news.wait(), min(remaining, 0.1))
 
     def _take(self, limit: int, filters: dict[str, Any]) -> list[dict[str, Any]]:
-        taken = []
+        taken: list[dict[str, Any]] = []
         for stream_id, record in self.streams.items():
             wanted = not filters.get("names") or record.body["name"] in filters["names"]
             if record.status == "pending" and wanted and len(taken) < limit:
@@ -141,7 +143,7 @@ class StreamsServer:
 
 
 @asynccontextmanager
-async def streams_server():
+async def streams_server() -> AsyncIterator[StreamsServer]:
     """Run a server; yields it with its `origin` set."""
     server = StreamsServer()
     async with serving(server.app()) as origin:

@@ -1,0 +1,96 @@
+"""Frames made of arrays, and stages that see what a test tells them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from luna_processor.detections import Detections, FloatArray
+from luna_processor.events import ShotEvent
+from luna_processor.frames import Frame
+from luna_processor.headpose import HeadPose
+from luna_processor.imaging import resize
+from luna_processor.view import Picture, View
+
+STRAIGHT = HeadPose(0, 0, 0)
+EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayFrame:
+    """A frame whose picture is there already."""
+
+    picture: Picture = field(repr=False)
+    number: int = 0
+    pts_s: float = 0.0
+    is_damaged: bool = False
+
+    @property
+    def captured_at(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.pts_s)
+
+    @property
+    def width(self) -> int:
+        return int(self.picture.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.picture.shape[0])
+
+    def rgb(self) -> Picture:
+        return self.picture
+
+    def scaled_rgb(self, width: int, height: int) -> Picture:
+        return resize(self.picture, width, height)
+
+    def luma(self) -> Picture:
+        return np.asarray(self.picture.mean(axis=2), np.uint8)
+
+
+class PaintDetector:
+    """Finds rectangles of pure red, one per connected column range; so a test sees which pixels were looked at."""
+
+    score = 0.9
+
+    def picture(self, frame: Frame, view: View) -> Picture:
+        return view.apply(frame.rgb())
+
+    def detect(self, picture: Picture, view: View) -> Detections:
+        is_red = (picture[..., 0] > 200) & (picture[..., 1] < 60)
+        columns = np.flatnonzero(is_red.any(axis=0))
+        if not len(columns):
+            return Detections.none()
+        runs = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
+        boxes = []
+        for run in runs:
+            rows = np.flatnonzero(is_red[:, run].any(axis=1))
+            boxes.append((run[0], rows[0], run[-1] + 1, rows[-1] + 1))
+        count = len(boxes)
+        box = np.array(boxes, np.float32)
+        eyes = np.array([[0.3, 0.3], [0.7, 0.3], [0.5, 0.5], [0.35, 0.8], [0.65, 0.8]], np.float32)
+        landmarks = box[:, None, :2] + eyes[None] * (box[:, None, 2:] - box[:, None, :2])
+        return Detections(box, np.full(count, self.score, np.float32), landmarks)
+
+
+@dataclass
+class ToldPose:
+    """Says what it is told."""
+
+    pose: HeadPose = STRAIGHT
+    calls: int = 0
+
+    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> HeadPose:
+        self.calls += 1
+        return self.pose
+
+
+@dataclass
+class EventList:
+    """A sink that remembers."""
+
+    events: list[ShotEvent] = field(default_factory=list)
+
+    def send(self, event: ShotEvent) -> None:
+        self.events.append(event)

@@ -1,0 +1,53 @@
+"""Builders for tests of the processor: valid values with the one thing a test is about changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from luna_processor.events import BestShot, ShotEvent, Target
+from luna_processor.headpose import HeadPose
+from luna_streams.policies import Location
+
+STREAM_ID = "01890000-0000-7000-8000-000000000001"
+
+
+def a_target(**changes: Any) -> Target:
+    target = Target(
+        origin="http://127.0.0.1:5000",
+        api_version=6,
+        handler_id="e2c3b1ea-6d0b-4a7d-9b3c-5f4d0b6c7a11",
+        frame_store=None,
+        account_id="8950722f-3fd4-4223-b48f-03f95f0e8dfb",
+        token=None,
+    )
+    return replace(target, **changes)
+
+
+def a_shot(box: tuple[float, float, float, float] = (10, 20, 110, 150), **changes: Any) -> BestShot:
+    shot = BestShot(
+        face_jpeg=b"\xff\xd8face",
+        frame_jpeg=None,
+        box_xyxy=np.array(box, np.float32),
+        score=0.9,
+        pose=HeadPose(1, 2, 3),
+        detected_at=datetime.now(UTC),
+        pts_s=None,
+    )
+    return replace(shot, **changes)
+
+
+def an_event(**changes: Any) -> ShotEvent:
+    event = ShotEvent(
+        stream_id=STREAM_ID,
+        source="cam",
+        location=Location(),
+        track_id="6f1d5dbe-0b63-4c6d-9d5b-3a3c0f8f3b11",
+        target=a_target(),
+        shots=(a_shot(),),
+        request_id="1712275200,6f1d5dbe-0b63-4c6d-9d5b-3a3c0f8f3b11",
+    )
+    return replace(event, **changes)

@@ -1,0 +1,127 @@
+"""Batches across callers."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from luna_processor.batcher import Batcher, BatchPolicy
+from luna_processor.detections import FloatArray
+from luna_processor.errors import EngineFailed
+
+
+class Doubler:
+    """An engine that doubles; remembers batches, can be held up and broken."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, ...]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def run(self, batch: FloatArray) -> list[FloatArray]:
+        self.gate.wait(5)
+        self.batches.append(batch.shape)
+        if (batch < 0).any():
+            raise EngineFailed("negative picture")
+        return [np.asarray(batch * 2), np.asarray(batch.sum(axis=1, keepdims=True))]
+
+
+@pytest.fixture
+def engine() -> Doubler:
+    return Doubler()
+
+
+def batcher(engine: Doubler, **policy: Any) -> Batcher:
+    return Batcher(engine, BatchPolicy(**{"workers": 1, **policy}), "test")
+
+
+def picture(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def test_each_caller_gets_its_own_answer(engine: Doubler) -> None:
+    runner = batcher(engine, workers=2, max_batch=4)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: runner.run(picture(n, n + 1)), range(32)))
+    runner.close()
+    for number, (doubled, total) in enumerate(answers):
+        assert doubled.tolist() == [2 * number, 2 * number + 2]
+        assert total.tolist() == [2 * number + 1]
+
+
+def test_pictures_that_wait_are_batched_up_to_the_limit(engine: Doubler) -> None:
+    engine.gate.clear()
+    runner = batcher(engine, max_batch=4)
+    with ThreadPoolExecutor(9) as pool:
+        answers = [pool.submit(runner.run, picture(n, n)) for n in range(9)]
+        while runner.waiting_count < 8:
+            pass
+        engine.gate.set()
+        for answer in answers:
+            answer.result(5)
+    runner.close()
+    assert sorted(shape[0] for shape in engine.batches) == [1, 4, 4]
+
+
+def test_pictures_of_different_shapes_are_never_in_one_batch(engine: Doubler) -> None:
+    engine.gate.clear()
+    runner = batcher(engine, max_batch=8)
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(runner.run, picture(*range(2 + n % 2))) for n in range(6)]
+        while runner.waiting_count < 5:
+            pass
+        engine.gate.set()
+        assert all(len(answer.result(5)[0]) == 2 + n % 2 for n, answer in enumerate(answers))
+    runner.close()
+
+
+def test_the_first_picture_waits_no_longer_than_the_deadline(engine: Doubler) -> None:
+    runner = batcher(engine, max_batch=8, deadline_s=0.05)
+    assert runner.run(picture(1, 1))[0].tolist() == [2, 2]
+    runner.close()
+
+
+def test_a_failure_reaches_only_its_batch(engine: Doubler) -> None:
+    runner = batcher(engine)
+    with pytest.raises(EngineFailed, match="negative"):
+        runner.run(picture(-1, 0))
+    assert runner.run(picture(1, 1))[0].tolist() == [2, 2]
+    runner.close()
+
+
+def test_a_hanging_engine_is_noticed_and_an_idle_one_is_not(engine: Doubler) -> None:
+    runner = batcher(engine)
+    assert runner.is_alive(patience_s=0)
+    engine.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(runner.run, picture(1)) for _ in range(2)]
+        while runner.waiting_count < 1:
+            pass
+        assert runner.is_alive(patience_s=60)
+        assert not runner.is_alive(patience_s=0)
+        engine.gate.set()
+        for answer in answers:
+            answer.result(5)
+    assert runner.is_alive(patience_s=0)
+    runner.close()
+
+
+def test_closing_answers_those_who_wait_and_refuses_those_who_come(engine: Doubler) -> None:
+    engine.gate.clear()
+    runner = batcher(engine)
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(runner.run, picture(1)) for _ in range(3)]
+        while runner.waiting_count < 2:
+            pass
+        closing = pool.submit(lambda: None)
+        engine.gate.set()
+        runner.close()
+        closing.result(5)
+        outcomes = [answer.exception(5) for answer in answers]
+    assert any(outcome is None for outcome in outcomes)
+    with pytest.raises(EngineFailed, match="stopped"):
+        runner.run(picture(1))

@@ -1,0 +1,105 @@
+"""Models are used only if they are what the manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from luna_processor.engine import CpuEngine
+from luna_processor.errors import StartupError
+from luna_processor.models import MANIFEST, ModelLibrary, default_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the smallest real model."""
+    shipped = default_folder()
+    entries = yaml.safe_load((shipped / MANIFEST).read_text())["models"]
+    entry = next(model for model in entries if model["name"] == "centerface-int8")
+    shutil.copy(shipped / entry["file"], tmp_path)
+    (tmp_path / MANIFEST).write_text(yaml.safe_dump({"models": [entry]}))
+    return tmp_path
+
+
+def change(folder: Path, **fields: Any) -> None:
+    manifest = yaml.safe_load((folder / MANIFEST).read_text())
+    manifest["models"][0] |= fields
+    (folder / MANIFEST).write_text(yaml.safe_dump(manifest))
+
+
+def load(folder: Path) -> CpuEngine:
+    library = ModelLibrary(folder)
+    model = library.choose("faces", None)
+    return CpuEngine(model, library.read(model))
+
+
+def test_every_shipped_model_is_what_the_manifest_says_and_has_its_licence() -> None:
+    library = ModelLibrary(default_folder())
+    for entry in yaml.safe_load((default_folder() / MANIFEST).read_text())["models"]:
+        model = library.choose(entry["task"], entry["name"])
+        CpuEngine(model, library.read(model))
+        assert (default_folder() / model.licence_file).is_file()
+
+
+def test_the_default_model_is_the_first_of_its_task() -> None:
+    assert ModelLibrary(default_folder()).choose("faces", None).name == "centerface"
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"manifest\.yaml cannot be read"):
+        ModelLibrary(tmp_path / "none")
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "centerface_i8.onnx").unlink()
+    with pytest.raises(StartupError, match=r"centerface_i8\.onnx cannot be read"):
+        load(folder)
+
+
+def test_an_altered_file_is_refused(folder: Path) -> None:
+    path = folder / "centerface_i8.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(StartupError, match="not the one its manifest describes"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        pytest.param({"input": {"name": "image", "shape": ["n", 3, "h", "w"]}}, "no input 'image'", id="input name"),
+        pytest.param({"input": {"name": "input.1", "shape": ["n", 1, "h", "w"]}}, "has shape", id="input shape"),
+        pytest.param({"outputs": [{"name": "537", "shape": ["n", 2, "h", "w"]}]}, "output '537'", id="output shape"),
+        pytest.param({"outputs": [{"name": "boxes", "shape": ["n"]}]}, "no output 'boxes'", id="output name"),
+        pytest.param({"outputs": [{"name": "537", "shape": ["n", 1]}]}, "has shape", id="dimensions"),
+    ],
+)
+def test_another_form_than_the_manifest_says_is_refused(folder: Path, fields: Any, text: Any) -> None:
+    change(folder, **fields)
+    with pytest.raises(StartupError, match=text):
+        load(folder)
+
+
+def test_a_file_that_is_no_model_is_refused(folder: Path) -> None:
+    (folder / "centerface_i8.onnx").write_bytes(b"not a model")
+    change(folder, sha256=hashlib.sha256(b"not a model").hexdigest())
+    with pytest.raises(StartupError, match="cannot be loaded"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"file": "../../etc/passwd"}, {"sha256": "short"}, {"task": "smell"}, {"surplus": 1}], ids=str
+)
+def test_a_malformed_manifest_is_refused(folder: Path, fields: Any) -> None:
+    change(folder, **fields)
+    with pytest.raises(StartupError, match="not a valid list of models"):
+        load(folder)
+
+
+def test_an_unknown_name_lists_the_known_ones(folder: Path) -> None:
+    with pytest.raises(StartupError, match=r"named 'yolo' for faces .*centerface-int8"):
+        ModelLibrary(folder).choose("faces", "yolo")

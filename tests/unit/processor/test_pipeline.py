@@ -1,0 +1,260 @@
+"""From frames to events, with a detector that finds red rectangles."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from luna_processor.frames import SourceInfo
+from luna_processor.headpose import HeadPose
+from luna_processor.pipeline import Pipeline, Stages
+from luna_processor.plan import Platform, make_plan
+from luna_processor.stats import StreamStats
+from luna_processor.view import Picture
+from luna_streams.rest import v2
+from support.frames import EPOCH, ArrayFrame, EventList, PaintDetector, ToldPose
+from support.processor_builders import STREAM_ID
+from support.streams_server import stream_v2
+
+WIDTH, HEIGHT, FPS = 320, 240, 25
+INFO = SourceInfo(WIDTH, HEIGHT, FPS, 0, 10.0)
+
+
+class Film:
+    """A pipeline and what came out of it."""
+
+    def __init__(self, info: SourceInfo = INFO, kind: str = "videofile", **data: Any) -> None:
+        body = stream_v2("/clip.mp4" if kind == "videofile" else "rtsp://cam/1", kind=kind, **data.pop("analytics", {}))
+        body["data"] |= data
+        self.use(body, info)
+        self.number = 0
+
+    def use(self, body: dict[str, Any], info: SourceInfo = INFO) -> None:
+        """Begin with another stream."""
+        plan = make_plan(v2.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), Platform("http://lp", 6))
+        self.sink, self.pose, self.detector, self.stats = EventList(), ToldPose(), PaintDetector(), StreamStats()
+        self.pipeline = Pipeline(plan, info, Stages(self.detector, self.pose), self.sink, self.stats)
+
+    def show(self, pictures: Iterable[Picture], **frame: Any) -> None:
+        for picture in pictures:
+            self.pipeline.step(ArrayFrame(picture, self.number, self.number / FPS, **frame))
+            self.number += 1
+
+    def boxes(self) -> list[tuple[int, ...]]:
+        return [tuple(int(side) for side in event.shots[0].box_xyxy) for event in self.sink.events]
+
+
+def face(x: int = 100, y: int = 80, width: int = 40, height: int = 60, noise: int = 40) -> Picture:
+    """Return a picture with a red rectangle; the noise makes it sharp."""
+    rng = np.random.default_rng(7)
+    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    picture[y : y + height, x : x + width] = (255, 0, 0)
+    picture[y : y + height, x : x + width, 2] = rng.integers(0, 1 + noise * 6, (height, width))
+    return picture
+
+
+def empty() -> Picture:
+    return np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+
+
+def test_a_track_sends_its_best_shot_when_it_ends() -> None:
+    film = Film()
+    film.show(face(x=100 + t) for t in range(10))
+    assert film.sink.events == []
+    film.show(empty() for _ in range(40))
+    [event] = film.sink.events
+    assert event.stream_id == STREAM_ID
+    assert event.source == "cam"
+    assert film.stats.tracks_total == 1
+
+
+def test_the_end_of_the_source_ends_its_tracks() -> None:
+    film = Film()
+    film.show(face() for _ in range(5))
+    film.pipeline.finish()
+    assert len(film.sink.events) == 1
+
+
+def test_two_faces_are_two_events_under_two_track_ids() -> None:
+    film = Film()
+    both = face(x=40)
+    both[:, 160:] = face(x=200)[:, 160:]
+    film.show(both for _ in range(5))
+    film.pipeline.finish()
+    assert len({event.track_id for event in film.sink.events}) == 2
+    assert len({event.request_id for event in film.sink.events}) == 2
+
+
+def test_the_sharper_moment_is_chosen_and_its_time_is_sent() -> None:
+    film = Film()
+    film.show([face(noise=1)] * 10 + [face(noise=40)] * 5 + [face(noise=1)] * 10)
+    film.pipeline.finish()
+    [shot] = film.sink.events[0].shots
+    assert shot.pts_s == pytest.approx(10 / FPS)
+    assert (shot.detected_at - EPOCH).total_seconds() == pytest.approx(10 / FPS)
+
+
+def test_a_live_source_has_no_seconds_from_its_start() -> None:
+    film = Film(info=replace(INFO, duration_s=None), kind="tcp")
+    film.show(face() for _ in range(5))
+    film.pipeline.finish()
+    assert film.sink.events[0].shots[0].pts_s is None
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize(
+    "roi",
+    [
+        None,
+        {"x": 80, "y": 60, "width": 200, "height": 150, "mode": "abs"},
+        {"x": 25, "y": 25, "width": 50, "height": 50, "mode": "percent"},
+    ],
+)
+def test_boxes_are_in_pixels_of_the_frame_whatever_roi_and_rotation(rotation: Any, roi: Any) -> None:
+    film = Film(rotation=rotation, **({"roi": roi} if roi else {}))
+    film.show(face(x=100, y=80) for _ in range(5))
+    film.pipeline.finish()
+    assert film.boxes() == [(100, 80, 140, 140)]
+
+
+def test_the_picture_of_a_rotated_face_is_upright() -> None:
+    film = Film(rotation=90)
+    film.show(face(width=60, height=20) for _ in range(5))
+    film.pipeline.finish()
+    width, height = Image.open(io.BytesIO(film.sink.events[0].shots[0].face_jpeg)).size
+    assert height > width
+
+
+def test_a_face_outside_the_roi_does_not_exist() -> None:
+    film = Film(roi={"x": 200, "y": 0, "width": 100, "height": 200, "mode": "abs"})
+    film.show(face(x=100) for _ in range(5))
+    film.pipeline.finish()
+    assert film.sink.events == []
+    assert film.stats.tracks_total == 0
+
+
+def test_a_face_outside_the_droi_is_followed_but_not_sent_until_it_is_wholly_inside() -> None:
+    film = Film(analytics={"droi": {"x": 150, "y": 0, "width": 160, "height": 240, "mode": "abs"}})
+    film.show(face(x=100 + 4 * t) for t in range(20))
+    film.pipeline.finish()
+    [(left, *_)] = film.boxes()
+    assert left >= 150
+    assert film.stats.tracks_total == 1
+
+
+def test_the_droi_belongs_to_the_frame_also_under_rotation_and_roi() -> None:
+    droi = {"x": 90, "y": 70, "width": 60, "height": 80, "mode": "abs"}
+    roi = {"x": 50, "y": 50, "width": 200, "height": 150, "mode": "abs"}
+    film = Film(rotation=90, roi=roi, analytics={"droi": droi})
+    film.show(face(x=100, y=80) for _ in range(5))
+    film.pipeline.finish()
+    assert film.boxes() == [(100, 80, 140, 140)]
+
+
+def test_a_track_whose_head_never_looks_at_the_camera_sends_nothing() -> None:
+    film = Film()
+    film.pose.pose = HeadPose(50, 0, 0)
+    film.show(face() for _ in range(10))
+    film.pipeline.finish()
+    assert film.sink.events == []
+    assert film.stats.tracks_total == 1
+
+
+def test_angles_are_measured_for_candidates_only() -> None:
+    film = Film()
+    film.show(face() for _ in range(30))
+    assert film.pose.calls == 1
+
+
+def test_a_score_below_the_filter_is_never_sent() -> None:
+    film = Film(analytics={"filtering": {"min_score_face": 0.95}})
+    film.show(face() for _ in range(10))
+    film.pipeline.finish()
+    assert film.sink.events == []
+
+
+def test_a_flicker_of_one_frame_sends_nothing() -> None:
+    film = Film()
+    film.show([face()] + [empty()] * 30)
+    film.pipeline.finish()
+    assert film.sink.events == []
+
+
+def test_periods_send_while_the_track_goes_on() -> None:
+    film = Film(analytics={"sending": {"time_period_of_searching": 1, "silent_period": 1, "type": "sec"}})
+    film.show(face() for _ in range(5 * FPS))
+    assert len(film.sink.events) == 2
+    assert len({event.track_id for event in film.sink.events}) == 1
+
+
+def test_several_best_shots_are_one_event() -> None:
+    film = Film(analytics={"sending": {"bestshot_settings": {"type": 1, "face_bestshots_to_send": 3}}})
+    film.show(face() for _ in range(FPS))
+    film.pipeline.finish()
+    [event] = film.sink.events
+    assert len(event.shots) == 3
+
+
+def test_a_cut_ends_the_track_though_a_face_stays_at_its_place() -> None:
+    other_scene = empty()
+    other_scene[:, ::2] = 250
+    other_scene[: HEIGHT // 2] = 0
+    other_scene[80:140, 100:140] = face()[80:140, 100:140]
+    film = Film()
+    film.show([face()] * 10 + [other_scene] * 10)
+    film.pipeline.finish()
+    assert len({event.track_id for event in film.sink.events}) == 2
+
+
+def test_damaged_frames_carry_the_track_but_are_never_sent() -> None:
+    film = Film()
+    film.show([face()] * 5, is_damaged=True)
+    film.pipeline.finish()
+    assert film.stats.tracks_total == 1
+    assert film.sink.events == []
+
+
+@pytest.mark.parametrize("store", [None, "http://store/1/buckets/frames/images"])
+def test_the_source_frame_is_kept_only_for_a_frame_store(store: Any) -> None:
+    film = Film()
+    body = stream_v2("/clip.mp4")
+    body["data"]["analytics"][0]["event_handler"]["frame_store"] = store
+    film.use(body)
+    film.show(face() for _ in range(5))
+    film.pipeline.finish()
+    frame = film.sink.events[0].shots[0].frame_jpeg
+    if store is None:
+        assert frame is None
+    else:
+        assert frame is not None
+        assert Image.open(io.BytesIO(frame)).size == (WIDTH, HEIGHT)
+
+
+def test_each_analytics_decides_for_itself() -> None:
+    body = stream_v2("/clip.mp4")
+    first = body["data"]["analytics"][0]
+    body["data"]["analytics"].append(first | {"filtering": {"min_score_face": 0.95}})
+    body["data"]["analytics"].append(first)
+    film = Film()
+    film.use(body)
+    film.show(face() for _ in range(5))
+    film.pipeline.finish()
+    assert len(film.sink.events) == 2
+    assert len({event.track_id for event in film.sink.events}) == 1
+    assert film.pose.calls == 1, "one face of one frame is measured once"
+
+
+def test_the_sent_picture_shows_the_face_with_a_margin() -> None:
+    film = Film()
+    film.show(face(x=100, y=80, width=40, height=60) for _ in range(5))
+    film.pipeline.finish()
+    picture = np.asarray(Image.open(io.BytesIO(film.sink.events[0].shots[0].face_jpeg)))
+    assert picture.shape[:2] == (108, 72)
+    assert picture[54, 36, 0] > 200
+    assert picture[5, 5].tolist() == pytest.approx([90, 90, 90], abs=12)

@@ -1,0 +1,132 @@
+"""From a stream of the queue to what is done about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from luna_processor.bestshot import FaceFilters, SendingPolicy
+from luna_processor.errors import UnsuitableStream
+from luna_processor.health import HealthPolicy
+from luna_processor.plan import Platform, StreamPlan, make_plan
+from luna_processor.view import Region
+from luna_streams.rest import v1, v2
+from support.processor_builders import STREAM_ID
+from support.streams_server import ACCOUNT, HANDLER, stream_v1, stream_v2
+
+PLATFORM = Platform("http://platform:5000", 6)
+
+
+def plan_v2(body: dict[str, Any] | None = None, platform: Platform = PLATFORM, **analytics: Any) -> StreamPlan:
+    stream = body or stream_v2("rtsp://cam/1", kind="tcp", **analytics)
+    return make_plan(v2.queued_stream({**stream, "stream_id": STREAM_ID, "version": 3}), platform)
+
+
+def plan_v1(body: dict[str, Any]) -> StreamPlan:
+    return make_plan(v1.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), PLATFORM)
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    plan = plan_v2()
+    [analytics] = plan.analytics
+    assert (plan.stream_id, plan.version, plan.name) == (STREAM_ID, 3, "cam")
+    assert plan.source.is_endless
+    assert plan.source.timeout_s is None
+    assert plan.source.health == HealthPolicy(10, 3600, 5)
+    assert analytics.filters == FaceFilters(0.5187, 40, 40, 30)
+    assert analytics.sending == SendingPolicy(1, -1, 0, "sec")
+    assert analytics.droi.is_whole
+    assert analytics.target.origin == "http://platform:5000"
+    assert analytics.target.account_id == ACCOUNT
+
+
+def test_parameters_reach_their_place() -> None:
+    body = stream_v2(
+        "rtsp://cam/1",
+        kind="tcp",
+        droi={"x": 10, "y": 10, "width": 50, "height": 50, "mode": "percent"},
+        filtering={"min_score_face": 0.7, "detection_yaw_threshold": 20, "detection_roll_threshold": 10},
+        sending={
+            "time_period_of_searching": 4,
+            "silent_period": -1,
+            "type": "frames",
+            "bestshot_settings": {"type": 1, "face_bestshots_to_send": 3, "body_bestshots_to_send": 1},
+        },
+        healthcheck={"max_error_count": 2, "period": 60, "retry_delay": 1, "timeout": 1500},
+    )
+    body["data"] |= {"roi": [1, 2, 3, 4], "rotation": 90, "endless": False, "real_time_mode_fps": 12}
+    plan = plan_v2(body)
+    [analytics] = plan.analytics
+    assert plan.roi == Region(1, 2, 3, 4)
+    assert plan.rotation == 90
+    assert not plan.source.is_endless
+    assert plan.source.pace_fps == 12
+    assert plan.source.timeout_s == 1.5
+    assert plan.source.health == HealthPolicy(2, 60, 1)
+    assert analytics.droi == Region(10, 10, 50, 50, is_percent=True)
+    assert analytics.filters == FaceFilters(0.7, 20, 40, 10)
+    assert analytics.sending == SendingPolicy(3, 4, -1, "frames")
+
+
+def test_v1_streams_name_their_platform() -> None:
+    plan = plan_v1(stream_v1("/clip.mp4", "http://other:5000/"))
+    [analytics] = plan.analytics
+    assert analytics.target.origin == "http://other:5000/"
+    assert analytics.target.handler_id == HANDLER
+    assert not plan.source.is_endless
+
+
+def test_credentials_are_used_and_never_shown() -> None:
+    body = stream_v2("rtsp://user:secret@cam/1", kind="tcp")
+    body["data"]["analytics"][0]["event_handler"]["authorization"] = {"token": "jwt-secret"}
+    plan = plan_v2(body)
+    assert plan.source.reference == "rtsp://user:secret@cam/1"
+    assert plan.source.shown_as == "rtsp://cam/1"
+    assert plan.analytics[0].target.token == "jwt-secret"
+    assert "secret" not in repr(plan)
+
+
+def test_each_enabled_analytics_keeps_its_own_token() -> None:
+    body = stream_v2("rtsp://cam/1", kind="tcp")
+    first = body["data"]["analytics"][0]
+    second = {**first, "event_handler": {**first["event_handler"], "authorization": {"token": "two"}}}
+    body["data"]["analytics"] = [{**first, "enabled": False}, second]
+    [analytics] = plan_v2(body).analytics
+    assert analytics.target.token == "two"
+
+
+@pytest.mark.parametrize(
+    ("analytics", "text"),
+    [
+        pytest.param({"mode": 2}, "body model", id="bodies"),
+        pytest.param({"sending": {"bestshot_settings": {"type": 2}}}, "body model", id="bodies only"),
+        pytest.param({"liveness": {"use_mask_liveness_filtration": True}}, "liveness model", id="liveness"),
+        pytest.param({"liveness": {"use_flying_faces_liveness_filtration": True}}, "liveness model", id="flying faces"),
+        pytest.param({"filtering": {"mouth_occlusion_threshold": 0.5}}, "mask model", id="mouth"),
+        pytest.param({"filtering": {"yaw_number": 3}}, "yaw_number", id="yaw number"),
+        pytest.param(
+            {"primary_track_policy": {"use_primary_track_policy": True}}, "primary_track_policy", id="primary"
+        ),
+        pytest.param({"enabled": False}, "no analytics", id="nothing enabled"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(analytics: Any, text: Any) -> None:
+    with pytest.raises(UnsuitableStream, match=text):
+        plan_v2(**analytics)
+
+
+@pytest.mark.parametrize("kind", ["udp", "images"])
+def test_sources_that_cannot_be_read_are_refused_by_name(kind: Any) -> None:
+    body = stream_v2("somewhere", kind=kind)
+    body["data"] |= {"mask": "%04d.jpg"} if kind == "images" else {}
+    with pytest.raises(UnsuitableStream, match=f"type {kind}"):
+        plan_v2(body)
+
+
+@pytest.mark.parametrize(
+    ("platform", "text"), [(Platform(None, 6), "platform-origin"), (Platform("ftp://x", 6), "ftp://x")]
+)
+def test_a_stream_without_a_platform_says_so(platform: Any, text: Any) -> None:
+    with pytest.raises(UnsuitableStream, match=text):
+        plan_v2(platform=platform)

@@ -1,0 +1,219 @@
+"""Tracks over made-up detections: identities, ends, evidence, and what must hold for any input."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luna_processor.detections import Detections
+from luna_processor.tracking.tracker import EndedTrack, Tracker, TrackerSettings
+
+SIZE = 60.0
+FPS = 25
+
+
+def faces(*centres: tuple[float, float], score: float = 0.9, size: float = SIZE) -> Detections:
+    rows = [(x - size / 2, y - size / 2, x + size / 2, y + size / 2) for x, y in centres]
+    count = len(rows)
+    return Detections(
+        np.array(rows, np.float32).reshape(-1, 4),
+        np.full(count, score, np.float32),
+        np.zeros((count, 5, 2), np.float32),
+    )
+
+
+class Film:
+    """Feeds a tracker frame by frame and remembers who was where."""
+
+    def __init__(self, fps: float = FPS, **changes: float) -> None:
+        ids = (str(number) for number in itertools.count())
+        self.tracker = Tracker(replace(TrackerSettings(), **changes), lambda: next(ids))
+        self.step_s = 1 / fps
+        self.now_s = 0.0
+        self.ended: list[EndedTrack] = []
+
+    def show(self, detections: Detections) -> list[str]:
+        """Return the track of each detection ("" for none), in their order."""
+        update = self.tracker.update(detections, self.now_s)
+        self.now_s += self.step_s
+        self.ended += update.ended
+        owners = {observation.detection: observation.track_id for observation in update.observations}
+        return [owners.get(index, "") for index in range(len(detections))]
+
+    def end(self) -> list[EndedTrack]:
+        self.ended += self.tracker.end_all()
+        return [track for track in self.ended if track.is_confirmed]
+
+
+def test_a_moving_face_is_one_track() -> None:
+    film = Film()
+    owners = {film.show(faces((100 + 8 * t, 200)))[0] for t in range(50)}
+    assert len(owners) == 1
+    assert film.end()[0].detection_count == 50
+
+
+def test_faces_that_pass_each_other_behind_one_another_keep_their_tracks() -> None:
+    film = Film()
+    first, second = film.show(faces((100, 200), (700, 210)))
+    for t in range(1, 75):
+        left, right = 100 + 8 * t, 700 - 8 * t
+        is_hidden = abs(left - right) < SIZE * 0.8
+        if is_hidden:
+            assert film.show(faces((right, 210)))[0] in (first, second)
+        else:
+            owners = film.show(faces((left, 200), (right, 210)))
+    assert owners == [first, second]
+    assert len(film.end()) == 2
+
+
+def test_a_face_behind_a_pillar_comes_out_as_the_same_track() -> None:
+    film = Film()
+    before = film.show(faces((100, 200)))
+    for t in range(1, 60):
+        x = 100 + 8 * t
+        owners = film.show(faces() if 20 <= t < 45 else faces((x, 200)))
+    assert owners == before
+
+
+def test_the_box_that_a_pillar_narrowed_does_not_lose_the_face() -> None:
+    film = Film()
+    before = film.show(faces((100, 200)))
+    for t in range(1, 20):
+        film.show(faces((100 + 8 * t, 200)))
+    for width in (40, 25, 15):
+        narrow = Detections(
+            np.array([[250, 170, 250 + width, 230]], np.float32),
+            np.full(1, 0.5, np.float32),
+            np.zeros((1, 5, 2), np.float32),
+        )
+        assert film.show(narrow) == before
+    for _ in range(20):
+        film.show(faces())
+    assert film.show(faces((440, 200))) == before
+
+
+def test_a_face_that_comes_back_after_the_lost_time_is_another_track() -> None:
+    film = Film(max_lost_s=1.0)
+    before = [film.show(faces((100, 200)))[0] for _ in range(5)][-1]
+    for _ in range(26):
+        film.show(faces())
+    assert film.show(faces((100, 200)))[0] != before
+    assert [track.track_id for track in film.ended] == [before]
+
+
+def test_a_face_that_comes_back_within_the_lost_time_is_the_same_track() -> None:
+    film = Film(max_lost_s=1.0)
+    before = [film.show(faces((100, 200)))[0] for _ in range(5)][-1]
+    for _ in range(23):
+        film.show(faces())
+    assert film.show(faces((100, 200)))[0] == before
+
+
+def test_lost_time_is_time_not_frames() -> None:
+    film = Film(fps=5, max_lost_s=1.0)
+    before = [film.show(faces((100, 200)))[0] for _ in range(5)][-1]
+    for _ in range(5):
+        film.show(faces())
+    assert film.show(faces((100, 200)))[0] != before
+
+
+def test_a_face_faster_than_its_own_width_per_frame_is_followed() -> None:
+    film = Film(fps=10)
+    owners = {film.show(faces((100 + 70 * t, 200)))[0] for t in range(12)}
+    assert len(owners) == 1
+
+
+@pytest.mark.parametrize(("score", "frames"), [(0.9, 2), (0.8, 2), (0.6, 4)])
+def test_clearer_faces_need_fewer_frames_to_count(score: Any, frames: Any) -> None:
+    film = Film()
+    for shown in range(1, frames + 1):
+        film.show(faces((100, 200), score=score))
+        assert film.tracker.confirmed_count == (1 if shown == frames else 0)
+
+
+def test_one_flicker_is_no_track() -> None:
+    film = Film()
+    film.show(faces((100, 200), score=0.95))
+    for _ in range(20):
+        film.show(faces())
+    assert film.end() == []
+
+
+def test_weak_detections_continue_a_track_but_begin_none() -> None:
+    film = Film()
+    assert film.show(faces((100, 200), score=0.45)) == [""]
+    [owner] = film.show(faces((100, 200), score=0.9))
+    assert film.show(faces((102, 200), score=0.3)) == [owner]
+    assert film.show(faces((104, 200), score=0.2)) == [""], "below the weak score"
+
+
+def test_a_weak_ghost_beside_the_face_does_not_take_its_track() -> None:
+    film = Film()
+    [owner] = film.show(faces((100, 200)))
+    film.show(faces((104, 200)))
+    both = Detections(
+        np.concatenate([faces((130, 200)).boxes_xyxy, faces((108, 200)).boxes_xyxy]),
+        np.array([0.4, 0.9], np.float32),
+        np.zeros((2, 5, 2), np.float32),
+    )
+    assert film.show(both) == ["", owner]
+
+
+def test_time_that_stands_still_or_runs_backwards_ends_nothing() -> None:
+    film = Film()
+    [owner] = film.show(faces((100, 200)))
+    film.now_s = -100.0
+    assert film.show(faces((100, 200))) == [owner]
+    film.step_s = 0
+    assert film.show(faces((101, 200))) == [owner]
+
+
+scenes = st.lists(
+    st.lists(
+        st.tuples(st.integers(0, 12), st.integers(0, 6), st.floats(0.2, 1)), max_size=5, unique_by=lambda f: f[:2]
+    ),
+    max_size=12,
+)
+
+
+def build(scene: list[tuple[int, int, float]]) -> Detections:
+    parts = faces(*((100.0 * column, 100.0 * row) for column, row, _ in scene))
+    return Detections(parts.boxes_xyxy, np.array([s for *_, s in scene], np.float32), parts.landmarks_xy)
+
+
+@settings(deadline=None)
+@given(scenes)
+def test_ids_are_never_reused_and_each_detection_has_at_most_one_track(film_scenes: Any) -> None:
+    film = Film(fps=5)
+    for scene in film_scenes:
+        owners = [owner for owner in film.show(build(scene)) if owner]
+        assert len(set(owners)) == len(owners)
+        assert not set(owners) & {track.track_id for track in film.ended}
+    film.end()
+    ids = [track.track_id for track in film.ended]
+    assert len(set(ids)) == len(ids)
+
+
+@settings(deadline=None)
+@given(scenes, st.randoms(use_true_random=False))
+def test_the_order_of_detections_changes_no_track(film_scenes: Any, random: Random) -> None:
+    """Shuffled detections make the same tracks: same place, same times, same number of detections."""
+    straight, shuffled = Film(fps=5), Film(fps=5)
+    for scene in film_scenes:
+        order = list(range(len(scene)))
+        random.shuffle(order)
+        straight.show(build(scene))
+        shuffled.show(build([scene[index] for index in order]))
+    straight.end(), shuffled.end()
+
+    def summary(film: Film) -> list[tuple[float, float, int, bool]]:
+        return sorted((t.first_seen_s, t.last_seen_s, t.detection_count, t.is_confirmed) for t in film.ended)
+
+    assert summary(straight) == summary(shuffled)
