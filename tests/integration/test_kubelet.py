@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -199,6 +200,21 @@ async def test_a_container_sees_its_variables_its_files_and_itself(run: KubeletR
     secret = run.folder / uid / "volumes" / "cam" / "password"
     assert (secret.stat().st_mode & 0o077) == 0
     assert (run.folder.stat().st_mode & 0o077) == 0
+
+
+async def test_paths_of_this_machine_stay_although_a_volume_is_mounted_above_them(run: KubeletRun) -> None:
+    container = a_container(
+        "sh", "-c", 'echo "$HOME $TMPDIR $DIR"; command -v python',
+        env=[{"name": "DIR", "value": "/tmp/x"}],  # noqa: S108  the container's
+        volumeMounts=[{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+    )  # fmt: skip
+    pod = a_pod(container, volumes=[{"name": "tmp", "emptyDir": {}}], restartPolicy="Never")
+    name = await run.create(pod)
+    uid = (await run.pod_when(name, phase_is("Succeeded")))["metadata"]["uid"]
+    folder = run.folder / uid
+    lines = (await run.log(name)).splitlines()
+    assert lines[0] == f"{folder}/home {folder}/volumes/tmp {folder}/volumes/tmp/x"
+    assert Path(lines[1]).parent == Path(sys.executable).parent
 
 
 async def test_a_container_waits_for_its_secret_and_starts_when_it_is_there(run: KubeletRun) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -74,10 +75,10 @@ class PodDispatcher:
         elif worker is None and not pod.is_finished and not self._is_closed:
             self._begin(key, pod)
 
-    async def stop(self, *, except_namespace: str | None = None) -> None:
-        """Stop the Pods, each within its own grace, and start none from now on; the Pods stay in the API."""
+    async def stop(self, which: Callable[[Pod], bool]) -> None:
+        """Stop Pods, each within its own grace, and start none from now on; the Pods stay in the API."""
         self._is_closed = True
-        workers = [w for w in self._workers.values() if w.pod.metadata.namespace != except_namespace]
+        workers = [worker for worker in self._workers.values() if which(worker.pod)]
         await asyncio.gather(*(worker.stop(worker.pod.spec.termination_grace_period_seconds) for worker in workers))
 
     def _begin(self, key: Key, pod: Pod) -> None:

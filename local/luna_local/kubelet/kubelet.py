@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from luna_local.kubelet.events import EventRecorder
 from luna_local.kubelet.guarding import Guard
 from luna_local.kubelet.logreading import LogOptions, find_run, read_log
 from luna_local.kubelet.node import LocalNode
+from luna_local.kubelet.pod import Pod
 from luna_local.kubelet.pod_worker import PodHost
 
 _DRAIN_TIMEOUT_S = 2.0
@@ -82,10 +83,10 @@ class Kubelet:
         """Ask `run` to stop every Pod and return; the Pods stay in the API and run again under the next kubelet."""
         self._stopping.set()
 
-    async def stop_pods(self, *, except_namespace: str | None = None) -> None:
-        """Stop Pods, each within its own grace; from now on none is started any more."""
+    async def stop_pods(self, which: Callable[[Pod], bool]) -> None:
+        """Stop some Pods before `stop`, each within its own grace; from now on none is started any more."""
         if self._dispatcher is not None:
-            await self._dispatcher.stop(except_namespace=except_namespace)
+            await self._dispatcher.stop(which)
 
     def open_log(  # noqa: PLR0913  the shape that the API server's LogProvider has
         self,
@@ -126,7 +127,7 @@ class Kubelet:
             ]
             self.ready.set()
             await self._stopping.wait()
-            await self._dispatcher.stop()
+            await self._dispatcher.stop(lambda _pod: True)
             for task in background:
                 task.cancel()
 

@@ -17,6 +17,7 @@ from luna_local.kubelet.environment import (
     referenced_objects,
 )
 from luna_local.kubelet.errors import ContainerConfigError
+from luna_local.kubelet.paths import MountedPaths
 from luna_local.kubelet.pod import Container, Pod
 from luna_local.kubelet.process import Command
 from luna_local.kubelet.volumes import PodVolumes
@@ -52,17 +53,16 @@ class PodWorkspace:
         Raises:
             ContainerConfigError: if something it refers to does not exist (yet).
         """
-        environment = container_environment(container, self._base_environment(), await self._sources(container))
         mounted = self.volumes.mounted(container)
+        base = self._base_environment(mounted)
+        environment = container_environment(container, base, await self._sources(container))
         arguments = [expand(text, environment) for text in (*container.command, *container.args)]
         directory = Path(mounted.rewrite(container.working_dir)) if container.working_dir else self._home
         if not directory.is_dir():
             raise ContainerConfigError(f"workingDir {container.working_dir} does not exist")
-        return Command(
-            tuple(mounted.rewrite(text) for text in arguments),
-            {name: mounted.rewrite(text) for name, text in environment.items()},
-            directory,
-        )
+        # The base holds paths of this machine: only what the manifest says is about the container's own paths.
+        own = {name: mounted.rewrite(text) for name, text in environment.items() if base.get(name) != text}
+        return Command(tuple(mounted.rewrite(text) for text in arguments), {**base, **own}, directory)
 
     def probe_arguments(self, container: Container, arguments: tuple[str, ...]) -> tuple[str, ...]:
         """Return the command of an exec probe with mounted paths in place; references are not resolved there."""
@@ -77,9 +77,16 @@ class PodWorkspace:
             raise ContainerConfigError(str(e)) from e
         return Sources(self._pod, self._facts, objects)
 
-    def _base_environment(self) -> dict[str, str]:
+    def _base_environment(self, mounted: MountedPaths) -> dict[str, str]:
         # The interpreter's own folder first: `luna-streams` and `python` mean the ones this process runs with.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        own = {"PATH": path, "HOME": str(self._home), "HOSTNAME": self._pod.metadata.name, "PYTHONUNBUFFERED": "1"}
+        own = {
+            "PATH": path,
+            "HOME": str(self._home),
+            "HOSTNAME": self._pod.metadata.name,
+            "PYTHONUNBUFFERED": "1",
+            # A Pod that mounts a volume at /tmp gets its temporary files there; others share the machine's.
+            "TMPDIR": mounted.rewrite("/tmp"),  # noqa: S108
+        }
         return {"LANG": "C.UTF-8", **inherited, **own}
