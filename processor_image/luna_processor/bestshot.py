@@ -94,7 +94,8 @@ def sharpness(luma: npt.NDArray[np.uint8]) -> float:
     across, down = np.diff(small, axis=1)[:-1], np.diff(small, axis=0)[:, :-1]
     # Squares: blurring an edge spreads it out, which leaves the sum of its differences as it was.
     gradient = float(np.sqrt((across**2 + down**2).mean()))
-    return gradient / (4 * contrast) * min(rows, columns) / SHARPNESS_SIDE_PX
+    scale: float = min(rows, columns) / SHARPNESS_SIDE_PX
+    return gradient / (4 * contrast) * scale
 
 
 def frontality(landmarks_xy: FloatArray) -> float:

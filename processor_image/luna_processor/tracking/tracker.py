@@ -9,7 +9,7 @@ Nothing is random and no clock is read: the same pictures give the same tracks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -118,6 +118,15 @@ class Tracker:
         """
         self._predict(pts_s)
         ended = self._end_lost(pts_s)
+        # In an order of their own, so that ties do not depend on the detector's.
+        order = np.lexsort(detections.boxes_xyxy.T)
+        observations = self._take_in(detections.take(order), pts_s)
+        return TrackUpdate(
+            tuple(replace(seen, detection=int(order[seen.detection])) for seen in observations), tuple(ended)
+        )
+
+    def _take_in(self, detections: Detections, pts_s: float) -> list[Observation]:
+        """Continue tracks with the detections and begin new ones with what is left."""
         pairs = self._associate(detections)
         observations = [self._observe(track, index, detections, pts_s) for track, index in pairs]
         taken = {observation.detection for observation in observations}
@@ -126,7 +135,7 @@ class Tracker:
                 track = _Track(self._new_id(), detections.boxes_xyxy[index], pts_s)
                 self._tracks.append(track)
                 observations.append(self._observe(track, int(index), detections, pts_s))
-        return TrackUpdate(tuple(observations), tuple(ended))
+        return observations
 
     def end_all(self) -> tuple[EndedTrack, ...]:
         """End every track: the stream is over or interrupted, or its picture was cut."""

@@ -15,13 +15,14 @@ ROWS, COLUMNS = 384, 640
 def scene(seed: int, contrast: float = 60) -> np.ndarray:
     """Return a picture of large blotches, float (H, W, 3)."""
     rng = np.random.default_rng(seed)
-    blotches = rng.normal(0, contrast, (8, 12)).repeat(ROWS // 8, 0).repeat(COLUMNS // 12 + 1, 1)[:, :COLUMNS]
-    coloured: np.ndarray = np.repeat(blotches[..., None] + 120, 3, axis=2)
-    return coloured
+    blotches: np.ndarray = (
+        rng.normal(0, contrast, (8, 12)).repeat(ROWS // 8, 0).repeat(COLUMNS // 12 + 1, 1)[:, :COLUMNS]
+    )
+    return np.stack([blotches + 120] * 3, axis=2)
 
 
 def picture(values: np.ndarray) -> np.ndarray:
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def cuts(pictures: Any) -> list[int]:
