@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from luna_streams.model import GroupName, Model, PlatformUrl, StreamName, Time, Uuid, Zone
+from luna_streams.model import INT32_MAX, GroupName, Model, PlatformUrl, StreamName, Time, Uuid, Zone
 from luna_streams.stream import Condition
 
 ChildName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 """Name of another object, or of an extended resource."""
+
+Count = Annotated[int, Field(ge=0, le=INT32_MAX)]
 
 
 class PoolSelector(Model):
@@ -90,13 +92,13 @@ class StreamProcessorSpec(Model):
 class StreamProcessorStatus(Model):
     """What is so."""
 
-    replicas: int = 0
-    ready_replicas: int = 0
-    slots: int = 0
+    replicas: Count = 0
+    ready_replicas: Count = 0
+    slots: Count = 0
     """Slots of ready pods."""
-    assigned: int = 0
+    assigned: Count = 0
     """Streams that belong to pods of this pool."""
-    waiting: int = 0
+    waiting: Count = 0
     """Pending streams that the pool selects and has no slot for."""
     label_selector: Annotated[str, StringConstraints(max_length=1024)] = ""
     """Selector of the pool's pods, for the scale subresource."""

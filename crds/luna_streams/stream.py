@@ -278,7 +278,7 @@ class AutorestartState(Model):
     """How far automatic restarting has come."""
 
     status: Literal["disabled", "enabled", "in_progress", "failed", "denied"] = "disabled"
-    current_attempt: int = Field(default=0, ge=0)
+    current_attempt: int = Field(default=0, ge=0, le=INT32_MAX)
     last_attempt_time: Time | None = None
 
 

@@ -66,13 +66,8 @@ def test_a_field_means_the_same_in_the_crd_and_in_the_model(kind: str, name: str
 def test_numbers_have_the_same_bounds(kind: str, name: str) -> None:
     model = modelled(kind, name)
     for field in fields(part(kind, name), (kind, name)):
-        if field.schema.get("type") in ("integer", "number"):
-            expected = bounds(model[field.name].schema)
-            found = bounds(field.schema)
-            # A counter that the operator writes has no bound in the model; its format bounds it in the CRD.
-            assert [mine for mine, theirs in zip(found, expected, strict=True) if theirs is not None] == [
-                theirs for theirs in expected if theirs is not None
-            ], field.name
+        if field.schema.get("type") in ("integer", "number") and "enum" not in field.schema:
+            assert bounds(field.schema) == bounds(model[field.name].schema), field.name
 
 
 def told(schema: Schema, word: str) -> Any:

@@ -29,7 +29,6 @@ MODELS: dict[tuple[str, str], type[BaseModel]] = {
 """Which model a part of a resource is; a group has no status."""
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-_INT_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
 @cache
@@ -142,7 +141,7 @@ def _either(choices: list[Schema], schema: Schema) -> Schema:
 
 
 def validator(kind: str, name: str) -> Any:
-    """Return a validator of the structural part of a schema; unknown fields are errors, formats of numbers hold."""
+    """Return a validator of the structural part of a schema; unknown fields and odd times are errors."""
     schema = copy.deepcopy(part(kind, name))
     _close(schema)
     checked = extend(jsonschema.Draft202012Validator, {"format": _format})
@@ -161,14 +160,11 @@ def _close(schema: Schema) -> None:
 def _format(_: Any, name: str, value: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
     if name == "date-time" and isinstance(value, str) and not _RFC_3339.fullmatch(value):
         yield jsonschema.ValidationError(f"{value} is no time")
-    if name in _INT_RANGES and isinstance(value, int) and not _INT_RANGES[name][0] <= value <= _INT_RANGES[name][1]:
-        yield jsonschema.ValidationError(f"{value} does not fit into {name}")
 
 
 def bounds(schema: Schema) -> tuple[float | None, float | None]:
-    """Return the smallest and the largest number a schema allows; a format counts."""
-    low, high = _INT_RANGES.get(schema.get("format", ""), (None, None))
-    return schema.get("minimum", low), schema.get("maximum", high)
+    """Return the smallest and the largest number a schema allows; kube-apiserver takes no notice of formats."""
+    return schema.get("minimum"), schema.get("maximum")
 
 
 def with_defaults(schema: Schema, value: Any) -> Any:
