@@ -186,14 +186,12 @@ def test_a_decision_is_one_page_with_its_four_parts_and_in_the_index(decision: P
     assert f"({decision.name}) | {title.split('. ', 1)[1]} |" in index
 
 
-def test_the_examples_are_accepted() -> None:
-    request = re.search(r"-d '(\{.*?\n\})'", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert request is not None
-    StreamToBeCreatedV2.model_validate(json.loads(request[1]))
-    manifests = [yaml.safe_load(path.read_text()) for path in (ROOT / "docs" / "examples").glob("*.yaml")]
-    assert manifests
-    for manifest in manifests:
-        StreamSpec.from_resource(manifest["spec"])
+def test_the_examples_of_the_readme_are_accepted() -> None:
+    request, manifest = re.findall(r"<<EOF\n(.*?)\nEOF", (ROOT / "README.md").read_text(), re.DOTALL)
+    submission = StreamToBeCreatedV2.model_validate(json.loads(request)).to_submission("secret")
+    spec = StreamSpec.from_resource(yaml.safe_load(manifest)["spec"])
+    for reference in (submission.reference, spec.data.reference):
+        assert (ROOT / reference.removeprefix("$PWD/")).is_file()
 
 
 def test_every_reason_of_a_condition_is_explained() -> None:
