@@ -22,13 +22,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = load(flags, os.environ)
         _start_logging(settings.log_level)
-        engines = load_engines(settings)
         listener = _listen(settings.listen_host, settings.port)
+        process = Process(settings, load_engines(settings), listener)
     except StartupError as e:
         print(f"luna-streams processor: {e}", file=sys.stderr)
         return EXIT_CANNOT_START
     with listener:
-        asyncio.run(Process(settings, engines, listener).run())
+        asyncio.run(process.run())
     return 0
 
 

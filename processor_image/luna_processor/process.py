@@ -79,6 +79,7 @@ class Process:
 
     def __init__(self, settings: Settings, engines: Engines, listener: socket.socket) -> None:
         self._settings = settings
+        self._worker_settings = worker_settings(settings)
         self._listener = listener
         self._metrics = Metrics()
         workers = BatchPolicy(settings.inference_workers)
@@ -131,7 +132,7 @@ class Process:
 
         worker = Worker(
             StreamsApi(http, settings.api_version, WORKER_ID, settings.token),
-            worker_settings(settings),
+            self._worker_settings,
             Platform(settings.platform_origin, settings.platform_api_version),
             context,
             lambda stream_id: preview_of(self._origin, stream_id),

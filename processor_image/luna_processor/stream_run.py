@@ -142,7 +142,7 @@ class StreamRun:
             if not self._interrupted.is_set():
                 self._context.delivery.wait_delivered(self.plan.stream_id, self._interrupted.is_set)
             self._raise_refusal()
-            outcome = RunReport("done", None, self._report.video_info)
+            outcome = RunReport("done", None, _at_its_end(self._report.video_info))
         except ProcessorError as e:
             outcome = RunReport("failure", str(e), self._report.video_info)
         except Exception as e:  # a bug met by one stream ends that stream, with its traceback in the log
@@ -255,3 +255,10 @@ class StreamRun:
     def _raise_refusal(self) -> None:
         if self._refusal is not None:
             raise DeliveryRefused(self._refusal)
+
+
+def _at_its_end(video_info: VideoInfo | None) -> VideoInfo | None:
+    """Return what is known of a source that was read to its end."""
+    if video_info is None or video_info.progress is None:
+        return video_info
+    return video_info.model_copy(update={"progress": 1.0})
