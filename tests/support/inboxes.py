@@ -8,14 +8,14 @@ from pathlib import Path
 
 import httpx
 
-from luna_local.inbox.app import inbox_server
+from luna_local.inbox.app import Inbox, inbox_server
 from luna_local.serving import bind_loopback
 
 
 @asynccontextmanager
 async def an_inbox(folder: Path, port: int = 0) -> AsyncIterator[httpx.AsyncClient]:
     """Serve an inbox and give a client whose base address it is."""
-    server = inbox_server(folder, bind_loopback(port))
+    server = inbox_server(Inbox.opened(folder), bind_loopback(port))
     await server.start()
     try:
         async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:

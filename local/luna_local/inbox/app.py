@@ -56,6 +56,15 @@ class Inbox:
     images: ImageStore
     faults: FaultSwitch
 
+    @classmethod
+    def opened(cls, folder: Path) -> Inbox:
+        """Open the inbox of a folder, which keeps what earlier runs were given.
+
+        Raises:
+            OSError: if the folder cannot be used.
+        """
+        return cls(EventStore(folder), ImageStore(folder / "buckets"), FaultSwitch())
+
     async def add_event(self, request: Request) -> Response:
         """Take a delivery for a handler."""
         handler_id = _uuid(request.path_params["handler_id"])
@@ -158,13 +167,8 @@ async def _version(_request: Request) -> Response:
     return JSONResponse({"Version": {"api": _API_VERSION, "major": major, "minor": minor, "patch": patch}})
 
 
-def create_inbox(folder: Path, max_body_bytes: int = bodies.DEFAULT_MAX_BYTES) -> Starlette:
-    """Return the inbox as an application that keeps what it is given below a folder; see `inbox_server`.
-
-    Raises:
-        OSError: if the folder cannot be used.
-    """
-    inbox = Inbox(EventStore(folder), ImageStore(folder / "buckets"), FaultSwitch())
+def create_app(inbox: Inbox, max_body_bytes: int = bodies.DEFAULT_MAX_BYTES) -> Starlette:
+    """Return an inbox as an application; see `inbox_server`."""
     routes = [
         Route("/{version:int}/handlers/{handler_id}/events", inbox.add_event, methods=["POST"]),
         Route("/{version:int}/events/{event_id}", inbox.get_event),
@@ -194,9 +198,9 @@ def create_inbox(folder: Path, max_body_bytes: int = bodies.DEFAULT_MAX_BYTES) -
     )
 
 
-def inbox_server(folder: Path, listener: socket.socket) -> LoopbackServer:
+def inbox_server(inbox: Inbox, listener: socket.socket) -> LoopbackServer:
     """Return a server of an inbox on a bound socket; start and stop it."""
-    return LoopbackServer(create_inbox(folder), listener, AbortableProtocol)
+    return LoopbackServer(create_app(inbox), listener, AbortableProtocol)
 
 
 def _uuid(text: str) -> str:

@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,7 @@ class EventStore:
         self.pictures.mkdir(parents=True, exist_ok=True)
         self._events = _read_index(self._index)
         self._bytes = sum(event.size_bytes for event in self._events)
+        self._best_shots = _count_best_shots(self._events)
         self._changes = 0
         known = {event.event_id for event in self._events}
         for left_over in self.pictures.iterdir():
@@ -76,6 +78,10 @@ class EventStore:
         """Return the last events, newest first."""
         return self._events[: -count - 1 : -1]
 
+    def best_shots(self, stream_id: str) -> int:
+        """Return how many pictures arrived of a stream."""
+        return self._best_shots[stream_id]
+
     def find(self, event_id: str) -> Event | None:
         """Return an event by its id."""
         return next((event for event in reversed(self._events) if event.event_id == event_id), None)
@@ -90,6 +96,7 @@ class EventStore:
             event = await asyncio.to_thread(self._write, handler_id, delivery)
             self._events.append(event)
             self._bytes += event.size_bytes
+            self._best_shots += _count_best_shots([event])
             self._changes += 1
             if len(self._events) > self._limits.events or self._bytes > self._limits.picture_bytes:
                 await asyncio.to_thread(self._drop_oldest)
@@ -148,8 +155,17 @@ class EventStore:
         gone = {event.event_id for event in self._events} - {event.event_id for event in kept}
         self._events = kept
         self._bytes = sum(event.size_bytes for event in kept)
+        self._best_shots = _count_best_shots(kept)
         for event_id in gone:
             shutil.rmtree(self.pictures / event_id, ignore_errors=True)
+
+
+def _count_best_shots(events: list[Event]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for event in events:
+        if event.stream_id is not None:
+            counts[event.stream_id] += len(event.images)
+    return counts
 
 
 def _text(query: Query, name: str) -> str | None:

@@ -1,0 +1,1 @@
+"""`luna-streams up`: everything on one machine, without a cluster."""

@@ -1,0 +1,63 @@
+"""Start everything on this machine: `luna-streams up`, or `python -m luna_local.up`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import sys
+
+from luna_local.up.errors import UpError
+from luna_local.up.folder import DataFolder
+from luna_local.up.options import Options, parse
+from luna_local.up.screen import Screen
+from luna_local.up.session import Session
+
+EXIT_CANNOT_START = 2
+EXIT_BUG = 70
+# What the Pods import; what this process itself imports is found missing before.
+_PACKAGES_OF_PODS = {"kopf": "operator", "starlette": "api-shim", "av": "processor", "onnxruntime": "processor"}
+
+_LOG = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run everything until a signal, or until idle; return the exit status."""
+    options = parse(argv)
+    screen = Screen()
+    try:
+        _check_packages(options)
+        folder = DataFolder(options.data)
+        with folder.locked():
+            _log_to(folder)
+            return asyncio.run(Session(options, folder, screen).run())
+    except UpError as e:
+        screen.complain(str(e))
+        return EXIT_CANNOT_START
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        screen.complain("ended at once; nothing is left running")
+        return 130
+    except Exception as e:  # the outermost loop of the process: a bug goes into the log, a line to the person
+        _LOG.exception("luna-streams up ended by a bug")
+        screen.complain(f"this is a bug: {type(e).__name__}: {e}; {DataFolder(options.data).log} says more")
+        return EXIT_BUG
+
+
+def _check_packages(options: Options) -> None:
+    for package, extra in _PACKAGES_OF_PODS.items():
+        is_needed = options.processors > 0 or extra != "processor"
+        if is_needed and importlib.util.find_spec(package) is None:
+            raise UpError(f"the package {package!r} is not installed: pip install 'luna-streams-operator[local]'")
+
+
+def _log_to(folder: DataFolder) -> None:
+    try:
+        logging.basicConfig(
+            filename=folder.log, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+        )
+    except OSError as e:
+        raise UpError(f"{folder.log} cannot be written: {e.strerror}; choose another --data") from e
+
+
+if __name__ == "__main__":
+    sys.exit(main())
