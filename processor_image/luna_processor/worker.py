@@ -132,7 +132,9 @@ class Worker:
             await self._room.wait()
             began_s = time.monotonic()
             try:
-                taken = await self._api.take(self._settings.filters, self._free, self._settings.queue_wait_s)
+                # The first answer tells that the server is there, and this worker ready: it must not wait for streams.
+                wait_s = self._settings.queue_wait_s if self.was_server_reached else 0.0
+                taken = await self._api.take(self._settings.filters, self._free, wait_s)
             except (ServerUnavailable, ReportRefused) as e:
                 if failures == 0:
                     log.warning("%s; trying on", e)

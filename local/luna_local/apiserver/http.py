@@ -181,7 +181,8 @@ class Stream:
 
 async def _send_in_time(send: Send, message: Message) -> None:
     try:
-        await asyncio.wait_for(send(message), SEND_TIMEOUT_S)
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await send(message)
     except TimeoutError as error:
         raise ClientGoneError from error
 

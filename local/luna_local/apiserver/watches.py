@@ -145,7 +145,9 @@ class Watches:
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
     try:
-        await asyncio.wait_for(event.wait(), max(0.0, timeout_s))
+        # Not wait_for: before Python 3.12 it may swallow a cancellation that comes with the event.
+        async with asyncio.timeout(max(0.0, timeout_s)):
+            await event.wait()
     except TimeoutError:
         return
 
