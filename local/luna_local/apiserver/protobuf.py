@@ -175,7 +175,8 @@ _POD_SPEC = _Message("PodSpec", {
 _POD_TEMPLATE = _Message("PodTemplateSpec", {1: _METADATA, 2: ("spec", _POD_SPEC)})
 _DEPLOYMENT_SPEC = _Message("DeploymentSpec", {
     1: ("replicas", _number), 2: ("selector", _LABEL_SELECTOR), 3: ("template", _POD_TEMPLATE),
-    4: ("strategy", _ignored), 5: ("minReadySeconds", _number), 6: ("revisionHistoryLimit", _number), 7: ("paused", _flag),
+    4: ("strategy", _ignored), 5: ("minReadySeconds", _number), 6: ("revisionHistoryLimit", _number),
+    7: ("paused", _flag),
 })  # fmt: skip
 _JOB_SPEC = _Message("JobSpec", {
     1: ("parallelism", _number), 2: ("completions", _number), 3: ("activeDeadlineSeconds", _number),

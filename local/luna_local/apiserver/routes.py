@@ -13,7 +13,9 @@ from luna_local.apiserver.deletion import Deletions
 from luna_local.apiserver.documents import Document, decode_json, decode_yaml, dig, plant, section
 from luna_local.apiserver.errors import (
     ApiError,
+    FieldProblem,
     bad_request,
+    invalid,
     method_not_allowed,
     no_such_path,
     not_implemented,
@@ -163,7 +165,8 @@ class Routes:
 
     def _apply(self, request: Request, target: Target, config: Any, options: WriteOptions) -> Written:
         if not request.query.get("fieldManager"):
-            raise bad_request("PatchOptions is invalid: fieldManager: Required value: is required for apply patch")
+            problem = FieldProblem("fieldManager", "Required value: is required for apply patch", "FieldValueRequired")
+            raise invalid(target.resource, target.name, [problem])
         return self._backend.objects.apply(target.resource, target.key, config, options)
 
     async def _delete(self, request: Request, target: Target) -> Answer:

@@ -75,7 +75,12 @@ class Change:
 
 
 class Watcher:
-    """A queue of changes that match a filter; `lost` once it lagged too far behind."""
+    """A queue of changes that match a filter.
+
+    Attributes:
+        lost: it lagged too far behind; its client must list again.
+        ended: nothing will be queued any more; what is queued still counts.
+    """
 
     def __init__(self, namespace: str, matches: Callable[[Record], bool] | None) -> None:
         self._namespace = namespace
@@ -83,6 +88,7 @@ class Watcher:
         self._queue: deque[tuple[str, Record]] = deque()
         self._wake: Callable[[], None] = lambda: None
         self.lost = False
+        self.ended = False
 
     def on_change(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever something is queued."""
@@ -96,7 +102,9 @@ class Watcher:
         if seen is None:
             return
         if len(self._queue) >= WATCHER_BACKLOG:
-            self.disconnect()
+            self.lost = True
+            self._queue.clear()
+            self._wake()
             return
         self._queue.append(seen)
         self._wake()
@@ -124,10 +132,9 @@ class Watcher:
         """Whether nothing is queued: every change so far has been handed out."""
         return not self._queue
 
-    def disconnect(self) -> None:
-        """Give up this watcher: its client must list again."""
-        self.lost = True
-        self._queue.clear()
+    def end(self) -> None:
+        """Let the watch end once its queue is empty."""
+        self.ended = True
         self._wake()
 
 
@@ -205,12 +212,12 @@ class Table:
         self.selectable = selectable
         for key, record in self.records.items():
             self.records[key] = Record(record.load(), record.version, selectable, record.raw)
-        self.disconnect_watchers()
+        self.end_watches()
 
-    def disconnect_watchers(self) -> None:
+    def end_watches(self) -> None:
         """End all watches."""
         for watcher in self.watchers:
-            watcher.disconnect()
+            watcher.end()
 
 
 class Log(Protocol):
@@ -263,7 +270,7 @@ class Store:
     def drop(self, resource: ResourceKey) -> None:
         """Forget an empty table: its resource is no longer served."""
         if table := self._tables.pop(resource, None):
-            table.disconnect_watchers()
+            table.end_watches()
 
     def everything(self) -> list[tuple[ResourceKey, Record]]:
         """Return the current version of every object."""

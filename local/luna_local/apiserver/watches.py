@@ -123,7 +123,7 @@ class Watches:
         while True:
             wake.clear()
             if watcher.lost:
-                yield _error(expired("the watch fell too far behind, or its resource changed"))
+                yield _error(expired("the watch fell too far behind"))
                 return
             if batch := watcher.take(_BATCH):
                 yield b"".join(
@@ -132,7 +132,7 @@ class Watches:
                 )
                 is_first = False
                 continue
-            is_over = clock() >= end
+            is_over = watcher.ended or clock() >= end
             if asked.with_bookmarks and (is_over or clock() >= bookmark_at):
                 bookmark_at = clock() + self._bookmark_interval_s
                 yield view.bookmark(self._store.version)
