@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from luna_kube.manifests import CRD_FILES, crd_manifests
-from support.repository import CHART, ROOT
+from support.repository import ROOT
 
 
 def test_a_source_tree_has_them_beside_the_package() -> None:
@@ -29,11 +29,6 @@ def test_a_wheel_takes_them_into_the_package(tmp_path: Path) -> None:
 
 def test_every_manifest_of_the_repository_is_one_of_them() -> None:
     assert {path.name for path in (ROOT / "crds").glob("*.yaml")} == set(CRD_FILES)
-
-
-@pytest.mark.parametrize("name", CRD_FILES)
-def test_the_chart_has_the_same(name: str) -> None:
-    assert (CHART / "crds" / name).read_text() == (ROOT / "crds" / name).read_text()
 
 
 def test_an_incomplete_installation_is_named(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from support import reference_pages
+
 ROOT = Path(__file__).parents[2]
 COMPONENT_FOLDERS = ("crds", "operator", "api_shim", "processor_image", "local")
 CHART = ROOT / "charts" / "luna-streams"
@@ -54,7 +56,9 @@ def pyproject() -> dict[str, Any]:
 def generated() -> dict[Path, str]:
     """Return the files that are made from others, and what they must contain."""
     copies = {CHART / "crds" / path.name: path.read_text() for path in sorted((ROOT / "crds").glob("*.yaml"))}
-    return {ROOT / "docs" / "settings.md": settings_page(), **copies}
+    pages = [ROOT / "docs" / name for name in ("resources.md", "lifecycle.md")]
+    references = {page: reference_pages.refreshed(page.read_text()) for page in pages}
+    return {ROOT / "docs" / "settings.md": settings_page(), **references, **copies}
 
 
 def settings_page() -> str:
