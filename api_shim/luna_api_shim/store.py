@@ -49,12 +49,30 @@ Listener = Callable[[Entry | None, Entry | None], None]
 """Called with the version before (None: new) and the version now (None: gone); must be quick and not raise."""
 
 
+class GroupLookup(Protocol):
+    """Groups by what requests name."""
+
+    def named(self, account_id: str, group_name: str) -> StreamGroup | None:
+        """Return the group of an account."""
+
+    def get(self, group_id: str) -> StreamGroup | None:
+        """Return the group with an id."""
+
+
 class Store(Protocol):
     """What the rest of the shim asks of it."""
 
-    catalogue: Catalogue
-    groups: Groups
-    pools: Iterable[StreamProcessor]
+    @property
+    def catalogue(self) -> Catalogue:
+        """The streams."""
+
+    @property
+    def groups(self) -> GroupLookup:
+        """The groups that are known here."""
+
+    @property
+    def pools(self) -> Iterable[StreamProcessor]:
+        """The pools of processors."""
 
     def subscribe(self, listener: Listener) -> None:
         """Tell of every change of a stream, first of every stream that is here already."""

@@ -14,6 +14,7 @@ import pytest
 
 from luna_kube import SECRETS, STREAM_GROUPS, STREAMS, Json, NotFound
 from luna_streams import naming
+from luna_streams.stream import StreamState
 from support.apiservers import ApiServer, unique
 from support.builders import ACCOUNT, HANDLER, OTHER_ACCOUNT, a_group, stream_object, v1_body, v2_body
 from support.shims import Deployment, Shim, a_deployment
@@ -279,7 +280,7 @@ async def test_patch_writes_the_wish_into_the_spec(shim: Shim, deployment: Deplo
 
     stream = await deployment.stream(stream_id)
     assert stream.status is not None
-    assert stream.spec.desired_status == stream.status.observed_intent.desired_status == "cancel"
+    assert {stream.spec.desired_status, stream.status.observed_intent.desired_status} == {StreamState.CANCEL}
     assert [entry.status for entry in stream.status.history] == ["pending", "cancel"]
 
 
@@ -313,7 +314,7 @@ async def test_a_finished_stream_cannot_be_cancelled_but_run_again(shim: Shim, d
     assert (
         refused.json()["detail"] == f"Processing of streams with id '{stream_id}' is finished and cannot be cancelled"
     )
-    assert (await deployment.stream(stream_id)).spec.desired_status == "pending"
+    assert (await deployment.stream(stream_id)).spec.desired_status == StreamState.PENDING
 
     assert (await shim.http.patch(f"/2/streams/{stream_id}", json={"status": "pending"})).status_code == 204
     assert (await shim.read(stream_id))["status"] == "pending"

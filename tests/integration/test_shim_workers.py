@@ -267,7 +267,7 @@ async def test_a_stream_whose_secret_is_missing_waits_and_says_why(shim: Shim, d
 
 
 async def reads_without_secret(shim: Shim, stream_id: str) -> bool:
-    return (await shim.read(stream_id))["data"]["reference"] == "rtsp://10.0.0.5/live"
+    return bool((await shim.read(stream_id))["data"]["reference"] == "rtsp://10.0.0.5/live")
 
 
 async def eventually_async(condition: Any) -> None:

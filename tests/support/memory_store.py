@@ -1,0 +1,156 @@
+"""A store in memory with the rules of an API server: versions, conflicts, status apart from spec.
+
+`before_write` runs ahead of every write, so a test can be the one who was faster, or make the write fail.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from luna_api_shim.catalogue import Catalogue, Entry, Key
+from luna_api_shim.store import Listener
+from luna_kube import Conflict, NotFound
+from luna_streams.credentials import Credentials, resolve, secret_lookup
+from luna_streams.group import StreamGroup
+from luna_streams.naming import secret_name
+from luna_streams.pool import StreamProcessor
+from luna_streams.stream import Stream, StreamSpec, StreamStatus
+
+
+class MemoryGroups:
+    def __init__(self) -> None:
+        self.all: list[StreamGroup] = []
+
+    def named(self, account_id: str, group_name: str) -> StreamGroup | None:
+        wanted = account_id, group_name
+        return next((one for one in self.all if (one.spec.account_id, one.spec.group_name) == wanted), None)
+
+    def get(self, group_id: str) -> StreamGroup | None:
+        return next((one for one in self.all if one.group_id == group_id), None)
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.catalogue = Catalogue()
+        self.groups = MemoryGroups()
+        self.pools: list[StreamProcessor] = []
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.objects: dict[Key, Stream] = {}
+        self.writes: list[str] = []
+        self.before_write: Callable[[str, Stream | None], None] = lambda _what, _stream: None
+        self._versions = itertools.count(1000)
+        self._listeners: list[Listener] = []
+
+    # -- what a test does ----------------------------------------------------------------------------------------------
+
+    def add(self, stream: Stream) -> Entry:
+        """Put a stream there, as it is."""
+        return self._keep(stream)
+
+    def change(self, stream: Stream, **changes: object) -> Entry:
+        """Write behind the back of the shim; its catalogue does not know yet."""
+        present = self.objects[stream.namespace, stream.name]
+        self.objects[stream.namespace, stream.name] = present.model_copy(
+            update={"resource_version": str(next(self._versions)), **changes}
+        )
+        return Entry(self.objects[stream.namespace, stream.name])
+
+    def record(self, entry: Entry) -> StreamStatus:
+        status = self.objects[entry.key].status
+        assert status is not None
+        return status
+
+    # -- Store ---------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def subscribe_surroundings(self, listener: Callable[[], None]) -> None:
+        pass
+
+    def credentials(self, stream: Stream) -> Credentials:
+        return resolve(stream.spec.data, secret_lookup(self.secrets))
+
+    def secret_versions(self, stream: Stream) -> tuple[str, ...]:
+        return (str(hash(str(self.secrets.get(secret_name(stream.name))))),)
+
+    async def ready(self) -> None:
+        pass
+
+    async def find(self, stream_id: str) -> Entry | None:
+        return self.catalogue.get(stream_id)
+
+    async def refetch(self, entry: Entry) -> Entry | None:
+        stream = self.objects.get(entry.key)
+        return None if stream is None else self._keep(stream)
+
+    async def find_group(self, group_id: str) -> StreamGroup | None:
+        return self.groups.get(group_id)
+
+    async def find_group_named(self, account_id: str, group_name: str) -> StreamGroup | None:
+        return self.groups.named(account_id, group_name)
+
+    async def create_stream(self, name: str, spec: StreamSpec) -> Entry:
+        self._write("create", None)
+        return self._keep(
+            Stream(
+                namespace="default",
+                name=name,
+                uid=str(uuid.uuid4()),
+                resource_version=str(next(self._versions)),
+                create_time=datetime.now(UTC),
+                spec=spec,
+            )
+        )
+
+    async def replace_spec(self, entry: Entry, spec: StreamSpec) -> Entry:
+        present = self._expect("spec", entry)
+        changes = {"spec": spec, "generation": present.generation + 1, "resource_version": str(next(self._versions))}
+        return self._keep(present.model_copy(update=changes))
+
+    async def write_status(self, entry: Entry, record: StreamStatus) -> Entry:
+        present = self._expect("status", entry)
+        changes = {"status": record, "resource_version": str(next(self._versions))}
+        return self._keep(present.model_copy(update=changes))
+
+    async def delete_stream(self, entry: Entry) -> bool:
+        self._write("delete", entry.stream)
+        if self.objects.pop(entry.key, None) is None:
+            return False
+        self._tell(self.catalogue.remove(entry.key), None)
+        return True
+
+    async def keep_secret(self, entry: Entry, values: Mapping[str, str]) -> None:
+        self._write("secret", entry.stream)
+        if values:
+            self.secrets[secret_name(entry.stream.name)] = dict(values)
+        else:
+            self.secrets.pop(secret_name(entry.stream.name), None)
+
+    # -- below ---------------------------------------------------------------------------------------------------------
+
+    def _expect(self, what: str, entry: Entry) -> Stream:
+        self._write(what, entry.stream)
+        present = self.objects.get(entry.key)
+        if present is None:
+            raise NotFound(what, "gone", status=404)
+        if present.resource_version != entry.stream.resource_version:
+            raise Conflict(what, "somebody was faster", status=409)
+        return present
+
+    def _write(self, what: str, stream: Stream | None) -> None:
+        self.writes.append(what)
+        self.before_write(what, stream)
+
+    def _keep(self, stream: Stream) -> Entry:
+        entry = Entry(stream)
+        self.objects[entry.key] = stream
+        self._tell(self.catalogue.put(entry), entry)
+        return entry
+
+    def _tell(self, old: Entry | None, new: Entry | None) -> None:
+        for listener in self._listeners:
+            listener(old, new)

@@ -1,0 +1,200 @@
+"""What users do to streams, while others write too or a write fails; in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from luna_api_shim.catalogue import Entry
+from luna_api_shim.editor import Editor
+from luna_api_shim.errors import UnknownGroupId, UnknownGroupName
+from luna_api_shim.records import Records
+from luna_kube import Unavailable
+from luna_streams.errors import CannotCancel, CannotPause, StreamNotFound
+from luna_streams.lifecycle import Taken, advance, observe
+from luna_streams.rest.messages import StreamPatch
+from luna_streams.rest.v2 import StreamToBeCreatedV2
+from luna_streams.stream import ProcessorBinding, Stream, StreamState
+from support.builders import NOW, OTHER_ACCOUNT, STREAM_ID, a_group, a_record, a_stream, v2_body
+from support.memory_store import MemoryStore
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def editor(store: MemoryStore) -> Editor:
+    return Editor(store, Records(store))
+
+
+def a_body(**changes: Any) -> StreamToBeCreatedV2:
+    return StreamToBeCreatedV2.from_peer(v2_body(**changes))
+
+
+def with_password() -> StreamToBeCreatedV2:
+    body = v2_body()
+    body["data"]["reference"] = "rtsp://user:password@camera/live"
+    return StreamToBeCreatedV2.from_peer(body)
+
+
+def existing(store: MemoryStore, status: str = "pending", **spec: Any) -> Entry:
+    blank = a_stream(**spec)
+    return store.add(blank.model_copy(update={"status": a_record(blank.spec, status=status)}))
+
+
+def as_operator(store: MemoryStore, stream: Stream) -> None:
+    """Bring the stored record in line with the stored spec, as the operator does when it sees a change."""
+    present = store.objects[stream.namespace, stream.name]
+    record = observe(present.spec, present.status, STREAM_ID, NOW).record
+    if record is not present.status:
+        store.change(present, status=record)
+
+
+async def test_a_stream_whose_secret_cannot_be_written_does_not_stay(store: MemoryStore, editor: Editor) -> None:
+    def fail(what: str, _stream: Stream | None) -> None:
+        if what == "secret":
+            raise Unavailable("POST secrets", "no answer")
+
+    store.before_write = fail
+    with pytest.raises(Unavailable):
+        await editor.create(with_password())
+    assert store.objects == {}
+    assert store.writes == ["create", "secret", "delete"]
+
+
+async def test_a_new_stream_takes_one_write_and_one_for_its_secret(store: MemoryStore, editor: Editor) -> None:
+    await editor.create(a_body())
+    assert store.writes == ["create"]
+    entry = await editor.create(with_password())
+    assert store.writes == ["create", "create", "secret"]
+    assert store.secrets[f"{entry.stream.name}-credentials"] == {"reference": "user:password"}
+
+
+async def test_a_stream_joins_groups_of_its_account_only(store: MemoryStore, editor: Editor) -> None:
+    own, other = a_group("own"), a_group("other", account_id=OTHER_ACCOUNT)
+    store.groups.all = [own, other]
+
+    entry = await editor.create(a_body(group_name="own", group_id=own.group_id))
+    assert entry.stream.spec.groups == ("own",)
+    with pytest.raises(UnknownGroupName):
+        await editor.create(a_body(group_name="other"))
+    with pytest.raises(UnknownGroupId):
+        await editor.create(a_body(group_id=other.group_id))
+
+
+@pytest.mark.parametrize("operator_writes_after", ["nobody", "spec"])
+async def test_put_raises_the_version_once_even_if_the_operator_sees_the_spec_first(
+    store: MemoryStore, editor: Editor, operator_writes_after: str
+) -> None:
+    entry = existing(store, "in_progress")
+
+    def interfere(what: str, stream: Stream | None) -> None:
+        if what == "status" and operator_writes_after == "spec" and stream is not None:
+            as_operator(store, stream)
+
+    store.before_write = interfere
+    for version in (2, 3):
+        entry = await editor.replace(entry, a_body())
+        assert entry.record.version == version
+        assert store.record(entry).version == version
+        assert store.record(entry).status == StreamState.PENDING
+
+
+async def test_put_keeps_what_the_rest_api_does_not_know(store: MemoryStore, editor: Editor) -> None:
+    entry = existing(store, priority=7, groups=("doors",))
+    store.groups.all = [a_group("gates")]
+    entry = await editor.replace(entry, a_body(group_name="gates"))
+    assert (entry.stream.spec.priority, entry.stream.spec.groups) == (7, ("doors", "gates"))
+
+
+async def test_put_of_a_stream_without_a_status_is_version_two(store: MemoryStore, editor: Editor) -> None:
+    entry = await editor.create(a_body())
+    assert (await editor.replace(entry, a_body())).record.version == 2
+
+
+async def test_put_with_a_new_password_writes_the_secret_before_the_spec(store: MemoryStore, editor: Editor) -> None:
+    entry = existing(store)
+    await editor.replace(entry, with_password())
+    assert store.writes == ["secret", "spec", "status"]
+
+
+@pytest.mark.parametrize(
+    ("status", "data", "wanted", "refusal"),
+    [
+        ("in_progress", "videofile", "pause", CannotPause),
+        ("done", "tcp", "cancel", CannotCancel),
+        ("failure", "tcp", "cancel", CannotCancel),
+    ],
+)
+async def test_a_refused_patch_writes_nothing(
+    store: MemoryStore, editor: Editor, status: str, data: str, wanted: str, refusal: type[Exception]
+) -> None:
+    blank = a_stream()
+    entry = existing(store, status, data=blank.spec.data.model_copy(update={"type": data}))
+    with pytest.raises(refusal):
+        await editor.patch(entry, StreamPatch(status=wanted, description="new"))
+    assert store.writes == []
+
+
+async def test_patch_of_the_description_alone_leaves_the_status_alone(store: MemoryStore, editor: Editor) -> None:
+    entry = existing(store)
+    await editor.patch(entry, StreamPatch(description="new"))
+    assert store.writes == ["spec"]
+
+
+async def test_patch_that_changes_nothing_writes_nothing(store: MemoryStore, editor: Editor) -> None:
+    await editor.patch(existing(store), StreamPatch(status="pending"))
+    assert store.writes == []
+
+
+async def test_patch_decides_again_when_the_stream_changed_meanwhile(store: MemoryStore, editor: Editor) -> None:
+    entry = existing(store, "in_progress")
+
+    def finish_first(what: str, stream: Stream | None) -> None:
+        if what == "spec" and stream is not None and store.writes.count("spec") == 1:
+            store.change(stream, status=a_record(stream.spec, status="done"))
+
+    store.before_write = finish_first
+    with pytest.raises(CannotCancel):
+        await editor.patch(entry, StreamPatch(status="cancel"))
+
+
+async def test_patch_does_not_undo_what_happened_after_the_operator_followed_it(
+    store: MemoryStore, editor: Editor
+) -> None:
+    """Resumed by the operator and taken by a worker, all between the two writes: the stream stays in progress."""
+    entry = existing(store, "pause", desired_status=StreamState.PAUSE)
+
+    def resume_and_take(what: str, stream: Stream | None) -> None:
+        if what == "status" and stream is not None and store.writes.count("status") == 1:
+            as_operator(store, stream)
+            present = store.objects[stream.namespace, stream.name]
+            assert present.status is not None
+            taken = advance(present.status, Taken("worker"), NOW).record
+            store.change(present, status=taken.model_copy(update={"processor": ProcessorBinding(worker="worker")}))
+
+    store.before_write = resume_and_take
+    entry = await editor.patch(entry, StreamPatch(status="pending"))
+    assert store.record(entry).status == StreamState.IN_PROGRESS
+
+
+async def test_changing_a_stream_that_was_deleted_meanwhile_finds_nothing(store: MemoryStore, editor: Editor) -> None:
+    entry = existing(store)
+    store.objects.clear()
+    for change in (
+        editor.patch(entry, StreamPatch(status="pause")),
+        editor.replace(entry, a_body()),
+        editor.delete(entry),
+    ):
+        with pytest.raises(StreamNotFound):
+            await change
+
+
+async def test_a_stream_made_anew_under_the_old_name_is_another_one(store: MemoryStore, editor: Editor) -> None:
+    entry = existing(store)
+    store.change(entry.stream, uid="another")
+    with pytest.raises(StreamNotFound):
+        await editor.patch(entry, StreamPatch(status="pause"))
