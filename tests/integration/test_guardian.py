@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -94,6 +95,20 @@ async def test_killing_the_kubelet_leaves_no_process_and_no_file(host: Host) -> 
     host.process.wait()
     await all_dead(everything, timeout_s=5)
     assert not host.file.exists()
+
+
+async def test_what_ran_under_a_killed_kubelet_is_said_to_be_lost_and_runs_again(host: Host, api: ApiServer) -> None:
+    host.process.kill()
+    host.process.wait()
+    await eventually(lambda: not host.file.exists(), "the guardian cleared up")
+    host.start()
+    await eventually(host.file.exists, "the next kubelet is ready", 20)
+    await eventually(lambda: len(host.pids()) == 16, "both containers run again", 20)
+    statuses = []
+    async with KubeClient(await load_credentials(api.kubeconfig)) as client, asyncio.timeout(10):
+        while [status["restartCount"] for status in statuses] != [1, 1]:
+            statuses = (await client.get(PODS.at("default", "pod")))["status"]["containerStatuses"]
+    assert {status["lastState"]["terminated"]["reason"] for status in statuses} == {"ContainerStatusUnknown"}
 
 
 async def test_a_killed_guardian_is_replaced_and_the_new_one_does_the_same(host: Host) -> None:

@@ -128,7 +128,8 @@ class ContainerRunner:
             exit_ = await process.wait()
         self._process = None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(copying, _OUTPUT_GRACE_S)
+            async with asyncio.timeout(_OUTPUT_GRACE_S):
+                await copying
         forget_old_runs(self._host.log_folder, self.container.name)
         return _terminated(exit_, started_at, container_id)
 
@@ -168,7 +169,8 @@ class ContainerRunner:
 
     async def _pause(self, delay_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay_s)
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
 
     def _change(self, facts: ContainerFacts) -> None:
         self.facts = facts
@@ -231,7 +233,8 @@ async def _terminate(process: GroupProcess, grace_s: float) -> None:
     if grace_s > 0:
         process.send(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await process.wait()
         except TimeoutError:
             pass
         else:

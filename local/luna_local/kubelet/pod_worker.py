@@ -20,7 +20,16 @@ from luna_local.kubelet.errors import MountError
 from luna_local.kubelet.events import EventRecorder
 from luna_local.kubelet.guarding import Guard
 from luna_local.kubelet.pod import Condition, Container, ContainerRecord, Pod
-from luna_local.kubelet.status import ContainerFacts, Json, PodObservation, Running, Terminated, Waiting, pod_status
+from luna_local.kubelet.status import (
+    ContainerFacts,
+    Json,
+    PodObservation,
+    Running,
+    Terminated,
+    Waiting,
+    pod_status,
+    terminated_of,
+)
 from luna_local.kubelet.workspace import PodWorkspace
 
 _LOG = logging.getLogger(__name__)
@@ -128,7 +137,8 @@ class PodWorker:
             except MountError as e:
                 self._host.recorder.warning(self.pod, "FailedMount", str(e))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), _MOUNT_RETRY_S)
+                    async with asyncio.timeout(_MOUNT_RETRY_S):
+                        await self._stopping.wait()
         return None
 
     async def _renew(self, renew_at: datetime | None) -> None:
@@ -185,16 +195,16 @@ def _facts_at_start(record: ContainerRecord | None) -> ContainerFacts:
     One that ran under an earlier kubelet has ended with it, whatever its record says: this run is its next.
     """
     waiting = Waiting("ContainerCreating")
-    if record is None or "waiting" in record.state or not record.state:
+    if record is None or not ({"running", "terminated"} & record.state.keys()):
         return ContainerFacts(waiting, restart_count=record.restart_count if record else 0)
-    lost = Terminated(
+    ended = terminated_of(record.state.get("terminated")) or Terminated(
         _LOST_CODE,
         "ContainerStatusUnknown",
         datetime.now(UTC),
         message="the kubelet that ran this container ended",
         container_id=record.container_id,
     )
-    return ContainerFacts(waiting, last_state=lost, restart_count=record.restart_count + 1)
+    return ContainerFacts(waiting, last_state=ended, restart_count=record.restart_count + 1)
 
 
 def _parsed(moment: str | None) -> datetime | None:

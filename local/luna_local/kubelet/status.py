@@ -108,6 +108,22 @@ def pod_status(seen: PodObservation, now: datetime) -> Json:
     }
 
 
+def terminated_of(written: Json | None) -> Terminated | None:
+    """Return the end of a container as a status tells of it; None if it tells of none."""
+    if not written:
+        return None
+    began = written.get("startedAt")
+    return Terminated(
+        exit_code=written["exitCode"],
+        reason=written.get("reason", ""),
+        finished_at=datetime.fromisoformat(written["finishedAt"]),
+        started_at=datetime.fromisoformat(began) if began else None,
+        signal=written.get("signal"),
+        message=written.get("message", ""),
+        container_id=written.get("containerID", ""),
+    )
+
+
 def phase(seen: PodObservation) -> str:
     """Return the phase: Pending until every container has run, then by what they do."""
     policy = seen.pod.spec.restart_policy

@@ -91,7 +91,8 @@ class Session:
                 if self._options.exit_when_idle and is_known and board.is_idle:
                     return
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(board.changed.wait(), _REFRESH_S)
+                    async with asyncio.timeout(_REFRESH_S):
+                        await board.changed.wait()
                 board.changed.clear()
 
     def _introduce(self, endpoints: Endpoints) -> None:

@@ -15,6 +15,7 @@ from luna_local.kubelet.status import (
     phase,
     pod_status,
     qos_class,
+    terminated_of,
 )
 from support.pods import a_container, a_pod, parsed
 
@@ -116,6 +117,13 @@ def test_a_killed_container_shows_code_signal_times_and_what_runs_now() -> None:
         "containerID": "process://0",
     }
     assert (status["restartCount"], status["containerID"], status["ready"]) == (1, "process://1", True)
+
+
+def test_an_end_is_read_back_as_it_was_written() -> None:
+    ended = Terminated(137, "Error", NOW, NOW, signal=9, message="why", container_id="process://0")
+    (status,) = pod_status(seen(ContainerFacts(ended)), NOW)["containerStatuses"]
+    assert terminated_of(status["state"]["terminated"]) == ended
+    assert terminated_of(None) is None
 
 
 def test_a_clean_end_has_exit_code_zero_written_out() -> None:
