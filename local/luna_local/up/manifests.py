@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-import luna_streams
+from luna_kube.manifests import crd_manifests
 from luna_streams import naming
 
 Json = dict[str, Any]
@@ -21,7 +21,6 @@ SYSTEM_NAMESPACE = "luna-system"
 USER_NAMESPACE = "default"
 SHIM, OPERATOR = "shim", "operator"
 POOL = "default"
-_CUSTOM_RESOURCES = ("stream.yaml", "streamgroup.yaml", "streamprocessor.yaml")
 _OPERATOR_PORT = 8080
 _PROBE_PERIOD_S = 1
 # From start to ready, on a slow machine.
@@ -43,16 +42,13 @@ class Addresses:
 
 
 def custom_resource_definitions() -> Iterator[Json]:
-    """Yield the CRDs: packed into the domain package, or beside it in a source tree.
+    """Yield the CRDs.
 
     Raises:
         OSError: if they are not there.
     """
-    package = Path(luna_streams.__file__).parent
-    packed = package / "manifests"
-    folder = packed if packed.is_dir() else package.parent
-    for name in _CUSTOM_RESOURCES:
-        yield yaml.safe_load((folder / name).read_text("utf-8"))
+    for path in crd_manifests():
+        yield yaml.safe_load(path.read_text("utf-8"))
 
 
 def namespace(name: str) -> Json:
