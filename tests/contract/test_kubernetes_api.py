@@ -49,7 +49,7 @@ async def test_creating_sets_what_only_the_server_may_set(api: Api) -> None:
 
 
 async def test_the_server_ignores_identities_a_client_makes_up(api: Api) -> None:
-    made_up = {"uid": "1-2-3", "generation": 7, "creationTimestamp": "2001-01-01T00:00:00Z"}
+    made_up: dict[str, Any] = {"uid": "1-2-3", "generation": 7, "creationTimestamp": "2001-01-01T00:00:00Z"}
     created = (await api.create(CAMERAS, a_camera(unique(), **made_up)))["metadata"]
     assert created["uid"] != "1-2-3"
     assert created["generation"] == 1

@@ -15,13 +15,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property, lru_cache
 from typing import Any
 
 import cel
 
 from luna_local.apiserver.cel_functions import needed_functions
 from luna_local.apiserver.constraints import show, type_name
-from luna_local.apiserver.documents import parse_time
+from luna_local.apiserver.documents import parse_time, same
 from luna_local.apiserver.errors import FieldProblem
 from luna_local.apiserver.schema import Schema
 
@@ -30,6 +31,7 @@ _RESERVED = frozenset({
     "namespace", "null", "package", "return", "true", "var", "void", "while",
 })  # fmt: skip
 _NOT_IDENTIFIER = ((re.compile("__"), "__underscores__"), (re.compile(r"\."), "__dot__"), (re.compile("-"), "__dash__"))
+_SELF = re.compile(r"\b(?:self|oldSelf)\b(?:\s*\.\s*([A-Za-z_]\w*)(?!\w*\s*\())?")
 _MACRO_VARIABLE = re.compile(r"\.(?:all|exists|exists_one|map|filter)\(\s*([A-Za-z_]\w*)\s*,")
 # Names that are neither variables nor functions: types, and what functions are grouped under.
 _NAMES = frozenset({
@@ -44,7 +46,12 @@ class RuleError(ValueError):
 
 
 class Expression:
-    """One compiled CEL expression over ``self`` and ``oldSelf``."""
+    """One compiled CEL expression over ``self`` and ``oldSelf``.
+
+    Attributes:
+        uses_old: whether it mentions ``oldSelf``.
+        fields: the fields of ``self`` and ``oldSelf`` it looks at, by their escaped names; None for the whole.
+    """
 
     def __init__(self, text: str) -> None:
         try:
@@ -56,6 +63,7 @@ class Expression:
         if unknown := used - {"self", "oldSelf"}:
             raise RuleError(f"compilation failed: undeclared reference to '{sorted(unknown)[0]}'")
         self.uses_old = "oldSelf" in used
+        self.fields = _fields_used(text)
 
     def evaluate(self, variables: dict[str, Any]) -> Any:
         """Return the value.
@@ -66,6 +74,12 @@ class Expression:
         if not self._functions:
             return self._program.execute(variables)
         return self._program.execute(cel.Context(variables=variables, functions=self._functions))
+
+
+def _fields_used(text: str) -> frozenset[str] | None:
+    """Return the fields an expression can look at: handing over only those saves most of the cost of a rule."""
+    used = [match[1] for match in _SELF.finditer(text)]
+    return None if None in used else frozenset(used)
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,7 @@ class Rule:
     field_path: str
     reason: str
     optional_old: bool
+    fields: frozenset[str] | None
 
     @classmethod
     def compile(cls, source: Mapping[str, Any]) -> Rule:
@@ -92,14 +107,17 @@ class Rule:
         if reason not in _REASONS:
             raise RuleError(f"reason: Unsupported value: {show(reason)}")
         told = source.get("messageExpression")
+        expression = Expression(text)
         return cls(
             text=text,
-            expression=Expression(text),
+            expression=expression,
             message=str(source.get("message") or "").strip() or f"failed rule: {text}",
             message_expression=Expression(str(told)) if told else None,
             field_path=str(source.get("fieldPath") or ""),
             reason=reason,
             optional_old=bool(source.get("optionalOldSelf")),
+            # A message may speak of anything, but is rarely there.
+            fields=None if told else expression.fields,
         )
 
     def problem(self, value: Any, variables: dict[str, Any], path: str) -> FieldProblem | None:
@@ -130,7 +148,11 @@ def _failure(rule: str, error: Exception) -> str:
 
 @dataclass
 class RuleTree:
-    """The rules of a schema node and of the nodes below it."""
+    """The rules of a schema node and of the nodes below it.
+
+    What did not change is not checked again, except by rules about changes (``oldSelf``): as kube-apiserver does, so
+    that an object older than a rule can still be written elsewhere.
+    """
 
     schema: Schema
     rules: tuple[Rule, ...] = ()
@@ -140,7 +162,7 @@ class RuleTree:
 
     def check(self, value: Any, old: Any, path: str, problems: list[FieldProblem]) -> None:
         """Add a problem for every rule that does not hold; `old` is None where there was nothing."""
-        if value is None:
+        if value is None or (not self.watches_changes and same(value, old)):
             return
         if self.rules:
             self._check_here(value, old, path, problems)
@@ -154,21 +176,29 @@ class RuleTree:
             for index, item in enumerate(value):
                 self.items.check(item, former_items.get(self._key(item)), f"{path}[{index}]", problems)
 
+    @cached_property
+    def watches_changes(self) -> bool:
+        """Whether any rule here or below mentions ``oldSelf``."""
+        below = [each for each in (*self.fields.values(), self.entries, self.items) if each is not None]
+        return any(rule.expression.uses_old for rule in self.rules) or any(each.watches_changes for each in below)
+
     def _check_here(self, value: Any, old: Any, path: str, problems: list[FieldProblem]) -> None:
-        is_root = not path
-        now = cel_value(self.schema, value, is_root=is_root)
-        before = None if old is None else cel_value(self.schema, old, is_root=is_root)
+        is_same = same(value, old)
         for rule in self.rules:
-            variables = {"self": now}
             if rule.expression.uses_old:
-                if rule.optional_old:
-                    variables["oldSelf"] = cel.OptionalValue.none() if before is None else cel.OptionalValue.of(before)
-                elif before is None:
+                if old is None and not rule.optional_old:
                     continue
-                else:
-                    variables["oldSelf"] = before
+            elif is_same:
+                continue
+            variables = {"self": self._seen(value, rule, is_root=not path)}
+            if rule.expression.uses_old:
+                before = None if old is None else self._seen(old, rule, is_root=not path)
+                variables["oldSelf"] = before if not rule.optional_old else _optional(before)
             if problem := rule.problem(value, variables, path):
                 problems.append(problem)
+
+    def _seen(self, value: Any, rule: Rule, *, is_root: bool) -> Any:
+        return cel_value(self.schema, value, is_root=is_root, only=rule.fields)
 
     def _below(self, value: dict[str, Any]) -> Iterator[tuple[str, RuleTree]]:
         for name in value:
@@ -218,24 +248,29 @@ def compile_rules(schema: Schema, path: str = "") -> tuple[RuleTree | None, list
     return (None if is_empty else tree), problems
 
 
-def cel_value(schema: Schema | None, value: Any, *, is_root: bool = False) -> Any:
-    """Return a value as CEL shall see it, by its declared type."""
+def cel_value(schema: Schema | None, value: Any, *, is_root: bool = False, only: frozenset[str] | None = None) -> Any:
+    """Return a value as CEL shall see it, by its declared type; of an object, `only` these fields."""
     if schema is None:
         return value
     if isinstance(value, dict):
-        seen = {
-            _escape(name) if name in schema.properties else name: cel_value(schema.child(name), inner)
-            for name, inner in value.items()
-            if schema.child(name) is not None
-        }
+        seen = {}
+        for name, inner in value.items():
+            child = schema.child(name)
+            called = _escape(name) if name in schema.properties else name
+            if child is not None and (only is None or called in only):
+                seen[called] = cel_value(child, inner)
         return {**seen, **_object_fields(value)} if is_root or schema.is_embedded else seen
     if isinstance(value, list):
         return [cel_value(schema.items, item) for item in value]
     if isinstance(value, int) and schema.type == "number" and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, str) and schema.type == "string":
-        return _formatted(schema.source.get("format"), value)
+    if isinstance(value, str) and schema.type == "string" and "format" in schema.source:
+        return _formatted(schema.source["format"], value)
     return value
+
+
+def _optional(value: Any) -> Any:
+    return cel.OptionalValue.none() if value is None else cel.OptionalValue.of(value)
 
 
 def _object_fields(value: dict[str, Any]) -> dict[str, Any]:
@@ -270,6 +305,7 @@ def _duration(text: str) -> timedelta | None:
         return None
 
 
+@lru_cache(4096)
 def _escape(name: str) -> str:
     for pattern, replacement in _NOT_IDENTIFIER:
         name = pattern.sub(replacement, name)

@@ -78,6 +78,15 @@ def copy(document: Any) -> Any:
     return orjson.loads(encode(document))
 
 
+def same(one: Any, other: Any) -> bool:
+    """Say whether two values are the same JSON: unlike in Python, true is not 1."""
+    if one != other:
+        return False
+    if not isinstance(one, dict | list):
+        return type(one) is type(other)
+    return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
+
+
 def dig(document: Any, path: Sequence[str]) -> Any:
     """Return what lies at `path`, or None."""
     for name in path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from luna_local.apiserver.documents import Document
+from luna_local.apiserver.documents import Document, same
 from luna_local.apiserver.schema import Schema
 
 Path = tuple[str, ...]
@@ -88,7 +88,7 @@ def same_at(one: Any, other: Any, schema: Schema | None, path: Path) -> bool:
         return first is second
     if path[-1][0] == "k" or (isinstance(first, dict) and isinstance(second, dict) and first and second):
         return True
-    return bool(first == second)
+    return same(first, second)
 
 
 def remove_at(value: Any, schema: Schema | None, path: Path) -> None:

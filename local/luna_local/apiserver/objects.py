@@ -13,7 +13,7 @@ from typing import Any
 from luna_local.apiserver import apply as server_side
 from luna_local.apiserver import crds, kinds
 from luna_local.apiserver.deletion import may_go
-from luna_local.apiserver.documents import Document, copy, dig
+from luna_local.apiserver.documents import Document, copy, dig, same
 from luna_local.apiserver.errors import (
     FieldProblem,
     already_exists,
@@ -33,6 +33,7 @@ from luna_local.apiserver.metadata import (
     stamp_new,
 )
 from luna_local.apiserver.resources import DEFINITIONS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Registry, Resource
+from luna_local.apiserver.schema import ABSENT
 from luna_local.apiserver.store import ObjectKey, Record, Store
 
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
@@ -232,7 +233,7 @@ class Objects:
         if not is_apply:
             server_side.track(resource, old, document, server_side.Manager(options.manager, options.subresource))
         drop_empty(metadata)
-        if document == old:
+        if same(document, old):
             return Written(record, warnings=warnings)
         self._check(resource, document, old)
         if not options.subresource and _is_new_generation(resource, document, old):
@@ -272,7 +273,7 @@ class Objects:
         """Raise 422 for everything that is wrong with an object about to be written."""
         problems = metadata_problems(resource, document, old)
         found: list[FieldProblem] = []
-        resource.schema.validate(document, "", found)
+        resource.schema.validate(document, "", found, ABSENT if old is None else old)
         # The published schemas of built-in kinds call fields required that kube-apiserver itself fills in elsewhere.
         problems += [
             each

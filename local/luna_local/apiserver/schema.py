@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from luna_local.apiserver.constraints import Constraint, constraints_of, has_type, show, wrong_type
-from luna_local.apiserver.documents import copy
+from luna_local.apiserver.documents import copy, same
 from luna_local.apiserver.errors import FieldProblem
 
 # Fields of every object, whatever its schema says.
 OBJECT_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
+# Stands for a value that is not there; equal to nothing.
+ABSENT = object()
 
 
 class Schema:
@@ -107,9 +109,13 @@ class Schema:
 
     # --- validate -------------------------------------------------------------------------------------------------
 
-    def validate(self, value: Any, path: str, problems: list[FieldProblem]) -> None:
-        """Add every way in which `value` breaks this schema to `problems`."""
-        if value is None and self.nullable:
+    def validate(self, value: Any, path: str, problems: list[FieldProblem], old: Any = ABSENT) -> None:
+        """Add every way in which `value` breaks this schema to `problems`.
+
+        What equals its `old` state is not looked at: as in kube-apiserver, an object that is older than its schema
+        can still be written elsewhere.
+        """
+        if same(value, old) or (value is None and self.nullable):
             return
         if not self._type_holds(value, path, problems):
             return
@@ -117,7 +123,7 @@ class Schema:
             if problem := constraint(value, path):
                 problems.append(problem)
         if isinstance(value, dict):
-            self._validate_object(value, path, problems)
+            self._validate_object(value, path, problems, old)
         elif isinstance(value, list):
             self._validate_list(value, path, problems)
         self._validate_junctors(value, path, problems)
@@ -135,7 +141,8 @@ class Schema:
         problems.append(wrong_type(value, path, self.type))
         return False
 
-    def _validate_object(self, value: dict[str, Any], path: str, problems: list[FieldProblem]) -> None:
+    def _validate_object(self, value: dict[str, Any], path: str, problems: list[FieldProblem], old: Any) -> None:
+        former = old if isinstance(old, dict) else {}
         prefix = f"{path}." if path else ""
         problems.extend(
             FieldProblem(prefix + name, "Required value", "FieldValueRequired")
@@ -144,9 +151,9 @@ class Schema:
         )
         for name, inner in value.items():
             if (child := self.properties.get(name)) is not None:
-                child.validate(inner, prefix + name, problems)
+                child.validate(inner, prefix + name, problems, former.get(name, ABSENT))
             elif self.additional is not None:
-                self.additional.validate(inner, f"{path}.{name}", problems)
+                self.additional.validate(inner, f"{path}.{name}", problems, former.get(name, ABSENT))
 
     def _validate_list(self, value: list[Any], path: str, problems: list[FieldProblem]) -> None:
         if self.items is not None:
