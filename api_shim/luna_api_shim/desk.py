@@ -40,9 +40,14 @@ class LeaderDesk:
     def __init__(self, election: Election, *, patience_s: float, longest_wait_s: float) -> None:
         self._election = election
         self._patience_s = patience_s
+        self._is_stopping = False
         timeout = httpx.Timeout(longest_wait_s + _ANSWER_MARGIN_S, connect=_CONNECT_TIMEOUT_S)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
         self._http = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+
+    def stop(self) -> None:
+        """Let no request wait for a leader any more; this process ends."""
+        self._is_stopping = True
 
     async def close(self) -> None:
         """Close the connections to the leader."""
@@ -64,7 +69,7 @@ class LeaderDesk:
             if origin is not None and not is_forwarded:
                 with suppress(httpx.ConnectError, httpx.ConnectTimeout):
                     return await self._forward(request, body, origin)
-            if loop.time() >= deadline:
+            if loop.time() >= deadline or self._is_stopping:
                 raise NotReady("no replica leads, or the leader cannot be reached")
             await asyncio.sleep(_LOOK_AGAIN_S)
 

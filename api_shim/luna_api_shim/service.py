@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -108,6 +110,7 @@ class Service:
     def stop(self) -> None:
         """Ask to end; may be called from a signal handler of the event loop."""
         self.queue.close()
+        self.desk.stop()
         self._server.should_exit = True
 
     @asynccontextmanager
@@ -164,8 +167,11 @@ def listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as e:
-        hint = "; another program uses the port, choose one with LUNA_SHIM_PORT" if e.errno == 98 else ""
-        raise StartupError(f"cannot listen on {settings.host}:{settings.port}: {e.strerror}{hint}") from e
+        reason = os.strerror(e.errno) if e.errno else str(e)
+        in_use = (
+            "; another program uses the port, choose one with LUNA_SHIM_PORT" if e.errno == errno.EADDRINUSE else ""
+        )
+        raise StartupError(f"cannot listen on {settings.host}:{settings.port}: {reason}{in_use}") from e
 
 
 def origin_of(settings: Settings, port: int) -> str:

@@ -327,7 +327,7 @@ async def test_waiting_workers_do_not_keep_the_shim_from_ending(deployment: Depl
 
 
 async def test_a_silent_handler_is_lost_and_the_stream_queued_again(deployment: Deployment) -> None:
-    async with deployment.shim(obsoleting_period=2.5) as shim:
+    async with deployment.shim(obsoleting_period=2.5, lease_duration=2) as shim:
         silent_id, heard_id = await shim.create(v2_body(name="silent")), await shim.create(v2_body(name="heard"))
         silent, heard = DocumentedWorker(shim.http), DocumentedWorker(shim.http)
         await silent.take(1)

@@ -75,7 +75,7 @@ class Deployment:
     @asynccontextmanager
     async def shim(self, *, wait: bool = True, **settings: Any) -> AsyncIterator[Shim]:
         """Run a replica; by default until it leads or follows a leader."""
-        wanted = Settings(port=0, namespace=self.namespace, lease_duration=1.5, **settings)
+        wanted = Settings(**{"port": 0, "namespace": self.namespace, "lease_duration": 4} | settings)
         with listen(wanted) as listener:
             async with a_shim(wanted, self.api, listener) as shim:
                 if wait:

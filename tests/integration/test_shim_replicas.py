@@ -1,0 +1,207 @@
+"""Several replicas of the shim: one hears the workers, the others pass them on, and any may die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from support.apiservers import ApiServer, free_port
+from support.builders import v2_body
+from support.shims import Deployment, Shim, a_deployment
+from support.worker import DocumentedWorker
+
+
+@pytest.fixture
+async def deployment(any_api: ApiServer) -> AsyncIterator[Deployment]:
+    async with a_deployment(any_api) as deployment:
+        yield deployment
+
+
+@asynccontextmanager
+async def replicas(deployment: Deployment, **settings: Any) -> AsyncIterator[tuple[Shim, Shim]]:
+    """Run a leader and a follower."""
+    async with AsyncExitStack() as stack:
+        leader = await stack.enter_async_context(deployment.shim(**settings))
+        follower = await stack.enter_async_context(deployment.shim(**settings))
+        assert leader.service.election.is_leader
+        assert not follower.service.election.is_leader
+        yield leader, follower
+
+
+async def test_a_client_reads_its_own_writes_on_any_replica(deployment: Deployment) -> None:
+    async with replicas(deployment) as (leader, follower):
+        for here, there in ((leader, follower), (follower, leader)):
+            stream_id = await here.create(v2_body())
+            assert (await there.read(stream_id))["status"] == "pending"
+
+
+async def test_a_follower_passes_workers_on_to_the_leader(deployment: Deployment) -> None:
+    async with replicas(deployment, obsoleting_period=3, lease_duration=2) as (_leader, follower):
+        stream_id = await follower.create(v2_body())
+        worker = DocumentedWorker(follower.http, headers={"Prefer": "wait=5", "Luna-Worker-Id": "w-1"})
+
+        assert await worker.take() == [stream_id]
+        for _ in range(8):  # longer than a silent handler may be
+            await asyncio.sleep(0.5)
+            assert (await worker.report())["modified"] == []
+        stream = (await deployment.stream(stream_id)).status
+        assert stream is not None
+        assert (stream.status, stream.processor.worker) == ("in_progress", "w-1")
+
+        refused = await follower.http.post("/2/streams/processing/feedback", json={})
+        assert (refused.status_code, refused.json()["error_code"]) == (400, 12022)
+        assert refused.headers["Content-Type"] == "application/json"
+
+
+async def test_a_worker_that_leaves_a_follower_is_gone_at_the_leader(deployment: Deployment) -> None:
+    async with replicas(deployment) as (leader, follower):
+        async with httpx.AsyncClient(base_url=follower.url, timeout=30) as client:
+            waiting = asyncio.create_task(DocumentedWorker(client, headers={"Prefer": "wait=30"}).take())
+            await asyncio.sleep(0.5)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        await asyncio.sleep(0.3)
+
+        stream_id = await leader.create(v2_body())
+
+        assert await DocumentedWorker(leader.http, headers={"Prefer": "wait=5"}).take() == [stream_id]
+
+
+async def test_a_leader_that_ends_hands_over_at_once_and_nothing_is_lost(deployment: Deployment) -> None:
+    async with AsyncExitStack() as stack:
+        first = AsyncExitStack()
+        leader = await first.enter_async_context(deployment.shim())
+        follower = await stack.enter_async_context(deployment.shim())
+        stream_id = await leader.create(v2_body())
+        worker = DocumentedWorker(follower.http)
+        await worker.take()
+
+        await first.aclose()
+        began = time.monotonic()
+        told = await worker.report()
+
+        assert time.monotonic() - began < 5
+        assert told["unmodified"] == [{"stream_id": stream_id, "status": "in_progress", "version": 1}]
+        assert follower.service.election.is_leader
+
+
+async def test_two_replicas_that_both_believe_to_lead_hand_no_stream_out_twice(deployment: Deployment) -> None:
+    async with replicas(deployment) as (leader, follower):
+        expected = set(await asyncio.gather(*(leader.create(v2_body()) for _ in range(30))))
+        follower.service.election.is_leader = True
+        taken: list[str] = []
+        while len(taken) < len(expected):
+            workers = [DocumentedWorker(replica.http) for replica in (leader, follower) for _ in range(4)]
+            for ids in await asyncio.gather(*(worker.take(6) for worker in workers)):
+                taken += ids
+        assert sorted(taken) == sorted(expected)
+
+
+# --- processes that are killed ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def a_process(deployment: Deployment, port: int, log: Path, replica: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a replica as a process of its own, as `luna-streams shim` does."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("LUNA_")},
+        "LUNA_SHIM_NAMESPACE": deployment.namespace,
+        "LUNA_SHIM_REPLICA": replica,
+        "LUNA_SHIM_LEASE_DURATION": "6",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "luna_api_shim",
+        "--port",
+        str(port),
+        "--kubeconfig",
+        str(deployment.api.kubeconfig),
+    ]
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+async def until_healthy(url: str, timeout_s: float = 30) -> None:
+    async with asyncio.timeout(timeout_s), httpx.AsyncClient() as client:
+        while True:
+            try:
+                if (await client.get(f"{url}/healthcheck")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def test_a_killed_leader_is_replaced_within_ten_seconds(deployment: Deployment, tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with a_process(deployment, port, tmp_path / "log", "doomed") as leader:
+        await until_healthy(url)
+        async with deployment.shim(obsoleting_period=20) as follower:
+            stream_id = await follower.create(v2_body())
+            worker = DocumentedWorker(follower.http, headers={"Prefer": "wait=5"})
+            assert await worker.take() == [stream_id]
+
+            leader.send_signal(signal.SIGKILL)
+            leader.wait(10)
+            killed_at = time.monotonic()
+            told: dict[str, object] = {}
+            while not told:
+                answer = await follower.http.post(
+                    "/2/streams/processing/feedback",
+                    json={"streams": [work.report() for work in worker.work.values()]},
+                )
+                told = answer.json()["streams"] if answer.status_code == 200 else {}
+
+            assert time.monotonic() - killed_at < 10
+            assert told["modified"] == []
+            assert await worker.take() == []
+            assert (await follower.read(stream_id))["status"] == "in_progress"
+
+
+async def test_a_killed_replica_that_comes_back_leads_at_once_and_remembers_everything(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        worker = DocumentedWorker(client, headers={"Luna-Worker-Id": "w-1"})
+        with a_process(deployment, port, tmp_path / "log", "only") as process:
+            await until_healthy(url)
+            answer = await client.post("/2/streams", json=v2_body())
+            stream_id = answer.json()["stream_id"]
+            assert await worker.take() == [stream_id]
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        with a_process(deployment, port, tmp_path / "log", "only"):
+            await until_healthy(url)
+            began = time.monotonic()
+            told = await worker.report()
+            assert time.monotonic() - began < 1.5
+            assert told["unmodified"] == [{"stream_id": stream_id, "status": "in_progress", "version": 1}]
+
+
+async def test_sigterm_ends_a_replica_cleanly(deployment: Deployment, tmp_path: Path) -> None:
+    port = free_port()
+    with a_process(deployment, port, tmp_path / "log", "only") as process:
+        await until_healthy(f"http://127.0.0.1:{port}")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
