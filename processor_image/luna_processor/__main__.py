@@ -28,8 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"luna-streams processor: {e}", file=sys.stderr)
         return EXIT_CANNOT_START
     with listener:
-        asyncio.run(process.run())
-    return 0
+        return asyncio.run(process.run())
 
 
 def _parser() -> argparse.ArgumentParser:

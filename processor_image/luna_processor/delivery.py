@@ -17,6 +17,7 @@ import httpx
 import stamina
 
 from luna_processor.events import ShotEvent, event_request
+from luna_processor.http_reason import reason_of
 from luna_processor.metrics import Metrics
 from luna_processor.outbox import Outbox
 
@@ -76,10 +77,12 @@ class Delivery:
         self._lanes: dict[str, asyncio.Queue[ShotEvent]] = {}
         self._senders: set[asyncio.Task[None]] = set()
         self._troubles: dict[str, str] = {}
+        self._losses: dict[str, list[str]] = {}
 
     def submit(self, event: ShotEvent, wait_unless: Callable[[], bool] | None) -> bool:
         """Take an event over, from any thread; see `Outbox.add`. Returns False when it had to be dropped."""
         if not self._outbox.add(event, wait_unless):
+            self._lose(event, "too many events wait")
             self._metrics.best_shots.labels("overflow").inc(len(event.shots))
             return False
         self._loop.call_soon_threadsafe(self._enqueue, event)
@@ -91,8 +94,17 @@ class Delivery:
 
     def trouble(self, stream_id: str) -> str | None:
         """Return why the events of a stream are not delivered at present, if so."""
-        text = self._troubles.get(stream_id)
-        return f"{text}; {self._outbox.pending(stream_id)} events wait" if text else None
+        text, waiting = self._troubles.get(stream_id), self._outbox.pending(stream_id)
+        return f"{text}; events that wait: {waiting}" if text and waiting else None
+
+    def take_losses(self, stream_id: str) -> str | None:
+        """Return, once, how many events of a stream were not delivered and why the last of them was not."""
+        reasons = self._losses.pop(stream_id, None)
+        self._troubles.pop(stream_id, None)
+        if not reasons:
+            return None
+        count = "1 event was" if len(reasons) == 1 else f"{len(reasons)} events were"
+        return f"{count} not delivered; the last reason: {reasons[-1]}"
 
     async def flush(self, grace_s: float) -> None:
         """Wait until everything was delivered, at most `grace_s`."""
@@ -151,10 +163,10 @@ class Delivery:
             self._on_refused(event.stream_id)
             return "refused"
         except _Rejected as e:
-            log.warning("stream %s: event %s dropped: %s", event.stream_id, event.request_id, e)
+            self._lose(event, str(e))
             return "rejected"
         except _Transient as e:
-            log.warning("stream %s: event %s given up: %s", event.stream_id, event.request_id, e)
+            self._lose(event, str(e))
             return "given_up"
         self._troubles.pop(event.stream_id, None)
         return "sent"
@@ -173,13 +185,17 @@ class Delivery:
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
                 raise _Rejected(f"{request.url} is not an address: {e}") from e
             except httpx.HTTPError as e:
-                raise self._in_trouble(event, str(e) or type(e).__name__) from e
+                raise self._in_trouble(event, reason_of(e)) from e
         if answer.status_code in (401, 403):
             raise _Refused
         if answer.status_code >= 500 or answer.status_code in _RETRIED_STATUSES:
             raise self._in_trouble(event, f"status {answer.status_code}")
         if not answer.is_success:
-            raise _Rejected(f"status {answer.status_code}")
+            raise _Rejected(f"{event.target.origin} answered with status {answer.status_code}")
+
+    def _lose(self, event: ShotEvent, reason: str) -> None:
+        log.warning("stream %s: event %s is lost: %s", event.stream_id, event.request_id, reason)
+        self._losses.setdefault(event.stream_id, []).append(reason)
 
     def _in_trouble(self, event: ShotEvent, reason: str) -> _Transient:
         text = f"best shots cannot be delivered to {event.target.origin}: {reason}"

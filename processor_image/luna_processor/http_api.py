@@ -5,6 +5,7 @@ Source: FaceStream reference manual (prefix /api/1, port 34569).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -110,7 +111,7 @@ class _Endpoints:
         return _verdict(self._interface.obstacles())
 
     async def version(self, _request: Request) -> Response:
-        major, minor, patch = (int(part) for part in version(DISTRIBUTION).split(".")[:3])
+        major, minor, patch = (int(part) for part in re.findall(r"\d+", version(DISTRIBUTION))[:3])
         return JSONResponse({"Version": {"api": 1, "major": major, "minor": minor, "patch": patch}})
 
 

@@ -30,7 +30,7 @@ class Previews:
 
     def __init__(self, find: Callable[[str], StreamRun | None]) -> None:
         self._find = find
-        self._encoded: WeakKeyDictionary[StreamRun, tuple[int, bytes]] = WeakKeyDictionary()
+        self._encoded: WeakKeyDictionary[StreamRun, tuple[Frame, bytes]] = WeakKeyDictionary()
         self._encoding: WeakKeyDictionary[StreamRun, asyncio.Lock] = WeakKeyDictionary()
 
     async def last_frame(self, stream_id: str) -> bytes | None:
@@ -41,23 +41,23 @@ class Previews:
 
     async def live(self, stream_id: str) -> AsyncIterator[bytes]:
         """Yield the parts of a multipart/x-mixed-replace body until the stream ends; slow viewers skip frames."""
-        shown: int | None = None
+        shown: Frame | None = None
         while (run := self._find(stream_id)) is not None:
             picture = await self._current(run)
-            if picture is not None and picture[0] != shown:
+            if picture is not None and picture[0] is not shown:
                 shown = picture[0]
                 yield _PART % (len(picture[1]), picture[1])
             await asyncio.sleep(1 / LIVE_FPS)
 
-    async def _current(self, run: StreamRun) -> tuple[int, bytes] | None:
-        """Return the newest frame of a run, by its number, encoded at most once."""
+    async def _current(self, run: StreamRun) -> tuple[Frame, bytes] | None:
+        """Return the newest frame of a run and its JPEG, made at most once."""
         async with self._encoding.setdefault(run, asyncio.Lock()):
             frame = run.latest_frame
             if frame is None:
                 return None
             known = self._encoded.get(run)
-            if known is None or known[0] != id(frame):
-                known = (id(frame), await asyncio.to_thread(_encode, frame, LIVE_WIDTH_PX))
+            if known is None or known[0] is not frame:
+                known = (frame, await asyncio.to_thread(_encode, frame, LIVE_WIDTH_PX))
                 self._encoded[run] = known
             return known
 

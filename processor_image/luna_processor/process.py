@@ -38,6 +38,8 @@ from luna_streams.rest.messages import QueueFilters
 
 log = logging.getLogger(__name__)
 
+EXIT_FAILED = 1
+"""The process ended though nobody told it to."""
 INFERENCE_PATIENCE_S = 30.0
 """A picture that waits this long while no other is answered means that inference hangs."""
 
@@ -81,6 +83,7 @@ class Process:
         self._settings = settings
         self._worker_settings = worker_settings(settings)
         self._listener = listener
+        self._worker_id = str(uuid.uuid4())
         self._metrics = Metrics()
         workers = BatchPolicy(settings.inference_workers)
         self._batchers = {
@@ -92,8 +95,8 @@ class Process:
             HeadPoseEstimator(self._batchers["head_poses_waiting"]),
         )
 
-    async def run(self) -> None:
-        """Work until SIGTERM or SIGINT, then end in order."""
+    async def run(self) -> int:
+        """Work until SIGTERM or SIGINT, then end in order; returns the exit status."""
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -107,14 +110,17 @@ class Process:
             server = _server(create_app(self._interface(worker)))
             serving = asyncio.create_task(server.serve(sockets=[self._listener]))
             working = asyncio.create_task(worker.serve())
-            log.info("processor %s listens on %s, asks %s for streams", WORKER_ID, self._origin, base_url)
+            log.info("processor %s listens on %s, asks %s for streams", self._worker_id, self._origin, base_url)
             stopping = asyncio.create_task(stopped.wait())
             await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             await self._end(worker, delivery, working)
             server.should_exit = True
-            await asyncio.gather(serving, stopping)
+            await serving
+            has_failed = not stopped.is_set()
+            stopping.cancel()
         for batcher in self._batchers.values():
             await asyncio.to_thread(batcher.close)
+        return EXIT_FAILED if has_failed else 0
 
     def _connect(self, http: httpx.AsyncClient, outbox: Outbox) -> tuple[Worker, Delivery]:
         """Make the delivery and the worker, which know each other through callbacks only."""
@@ -131,13 +137,12 @@ class Process:
             return RunContext(self._stages, delivery, self._metrics, on_change)
 
         worker = Worker(
-            StreamsApi(http, settings.api_version, WORKER_ID, settings.token),
+            StreamsApi(http, settings.api_version, self._worker_id, settings.token),
             self._worker_settings,
             Platform(settings.platform_origin, settings.platform_api_version),
             context,
             lambda stream_id: preview_of(self._origin, stream_id),
         )
-        worker.trouble = delivery.trouble
         return worker, delivery
 
     def _watch(self, worker: Worker, outbox: Outbox) -> None:
@@ -189,10 +194,6 @@ class Process:
         await worker.report_ended()
         await delivery.flush(self._settings.shutdown_grace)
         await delivery.close()
-
-
-WORKER_ID = str(uuid.uuid4())
-"""Names this process, and dies with it."""
 
 
 class _Server(uvicorn.Server):

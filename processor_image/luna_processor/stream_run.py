@@ -49,6 +49,12 @@ class Deliverer(Protocol):
     def wait_delivered(self, stream_id: str, unless: Callable[[], bool]) -> bool:
         """Wait until nothing of a stream is on its way."""
 
+    def trouble(self, stream_id: str) -> str | None:
+        """Return why the events of a stream are not delivered at present, if so."""
+
+    def take_losses(self, stream_id: str) -> str | None:
+        """Return, once, what of a stream was not delivered."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
@@ -142,7 +148,8 @@ class StreamRun:
             if not self._interrupted.is_set():
                 self._context.delivery.wait_delivered(self.plan.stream_id, self._interrupted.is_set)
             self._raise_refusal()
-            outcome = RunReport("done", None, _at_its_end(self._report.video_info))
+            losses = self._context.delivery.take_losses(self.plan.stream_id)
+            outcome = RunReport("done", losses, _at_its_end(self._report.video_info))
         except ProcessorError as e:
             outcome = RunReport("failure", str(e), self._report.video_info)
         except Exception as e:  # a bug met by one stream ends that stream, with its traceback in the log

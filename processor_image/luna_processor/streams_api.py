@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from luna_processor.errors import ReportRefused, ServerUnavailable
 from luna_processor.events import new_request_id
+from luna_processor.http_reason import reason_of
+from luna_streams.model import INT32_MAX, Model, Uuid
 from luna_streams.rest import v1, v2
 from luna_streams.rest.messages import FeedbackAnswer, FeedbackItem, FeedbackStreams, QueueFilters
 from luna_streams.rest.submission import QueuedStream
@@ -35,6 +37,13 @@ class UnreadableStream:
     stream_id: str
     version: int
     reason: str
+
+
+class _StreamName(Model):
+    """What a report needs of a stream."""
+
+    stream_id: Uuid
+    version: int = Field(ge=1, le=INT32_MAX)
 
 
 class StreamsApi:
@@ -70,7 +79,7 @@ class StreamsApi:
         streams = answer.get("streams") if isinstance(answer, dict) else None
         if not isinstance(streams, list):
             raise ServerUnavailable("LUNA Streams answered the queue request with something else than streams")
-        return [self._read(body) for body in streams if isinstance(body, dict)]
+        return [stream for body in streams if (stream := self._read(body)) is not None]
 
     async def report(self, items: Sequence[FeedbackItem]) -> FeedbackStreams:
         """Report about streams; returns which of them are to be stopped.
@@ -90,14 +99,17 @@ class StreamsApi:
         except ValidationError as e:
             raise ServerUnavailable(f"LUNA Streams answered the feedback with something else: {_first(e)}") from e
 
-    def _read(self, body: dict[str, Any]) -> QueuedStream | UnreadableStream:
+    def _read(self, body: Any) -> QueuedStream | UnreadableStream | None:
+        """Return a stream, or what can be said about it; None where it cannot even be named in a report."""
+        try:
+            name = _StreamName.from_peer(body)
+        except ValidationError as e:
+            log.error("LUNA Streams handed over a stream without a usable id and version: %s", _first(e))
+            return None
         try:
             return self._read_stream(body)
         except ValidationError as e:
-            stream_id, version = body.get("stream_id"), body.get("version")
-            return UnreadableStream(
-                str(stream_id), version if isinstance(version, int) else 1, f"stream is not understood: {_first(e)}"
-            )
+            return UnreadableStream(name.stream_id, name.version, f"stream is not understood: {_first(e)}")
 
     async def _post(self, path: str, body: dict[str, Any], *, headers: dict[str, str], timeout_s: float) -> Any:
         try:
@@ -116,9 +128,7 @@ class StreamsApi:
         except OSError as e:
             raise ServerUnavailable(f"the token file cannot be read: {e.strerror}") from e
         except httpx.HTTPError as e:
-            raise ServerUnavailable(
-                f"LUNA Streams at {self._http.base_url} does not answer: {str(e) or type(e).__name__}"
-            ) from e
+            raise ServerUnavailable(f"LUNA Streams at {self._http.base_url} does not answer: {reason_of(e)}") from e
         if answer.status_code == 400:
             raise ReportRefused(f"LUNA Streams refused {path}: {_detail(answer)}")
         if not answer.is_success:

@@ -58,7 +58,7 @@ class Worker:
         api: the server.
         settings: see there.
         platform: where streams deliver that do not say so.
-        context: what every run needs; its `on_change` is replaced by this worker's.
+        make_context: returns what every run needs, given what runs call when their report changes.
         preview: returns the addresses under which the pictures of a stream are served.
     """
 
@@ -83,8 +83,6 @@ class Worker:
         self._ended: dict[str, _Ended] = {}
         self._last_answer_s = time.monotonic()
         self.was_server_reached = False
-        self.trouble: Callable[[str], str | None] = lambda _stream_id: None
-        """Says what hinders a running stream besides its source; set by whoever knows."""
 
     @property
     def runs(self) -> Sequence[StreamRun]:
@@ -224,7 +222,7 @@ class Worker:
                 stream_id=run.plan.stream_id,
                 status="in_progress",
                 version=run.plan.version,
-                error=run.report.error or self.trouble(run.plan.stream_id),
+                error=run.report.error or self._context.delivery.trouble(run.plan.stream_id),
                 video_info=run.report.video_info,
                 preview=self._preview(run.plan.stream_id),
             )

@@ -291,7 +291,9 @@ async def test_a_rejected_event_is_dropped_and_the_stream_goes_on(
     async with processor(server.origin, *options(sink)) as running:
         await finished(server, stream_id)
         metrics = (await _get(f"{running.origin}/metrics")).text
-    assert server.streams[stream_id].history[-1] == "done"
+    record = server.streams[stream_id]
+    assert record.history[-1] == "done"
+    assert record.last_error == f"1 event was not delivered; the last reason: {sink.origin} answered with status 404"
     assert len(sink.attempts) == 1
     assert 'luna_processor_best_shots_total{outcome="rejected"} 1.0' in metrics
 

@@ -29,6 +29,7 @@ from luna_processor.view import Picture
 DEFAULT_TIMEOUT_S = 10.0
 """Longest wait for the connection and for a packet when the stream sets none."""
 _DEFAULT_FRAME_RATE = 25.0
+_HIGHEST_FRAME_RATE = 1000
 _TRUNCATED_BELOW = 0.95
 """A file whose frames end before this part of its declared duration is truncated."""
 _TRUNCATED_BY_S = 1.0
@@ -129,7 +130,7 @@ class PyAvSource:
         return SourceInfo(
             width=codec.height if is_turned else codec.width,
             height=codec.width if is_turned else codec.height,
-            frame_rate=_frame_rate(stream),
+            frame_rate=_declared_rate(stream) or 0.0,
             bit_rate=int(codec.bit_rate or self._container.bit_rate or 0),
             duration_s=None if self._opening.is_live or not duration else duration / av.time_base,
         )
@@ -264,8 +265,14 @@ def _same_size(known: tuple[int, int] | None, size: tuple[int, int]) -> tuple[in
 
 
 def _frame_rate(stream: VideoStream) -> float:
+    """Return the frame rate to reckon with."""
+    return _declared_rate(stream) or _DEFAULT_FRAME_RATE
+
+
+def _declared_rate(stream: VideoStream) -> float | None:
+    """Return what the source says, unless it is a time base in disguise."""
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-    return float(rate) if rate and 0 < rate < 1000 else _DEFAULT_FRAME_RATE
+    return float(rate) if rate and 0 < rate <= _HIGHEST_FRAME_RATE else None
 
 
 def _reason(error: Exception, timeout_s: float) -> str:

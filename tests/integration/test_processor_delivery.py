@@ -1,0 +1,153 @@
+"""Delivery against platforms that are slow, down, or wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from luna_processor.delivery import Delivery, DeliverySettings
+from luna_processor.metrics import Metrics
+from luna_processor.outbox import Outbox
+from support.event_sink import EventSink, event_sink
+from support.processor_builders import STREAM_ID, a_shot, a_target, an_event
+from support.waiting import eventually
+
+QUICK = DeliverySettings(timeout_s=2, give_up_after_s=1.0, first_pause_s=0.05, longest_pause_s=0.2)
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Post:
+    """A delivery and what it said."""
+
+    def __init__(self, settings: DeliverySettings = QUICK, capacity: int = 100) -> None:
+        self.refused: list[str] = []
+        self.metrics = Metrics()
+        self.outbox = Outbox(capacity)
+        self.delivery = Delivery(settings, self.outbox, self.metrics, self.refused.append)
+
+    def count(self, outcome: str) -> float:
+        return float(self.metrics.best_shots.labels(outcome)._value.get())
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[EventSink]:
+    async with event_sink() as running:
+        yield running
+
+
+@pytest.fixture
+async def post() -> AsyncIterator[Post]:
+    made = Post()
+    yield made
+    await made.delivery.close()
+
+
+async def test_events_arrive_and_leave_nothing_behind(post: Post, sink: EventSink) -> None:
+    for number in range(20):
+        assert post.delivery.submit(an_event(target=a_target(origin=sink.origin), track_id=str(number)), None)
+    await eventually(lambda: post.outbox.size == 0, "all are delivered")
+    assert sorted(int(event.query["track_id"]) for event in sink.events) == list(range(20))
+    assert post.count("sent") == 20
+
+
+async def test_a_platform_that_is_down_holds_up_no_other(post: Post, sink: EventSink) -> None:
+    for _ in range(20):
+        post.delivery.submit(an_event(target=a_target(origin=NOWHERE)), None)
+    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    await eventually(lambda: sink.events, "the other platform gets its event", 1.0)
+    text = f"best shots cannot be delivered to {NOWHERE}: Connection refused; events that wait: 20"
+    assert post.delivery.trouble(STREAM_ID) == text
+
+
+async def test_an_event_is_given_up_after_its_time_and_said_to_be_lost(post: Post) -> None:
+    post.delivery.submit(an_event(target=a_target(origin=NOWHERE)), None)
+    await eventually(lambda: post.outbox.size == 0, "it is given up")
+    assert post.count("given_up") == 1
+    assert f"1 event was not delivered; the last reason: best shots cannot be delivered to {NOWHERE}" in str(
+        post.delivery.take_losses(STREAM_ID)
+    )
+    assert post.delivery.take_losses(STREAM_ID) is None
+    assert post.delivery.trouble(STREAM_ID) is None
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429, 408])
+async def test_what_may_pass_is_tried_again_under_the_same_id(post: Post, sink: EventSink, status: int) -> None:
+    sink.status = status
+    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    await eventually(lambda: len(sink.attempts) >= 2, "it is tried again")
+    sink.status = 201
+    await eventually(lambda: sink.events, "it arrives")
+    assert len({attempt["luna-request-id"] for attempt in sink.attempts}) == 1
+    assert post.metrics.delivery_retries._value.get() == len(sink.attempts) - 1
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 301])
+async def test_what_the_platform_does_not_take_is_dropped_at_once(post: Post, sink: EventSink, status: int) -> None:
+    sink.status = status
+    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    await eventually(lambda: post.outbox.size == 0, "it is dropped")
+    assert len(sink.attempts) == 1
+    assert post.count("rejected") == 1
+    assert f"status {status}" in str(post.delivery.take_losses(STREAM_ID))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_authorization_is_said_of_its_stream(post: Post, sink: EventSink, status: int) -> None:
+    sink.status = status
+    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    await eventually(lambda: post.refused, "it is said")
+    assert post.refused == [STREAM_ID]
+    assert len(sink.attempts) == 1
+
+
+async def test_a_platform_that_does_not_answer_is_tried_again(sink: EventSink) -> None:
+    post = Post(replace(QUICK, timeout_s=0.2, give_up_after_s=10))
+    sink.delay_s = 5
+    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    await eventually(lambda: len(sink.attempts) >= 2, "it is tried again")
+    sink.delay_s = 0
+    await eventually(lambda: post.outbox.size == 0, "it arrives")
+    assert post.count("sent") == 1
+    await post.delivery.close()
+
+
+async def test_an_origin_that_is_no_address_loses_the_event_and_nothing_else(post: Post, sink: EventSink) -> None:
+    post.delivery.submit(an_event(target=a_target(origin="http://platform:door")), None)
+    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    await eventually(lambda: post.outbox.size == 0, "both are settled")
+    assert len(sink.events) == 1
+    assert post.count("rejected") == 1
+
+
+async def test_a_full_outbox_drops_live_events_and_counts_them() -> None:
+    post = Post(replace(QUICK, give_up_after_s=30), capacity=2)
+    accepted = [post.delivery.submit(an_event(target=a_target(origin=NOWHERE)), None) for _ in range(3)]
+    assert accepted == [True, True, False]
+    assert post.count("overflow") == 1
+    await post.delivery.close()
+
+
+async def test_source_frames_are_stored_once_however_often_the_event_is_tried(post: Post, sink: EventSink) -> None:
+    sink.status = 503
+    target = a_target(origin=sink.origin, frame_store=f"{sink.origin}/1/buckets/frames/images")
+    post.delivery.submit(an_event(target=target, shots=(a_shot(frame_jpeg=b"one"), a_shot(frame_jpeg=b"two"))), None)
+    await eventually(lambda: len(sink.attempts) >= 2, "the event is repeated")
+    sink.status = 201
+    await eventually(lambda: sink.events, "it arrives")
+    assert sink.frames == [b"one", b"two"]
+    origins = [detection["image_origin"] for detection in sink.events[0].meta["detections"]]
+    assert origins == [f"{sink.origin}/1/buckets/frames/images/{number}" for number in (1, 2)]
+
+
+async def test_flushing_waits_for_what_can_be_delivered_and_no_longer(post: Post, sink: EventSink) -> None:
+    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    await post.delivery.flush(5)
+    assert len(sink.events) == 1
+    sink.status = 503
+    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    async with asyncio.timeout(2):
+        await post.delivery.flush(0.2)
+    assert post.outbox.size == 1
