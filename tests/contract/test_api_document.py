@@ -128,7 +128,7 @@ LONGEST_READABLE_DESCRIPTION = 128
 
 
 @given(v1_bodies)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_an_answer_of_v1_is_one_that_is_documented(body: dict[str, Any]) -> None:
     request = v1.StreamToBeCreatedV1.from_rest(json.dumps(readable(body)))
     submission = request.to_submission("secret")
@@ -140,7 +140,7 @@ def test_an_answer_of_v1_is_one_that_is_documented(body: dict[str, Any]) -> None
 
 
 @given(v2_bodies)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_an_answer_of_v2_is_one_that_is_documented(body: dict[str, Any]) -> None:
     request = v2.StreamToBeCreatedV2.from_rest(json.dumps(readable(body)))
     submission = request.to_submission("secret")

@@ -133,13 +133,13 @@ def test_every_object_with_defaults_inside_has_an_empty_one_itself() -> None:
 
 
 @given(specs())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_whatever_the_model_of_a_stream_allows_the_crd_allows(spec: StreamSpec) -> None:
     validator("Stream", "spec").validate(json.loads(json.dumps(spec.to_resource())))
 
 
 @given(pool_specs())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_whatever_the_model_of_a_pool_allows_the_crd_allows(spec: StreamProcessorSpec) -> None:
     validator("StreamProcessor", "spec").validate(json.loads(json.dumps(spec.to_resource())))
 

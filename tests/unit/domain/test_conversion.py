@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pydantic import ValidationError
 
 from luna_streams.credentials import Credentials, resolve, secret_lookup
@@ -24,7 +24,6 @@ LOST_IN_V2 = ("origin", "api_version", "detection_handler_id")
 
 
 @given(v1_bodies)
-@settings(deadline=None)
 def test_v1_to_resource_to_v1_loses_nothing(body: dict[str, Any]) -> None:
     submission = v1.StreamToBeCreatedV1.from_rest(json.dumps(body)).to_submission("secret")
     answer = answer_v1(stored(submission), submission.credentials)
@@ -32,7 +31,6 @@ def test_v1_to_resource_to_v1_loses_nothing(body: dict[str, Any]) -> None:
 
 
 @given(v2_bodies)
-@settings(deadline=None)
 def test_v2_to_resource_to_v2_loses_nothing(body: dict[str, Any]) -> None:
     submission = v2.StreamToBeCreatedV2.from_rest(json.dumps(body)).to_submission("secret")
     answer = answer_v2(stored(submission), submission.credentials)
@@ -40,7 +38,6 @@ def test_v2_to_resource_to_v2_loses_nothing(body: dict[str, Any]) -> None:
 
 
 @given(v1_bodies)
-@settings(deadline=None)
 def test_a_worker_of_v1_reads_from_the_queue_what_the_client_submitted(body: dict[str, Any]) -> None:
     submission = v1.StreamToBeCreatedV1.from_rest(json.dumps(body)).to_submission("queue")
     answer = answer_v1(stored(submission), submission.credentials)
@@ -51,7 +48,6 @@ def test_a_worker_of_v1_reads_from_the_queue_what_the_client_submitted(body: dic
 
 
 @given(v2_bodies)
-@settings(deadline=None)
 def test_a_worker_of_v2_reads_from_the_queue_what_the_client_submitted(body: dict[str, Any]) -> None:
     submission = v2.StreamToBeCreatedV2.from_rest(json.dumps(body)).to_submission("queue")
     answer = answer_v2(stored(submission), submission.credentials)
@@ -62,7 +58,6 @@ def test_a_worker_of_v2_reads_from_the_queue_what_the_client_submitted(body: dic
 
 
 @given(v1_bodies)
-@settings(deadline=None)
 def test_a_v1_stream_read_through_v2_loses_only_what_v2_has_no_word_for(body: dict[str, Any]) -> None:
     submission = v1.StreamToBeCreatedV1.from_rest(json.dumps(body)).to_submission("queue")
     answer = answer_v2(stored(submission), submission.credentials)
@@ -71,7 +66,6 @@ def test_a_v1_stream_read_through_v2_loses_only_what_v2_has_no_word_for(body: di
 
 
 @given(v2_bodies)
-@settings(deadline=None)
 def test_a_v2_stream_read_through_v1_shows_its_first_enabled_analytics(body: dict[str, Any]) -> None:
     submission = v2.StreamToBeCreatedV2.from_rest(json.dumps(body)).to_submission("secret")
     answer = answer_v1(stored(submission), submission.credentials)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
@@ -66,7 +66,6 @@ def test_the_platform_is_authorized_by_authorization_not_by_its_url(field: str) 
 
 
 @given(st.none() | user_infos, st.lists(st.none() | st.text(), max_size=4))
-@settings(deadline=None)
 def test_a_secret_gives_back_what_was_put_into_it(user_info: str | None, tokens: list[str | None]) -> None:
     credentials = Credentials(
         user_info=None if user_info is None else SecretStr(user_info),

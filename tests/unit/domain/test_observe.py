@@ -35,7 +35,7 @@ def test_a_stream_without_a_record_gets_its_first_one() -> None:
 
 
 @given(specs(), specs())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_observing_again_changes_nothing(first: StreamSpec, second: StreamSpec) -> None:
     record = seen(first, None).record
     assert seen(first, record).record is record
@@ -46,7 +46,7 @@ def test_observing_again_changes_nothing(first: StreamSpec, second: StreamSpec) 
 
 
 @given(specs())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_what_was_stored_and_read_again_is_not_a_change(spec: StreamSpec) -> None:
     record = create(spec, NOW).record
     stored = StreamSpec.from_resource(spec.to_resource())

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from pydantic import ValidationError
 
 from luna_streams import naming
@@ -55,13 +55,11 @@ def an_object(spec: dict[str, Any], **rest: Any) -> dict[str, Any]:
 
 
 @given(specs())
-@settings(deadline=None)
 def test_a_spec_survives_being_stored(spec: StreamSpec) -> None:
     assert StreamSpec.from_resource(json.loads(json.dumps(spec.to_resource()))) == spec
 
 
 @given(pool_specs())
-@settings(deadline=None)
 def test_the_spec_of_a_pool_survives_being_stored(spec: StreamProcessorSpec) -> None:
     assert StreamProcessorSpec.from_resource(json.loads(json.dumps(spec.to_resource()))) == spec
 
