@@ -1,0 +1,145 @@
+"""The API document of LUNA Streams as data: schemas with references resolved, for tests that compare with it.
+
+The document is not part of this repository; `LUNA_STREAMS_OPENAPI` names it, or it lies in
+`../shared/spec/openapi.yaml` beside the repository. Tests that need it skip aloud where it is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.repository import ROOT
+
+Schema = dict[str, Any]
+_ORIGIN = ROOT.parent / "shared" / "spec" / "openapi.yaml"
+
+
+@cache
+def document() -> Schema:
+    """Return the document; skips the test if there is none."""
+    path = Path(os.environ.get("LUNA_STREAMS_OPENAPI", _ORIGIN))
+    if not path.exists():
+        pytest.skip(f"no API document: set LUNA_STREAMS_OPENAPI to openapi.yaml of LUNA Streams 1.1.18 (not at {path})")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one reads the 6,000 lines ten times as fast
+    loaded: Schema = yaml.load(path.read_text(), loader)  # noqa: S506  either is a safe loader
+    return loaded
+
+
+def component(name: str) -> Schema:
+    """Return a schema of the document, as it stands there."""
+    found: Schema = document()["components"]["schemas"][name]
+    return found
+
+
+@cache
+def flat(name: str) -> Schema:
+    """Return a schema in one piece: references resolved, allOf merged, alternatives of objects united."""
+    return flatten(component(name), document()["components"]["schemas"], "#/components/schemas/")
+
+
+def flat_model(schema: Schema) -> Schema:
+    """Return what pydantic says of a model in the same form."""
+    return flatten(schema, schema.get("$defs", {}), "#/$defs/")
+
+
+def flatten(schema: Schema, definitions: Schema, prefix: str) -> Schema:
+    """Return a schema in one piece, null as `nullable`."""
+    own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "oneOf", "anyOf")}
+    merged: Schema = {}
+    if "$ref" in schema:
+        merged = flatten(definitions[schema["$ref"].removeprefix(prefix)], definitions, prefix)
+    for one in schema.get("allOf", []):
+        merged = _both(merged, flatten(one, definitions, prefix))
+    alternatives = [flatten(one, definitions, prefix) for word in ("oneOf", "anyOf") for one in schema.get(word, [])]
+    if alternatives:
+        merged = _both(merged, _either(alternatives))
+    for key in ("properties",):
+        if key in own:
+            own[key] = {name: flatten(child, definitions, prefix) for name, child in own[key].items()}
+    if "prefixItems" in own:
+        own["items"] = own.pop("prefixItems")[0]
+    if isinstance(own.get("items"), dict):
+        own["items"] = flatten(own["items"], definitions, prefix)
+    if "const" in own:
+        own["enum"] = [own.pop("const")]
+    return _both(merged, own)
+
+
+def _both(one: Schema, other: Schema) -> Schema:
+    """Merge two schemas that hold at once."""
+    merged = one | other
+    if "properties" in one and "properties" in other:
+        names = [*one["properties"], *(name for name in other["properties"] if name not in one["properties"])]
+        merged["properties"] = {
+            name: _both(one["properties"].get(name, {}), other["properties"].get(name, {})) for name in names
+        }
+    if "required" in one and "required" in other:
+        merged["required"] = sorted({*one["required"], *other["required"]})
+    return merged
+
+
+def _either(alternatives: list[Schema]) -> Schema:
+    """Unite schemas of which one holds. The array form of a region gives way to the object form."""
+    is_nullable = any(one.get("type") == "null" for one in alternatives)
+    real = [one for one in alternatives if one.get("type") != "null"]
+    objects = [one for one in real if "properties" in one] or real
+    united: Schema = dict(objects[0])
+    for one in objects[1:]:
+        united = _unite(united, one)
+    return united | ({"nullable": True} if is_nullable else {})
+
+
+def _unite(one: Schema, other: Schema) -> Schema:
+    united = {key: value for key, value in one.items() if other.get(key) == value}
+    kinds = {one.get("type"), other.get("type")}
+    if kinds == {"integer", "number"}:
+        united["type"] = "number"
+    for word, pick in (("minimum", min), ("maximum", max)):
+        if word in one and word in other:
+            united[word] = pick(one[word], other[word])
+    if "enum" in one and "enum" in other:
+        united["enum"] = [*one["enum"], *(value for value in other["enum"] if value not in one["enum"])]
+    if "properties" in one or "properties" in other:
+        here, there = one.get("properties", {}), other.get("properties", {})
+        united["properties"] = {
+            name: _unite(here[name], there[name]) if name in here and name in there else here.get(name, there.get(name))
+            for name in [*here, *(name for name in there if name not in here)]
+        }
+    united["required"] = sorted(set(one.get("required", [])) & set(other.get("required", [])))
+    return united
+
+
+def leaves(schema: Schema, path: str = "") -> dict[str, Schema]:
+    """Return every field below a schema by its path; whether it is required stands in `is_required`."""
+    found: dict[str, Schema] = {}
+    for name, child in schema.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        found[here] = child | {"is_required": name in schema.get("required", [])}
+        found |= leaves(child, here)
+    if isinstance(schema.get("items"), dict):
+        found[f"{path}[]"] = schema["items"] | {"is_required": True}
+        found |= leaves(schema["items"], f"{path}[]")
+    return found
+
+
+@cache
+def json_schema(name: str) -> Schema:
+    """Return a schema of the document as plain JSON Schema: `nullable` spelled out, also where it stands in allOf."""
+    definitions = {key: _spelled(value) for key, value in document()["components"]["schemas"].items()}
+    return {"$ref": f"#/components/schemas/{name}", "components": {"schemas": definitions}}
+
+
+def _spelled(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_spelled(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    spelled = {key: _spelled(value) for key, value in schema.items() if key not in ("nullable", "example")}
+    is_nullable = schema.get("nullable") is True or any(one.get("nullable") is True for one in schema.get("allOf", []))
+    return {"anyOf": [spelled, {"type": "null"}]} if is_nullable else spelled
