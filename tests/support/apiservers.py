@@ -25,6 +25,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ def embedded_server(folder: Path, *, data_dir: Path | None = None) -> Iterator[A
 # --- the real server ----------------------------------------------------------------------------------------------
 
 
+@cache
 def kubernetes_assets() -> Path | None:
     """Return a folder holding etcd and kube-apiserver, or None."""
     if folder := os.environ.get("KUBEBUILDER_ASSETS"):
