@@ -13,3 +13,11 @@ async def eventually(condition: Callable[[], object], what: str = "", timeout_s:
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what or condition}"
         await asyncio.sleep(0.005)
+
+
+def eventually_blocking(condition: Callable[[], object], what: str = "", timeout_s: float = 10.0) -> None:
+    """Do the same in a test that has no event loop."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what or condition}"
+        time.sleep(0.005)

@@ -12,6 +12,7 @@ import pytest
 from luna_processor.batcher import Batcher, BatchPolicy
 from luna_processor.detections import FloatArray
 from luna_processor.errors import EngineFailed
+from support.waiting import eventually_blocking
 
 
 class Doubler:
@@ -19,11 +20,13 @@ class Doubler:
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
+        self.entered = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
 
     def run(self, batch: FloatArray) -> list[FloatArray]:
-        self.gate.wait(5)
+        self.entered.set()
+        self.gate.wait(20)
         self.batches.append(batch.shape)
         if (batch < 0).any():
             raise EngineFailed("negative picture")
@@ -57,9 +60,10 @@ def test_pictures_that_wait_are_batched_up_to_the_limit(engine: Doubler) -> None
     engine.gate.clear()
     runner = batcher(engine, max_batch=4)
     with ThreadPoolExecutor(9) as pool:
-        answers = [pool.submit(runner.run, picture(n, n)) for n in range(9)]
-        while runner.waiting_count < 8:
-            pass
+        answers = [pool.submit(runner.run, picture(0, 0))]
+        assert engine.entered.wait(10)  # the first alone; those that come now wait for it
+        answers += [pool.submit(runner.run, picture(n, n)) for n in range(1, 9)]
+        eventually_blocking(lambda: runner.waiting_count == 8)
         engine.gate.set()
         for answer in answers:
             answer.result(5)
@@ -71,9 +75,10 @@ def test_pictures_of_different_shapes_are_never_in_one_batch(engine: Doubler) ->
     engine.gate.clear()
     runner = batcher(engine, max_batch=8)
     with ThreadPoolExecutor(6) as pool:
-        answers = [pool.submit(runner.run, picture(*range(2 + n % 2))) for n in range(6)]
-        while runner.waiting_count < 5:
-            pass
+        answers = [pool.submit(runner.run, picture(*range(2)))]
+        assert engine.entered.wait(10)
+        answers += [pool.submit(runner.run, picture(*range(2 + n % 2))) for n in range(1, 6)]
+        eventually_blocking(lambda: runner.waiting_count == 5)
         engine.gate.set()
         assert all(len(answer.result(5)[0]) == 2 + n % 2 for n, answer in enumerate(answers))
     runner.close()
