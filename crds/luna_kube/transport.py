@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -88,8 +89,11 @@ class Transport:
         """Send a request and hold its successful answer; failures, also those of reading it, are ApiErrors."""
         try:
             response = await self._send(call)
-            async with response:  # a half-read one is closed, a read one goes back to the pool
-                yield response
+            async with response:
+                try:
+                    yield response
+                finally:
+                    _cut_off_unless_read(response)
         except (aiohttp.ClientError, OSError) as e:  # TimeoutError is an OSError
             raise Unavailable(call.action, _describe(e)) from e
 
@@ -132,7 +136,13 @@ def open_session(credentials: Credentials, user_agent: str) -> aiohttp.ClientSes
         return await send(request)
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=credentials.ssl_context or True, socket_factory=_keepalive_socket),
+        connector=aiohttp.TCPConnector(
+            limit=0,
+            ssl=credentials.ssl_context or True,
+            socket_factory=_keepalive_socket,
+            # Until Python 3.12.7, TLS connections that wait for the peer's goodbye would be left behind.
+            enable_cleanup_closed=sys.version_info < (3, 12, 7),
+        ),
         middlewares=(authenticate,),
         proxy=credentials.proxy,
         # Compressing costs more CPU on both sides than it saves on a cluster's network.
@@ -158,6 +168,14 @@ async def read_lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, 
                 yield line
         if rest:
             pending.append(rest)
+
+
+def _cut_off_unless_read(response: aiohttp.ClientResponse) -> None:
+    """Drop the connection of a half-read answer at once: a TLS goodbye would wait for the peer, who may be gone."""
+    if response.connection is not None and not response.content.at_eof():
+        transport = response.connection.transport
+        if transport is not None:
+            transport.abort()
 
 
 async def _error(call: Call, response: aiohttp.ClientResponse) -> ApiError:
