@@ -17,8 +17,8 @@ from luna_streams.model import INT32_MAX, Model
 from luna_streams.rest import v1, v2
 from luna_streams.rest.messages import FeedbackRequest, QueueRequest, StreamPatch, StreamsDelete, log_response
 from luna_streams.v1alpha1 import LogEntry, Preview, PreviewUrl, StreamGroupSpec, StreamState, VideoInfo
-from support.documented_schemas import Schema, component, document, flat, flat_model, json_schema, leaves
 from support.builders import a_record, a_stream
+from support.documented_schemas import Schema, component, document, flat, flat_model, json_schema, leaves
 from support.strategies import v1_bodies, v2_bodies
 
 BODIES: dict[str, type[Model]] = {

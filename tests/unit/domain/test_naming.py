@@ -7,7 +7,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luna_streams import naming
@@ -104,7 +104,8 @@ def test_ids_never_change_between_releases() -> None:
     assert naming.group_object_name(ACCOUNT, "doors") == "1f580db5-b7cb-538d-8ea5-4b1fd020f68d"
 
 
-@given(st.lists(st.tuples(labels, labels), unique=True, min_size=2, max_size=20))
+@given(st.lists(st.tuples(labels, labels), unique=True, min_size=2, max_size=8))
+@settings(max_examples=50)
 def test_different_objects_have_different_ids(objects: list[tuple[str, str]]) -> None:
     ids = {naming.stream_id(*one) for one in objects} | {naming.group_id(*one) for one in objects}
     assert len(ids) == 2 * len(objects)
@@ -129,7 +130,8 @@ def test_the_name_of_a_pod_is_valid_as_a_host_name(pool: str, ordinal: int) -> N
     assert name.endswith(f"-{ordinal}")
 
 
-@given(st.lists(object_names, unique=True, min_size=2, max_size=20))
+@given(st.lists(object_names, unique=True, min_size=2, max_size=8))
+@settings(max_examples=50)
 def test_different_pools_and_streams_share_no_name(names: list[str]) -> None:
     assert len({naming.pod_name(name, 0) for name in names}) == len(names)
     assert len({naming.secret_name(name) for name in names}) == len(names)
