@@ -119,13 +119,12 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come(engine: Doubl
     engine.gate.clear()
     runner = batcher(engine)
     with ThreadPoolExecutor(3) as pool:
-        answers = [pool.submit(runner.run, picture(1)) for _ in range(3)]
-        while runner.waiting_count < 2:
-            pass
-        closing = pool.submit(lambda: None)
+        answers = [pool.submit(runner.run, picture(1))]
+        assert engine.entered.wait(10)
+        answers += [pool.submit(runner.run, picture(1)) for _ in range(2)]
+        eventually_blocking(lambda: runner.waiting_count == 2)
         engine.gate.set()
         runner.close()
-        closing.result(5)
         outcomes = [answer.exception(5) for answer in answers]
     assert any(outcome is None for outcome in outcomes)
     with pytest.raises(EngineFailed, match="stopped"):
