@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
 
+import aiohttp
 import pytest
 
-from support.apiservers import ApiServer
-from support.operators import OperatorWorld, an_operator_world, condition
+from luna_kube import LEASES, Conflict, NotFound
+from luna_operator.operator import Operator
+from luna_operator.settings import PREFIX
+from luna_streams.lifecycle import Report, Taken
+from luna_streams.v1alpha1 import StreamState
+from support.apiservers import ApiServer, free_port
+from support.operators import OperatorWorld, an_operator_world, condition, waiting
 
 
 @pytest.fixture
@@ -34,3 +47,349 @@ async def test_a_stream_of_kubectl_gets_a_status_a_pod_and_a_seat(world: Operato
         await world.until(lambda: world.pool_status().get("assigned") == 1)
         figures = {key: world.pool_status()[key] for key in ("replicas", "readyReplicas", "slots", "waiting")}
         assert figures == {"replicas": 1, "readyReplicas": 1, "slots": 2, "waiting": 0}
+
+
+async def test_why_a_stream_waits_stands_in_its_condition_and_in_an_event(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.stream("cam", groups=("doors",))
+        await world.until(lambda: world.reason("cam") == "NoPoolSelects")
+        world.kubelet_makes_ready = False
+        await world.pool(slots_per_pod=1, selector={"group_names": ["doors"]})
+        await world.until(lambda: world.reason("cam") == "NoReadyPod")
+        await world.until(lambda: "pool-0" in world.pod_names())
+        await world.run_pod("pool-0")
+        await world.until(lambda: world.reason("cam") == "Assigned")
+        await world.stream("next", groups=("doors",))
+        await world.until(lambda: world.reason("next") == "NoFreeSlot")
+        assert condition(world.status("next"), "Scheduled")["message"] == "Every ready pod of pool is full."
+        await world.until(lambda: world.pool_status().get("waiting") == 1)
+        assert condition(world.pool_status(), "HasRoom")["reason"] == "StreamsWait"
+        for reason, kind in (("NoPoolSelects", "Normal"), ("NoReadyPod", "Warning"), ("Assigned", "Normal")):
+            events = await eventually_events(world, reason)
+            assert events[0]["involvedObject"]["kind"] == "Stream"
+            assert events[0]["type"] == kind
+
+
+async def eventually_events(world: OperatorWorld, reason: str) -> list[dict[str, Any]]:
+    async with asyncio.timeout(20):
+        while not (events := await world.events(reason)):
+            await asyncio.sleep(0.05)
+    return events
+
+
+async def test_a_freed_slot_goes_to_the_stream_that_waits_longest(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool(slots_per_pod=1)
+        await world.stream("first")
+        await world.until(lambda: world.pod_of("first"))
+        for name in ("second", "third"):
+            await world.stream(name)
+            await world.until_reason(name, "NoFreeSlot")
+        await world.advance("first", Taken("w"))
+        await world.advance("first", Report(StreamState.DONE, 1, worker="w"))
+        await world.until(lambda: world.pod_of("second") == "pool-0")
+        assert world.pod_of("third") is None
+        assert world.status("first")["processor"] == {}
+
+
+async def test_streams_of_a_deleted_pod_are_lost_and_placed_again(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool(slots_per_pod=4, replicas=2)
+        await world.until(lambda: world.pool_status().get("readyReplicas") == 2)
+        for name in ("a", "b"):
+            await world.stream(name)
+        await world.until(lambda: {world.pod_of("a"), world.pod_of("b")} == {"pool-0", "pool-1"})
+        for name in ("a", "b"):
+            await world.advance(name, Taken("w"))
+        victim = world.pod_of("a")
+        assert victim is not None
+        began = time.monotonic()
+        await world.delete_pod(victim)
+        await world.until(lambda: world.status("a")["status"] == "pending" and world.pod_of("a"), timeout_s=10)
+        assert time.monotonic() - began < 10
+        status = world.status("a")
+        assert [entry["status"] for entry in status["history"]][-3:] == ["handler_lost", "restart", "pending"]
+        assert status["lastError"].startswith(f"processor pod {victim} ")
+        assert world.status("b")["status"] == "in_progress", "nobody else is disturbed"
+        assert len(world.status("b")["history"]) == 2
+        await world.until(lambda: world.pool_status().get("readyReplicas") == 2)
+        assert (await eventually_events(world, "HandlerLost"))[0]["type"] == "Warning"
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (waiting("CrashLoopBackOff", exit_code=137), "does not run: CrashLoopBackOff: the last run ended with Error"),
+        ({"phase": "Failed", "reason": "Evicted", "message": "disk pressure"}, "ended: Evicted: disk pressure"),
+    ],
+    ids=["crash loop", "evicted"],
+)
+async def test_streams_of_a_pod_that_cannot_run_go_elsewhere(
+    world: OperatorWorld, status: dict[str, Any], told: str
+) -> None:
+    async with world.operator():
+        await world.pool(slots_per_pod=4, replicas=2)
+        await world.stream("cam")
+        await world.until(lambda: world.pod_of("cam"))
+        await world.advance("cam", Taken("w"))
+        bad = world.pod_of("cam")
+        assert bad is not None
+        await world.until(lambda: world.pool_status().get("readyReplicas") == 2)
+        await world.set_pod(bad, **status)
+        await world.until(lambda: world.pod_of("cam") not in (None, bad), timeout_s=10)
+        assert told in world.status("cam")["lastError"]
+
+
+async def test_a_pod_that_ended_is_replaced(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool()
+        await world.until(lambda: world.pool_status().get("readyReplicas") == 1)
+        uid = world.pods.cache[world.namespace, "pool-0"]["metadata"]["uid"]
+        await world.set_pod("pool-0", phase="Failed", reason="UnexpectedAdmissionError")
+        await world.until(lambda: uid not in {pod["metadata"]["uid"] for pod in world.pods.cache.values()})
+        await world.until(lambda: world.pool_status().get("readyReplicas") == 1)
+        assert "UnexpectedAdmissionError" in (await eventually_events(world, "PodDeleted"))[0]["message"]
+
+
+async def test_a_pool_grows_with_its_streams_and_shrinks_when_pods_are_idle(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool(slots_per_pod=1, min_replicas=0, max_replicas=3, scale_down_delay_seconds=1)
+        await world.until(lambda: condition(world.pool_status(), "Ready").get("reason") == "ScaledToZero")
+        for name in "abcd":
+            await world.stream(name)
+        await world.until(lambda: world.pod_names() == {"pool-0", "pool-1", "pool-2"})
+        await world.until(lambda: world.pool_status().get("assigned") == 3)
+        for name in "abcd":
+            await world.change_stream(name, desiredStatus="cancel")
+        await world.until(lambda: world.pod_names() == set())
+
+
+async def test_scaling_down_by_hand_moves_the_streams_first(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool(slots_per_pod=4, replicas=2)
+        await world.until(lambda: world.pool_status().get("readyReplicas") == 2)
+        for name in ("a", "b"):
+            await world.stream(name)
+        await world.until(lambda: world.pod_of("b") == "pool-1" or world.pod_of("a") == "pool-1")
+        moved = "a" if world.pod_of("a") == "pool-1" else "b"
+        await world.advance(moved, Taken("w"))
+        await world.change_pool("pool", replicas=1)
+        await world.until(lambda: world.pod_names() == {"pool-0"})
+        assert world.pod_of(moved) == "pool-0"
+        assert "is drained" in world.status(moved)["lastError"]
+
+
+async def test_a_changed_template_replaces_the_pods_one_after_the_other(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool(slots_per_pod=2, replicas=2, pod_template={"metadata": {"labels": {"team": "doors"}}})
+        await world.until(lambda: world.pool_status().get("readyReplicas") == 2)
+        old = {pod["metadata"]["uid"] for pod in world.pods.cache.values()}
+        for name in ("a", "b", "c"):
+            await world.stream(name)
+        await world.until(lambda: all(world.pod_of(name) for name in ("a", "b", "c")))
+        fewest: list[int] = []
+        world.pools.subscribe(lambda event: fewest.append((event.object.get("status") or {}).get("readyReplicas", 0)))
+        await world.change_pool("pool", image="luna-streams-processor:next")
+        await world.until(lambda: old.isdisjoint(pod["metadata"]["uid"] for pod in world.pods.cache.values()))
+        await world.until(lambda: world.pool_status().get("replicas") == 2)
+        assert min(fewest) >= 2, "the new pod works before the old one goes"
+        await world.until(lambda: all(world.pod_of(name) in world.pod_names() for name in ("a", "b", "c")))
+        pods = list(world.pods.cache.values())
+        assert {pod["spec"]["containers"][0]["image"] for pod in pods} == {"luna-streams-processor:next"}
+        assert {pod["metadata"]["labels"]["team"] for pod in pods} == {"doors"}
+
+
+async def test_an_edit_by_kubectl_is_a_new_version_and_a_wish_is_followed(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool()
+        await world.stream("cam")
+        await world.until(lambda: world.pod_of("cam"))
+        await world.advance("cam", Taken("w"))
+        await world.change_stream("cam", displayName="entrance")
+        await world.until(lambda: world.status("cam")["version"] == 2)
+        assert world.status("cam")["status"] == "pending"
+        await world.until(lambda: world.pod_of("cam") == "pool-0")
+        await world.change_stream("cam", desiredStatus="pause")
+        await world.until(lambda: world.status("cam")["status"] == "pause")
+        assert world.status("cam")["processor"] == {}
+        assert world.reason("cam") == "NotRequested"
+
+
+async def test_a_failed_stream_restarts_by_itself(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool()
+        await world.stream("cam", autorestart={"restart": 1, "attempt_count": 2, "delay": 1})
+        for attempt in (1, 2):
+            await world.until(lambda: world.pod_of("cam"))
+            await world.advance("cam", Taken("w"))
+            await world.advance("cam", Report(StreamState.FAILURE, 1, error="no frames", worker="w"))
+            await world.until_attempt("cam", attempt)
+        await world.until(lambda: world.pod_of("cam"))
+        await world.advance("cam", Taken("w"))
+        await world.advance("cam", Report(StreamState.FAILURE, 1, error="no frames", worker="w"))
+        await world.until(lambda: world.status("cam")["autorestart"]["status"] == "failed")
+        assert world.status("cam")["status"] == "failure"
+        told = {event["message"] for event in await eventually_events(world, "Restarted")}
+        assert told == {"Attempt 1 of 2.", "Attempt 2 of 2."}
+
+
+async def test_a_status_somebody_else_writes_meanwhile_is_kept(world: OperatorWorld) -> None:
+    """Every write of the operator races with the shim's; whoever is second reads again."""
+    async with world.operator():
+        await world.pool(slots_per_pod=100)
+        names = [f"cam-{number}" for number in range(20)]
+        for name in names:
+            await world.stream(name)
+
+        async def report(name: str) -> None:
+            await world.until(lambda: world.status(name))
+            for _ in range(5):
+                with suppress(Conflict):
+                    await world.advance(name, Taken("w"))
+                    return
+
+        await asyncio.gather(*(report(name) for name in names))
+        await world.until(lambda: all(world.reason(name) in ("Assigned", "TakenByWorker") for name in names))
+        for name in names:
+            history = [entry["status"] for entry in world.status(name)["history"]]
+            assert history == ["pending", "in_progress"], "no entry is lost, none is written twice"
+        assert {entry["seq"] for entry in world.status("cam-0")["history"]} == {1, 2}
+
+
+async def test_nothing_changes_when_nothing_changed(world: OperatorWorld) -> None:
+    async with world.operator() as operator:
+        await world.pool(slots_per_pod=2)
+        for name in "abc":
+            await world.stream(name)
+        await world.until(lambda: world.pool_status().get("assigned") == 2 and world.reason("c") == "NoFreeSlot")
+        await asyncio.sleep(0.5)
+        before = {key: obj["metadata"]["resourceVersion"] for key, obj in world.streams.cache.items()}
+        await world.set_pod("pool-0", message="nothing of interest")
+        passes = pass_count(operator)
+        await world.until(lambda: pass_count(operator) > passes)
+        await asyncio.sleep(0.5)
+        assert before == {key: obj["metadata"]["resourceVersion"] for key, obj in world.streams.cache.items()}
+
+
+def pass_count(operator: Operator) -> float:
+    return operator.metrics.registry.get_sample_value("luna_operator_pass_seconds_count") or 0.0
+
+
+async def test_an_operator_that_starts_again_finds_everything_as_it_was(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool(slots_per_pod=2, replicas=2)
+        for name in "abc":
+            await world.stream(name)
+        await world.until(lambda: all(world.pod_of(name) for name in "abc"))
+        await world.advance("a", Taken("w"))
+    places = {name: world.pod_of(name) for name in "abc"}
+    versions = {key: obj["metadata"]["resourceVersion"] for key, obj in world.streams.cache.items()}
+    uids = {pod["metadata"]["uid"] for pod in world.pods.cache.values()}
+    gone = places["c"]
+    assert gone is not None
+    async with world.operator() as operator:
+        await world.until(lambda: pass_count(operator) >= 1)
+        await asyncio.sleep(0.5)
+        assert versions == {key: obj["metadata"]["resourceVersion"] for key, obj in world.streams.cache.items()}
+        assert uids == {pod["metadata"]["uid"] for pod in world.pods.cache.values()}
+    await world.delete_pod(gone)
+    async with world.operator():
+        await world.until(lambda: world.pod_of("c") in world.pod_names(), timeout_s=20)
+
+
+async def test_an_operator_killed_in_the_middle_loses_nothing(world: OperatorWorld) -> None:
+    await world.pool(slots_per_pod=30, replicas=2)
+    for number in range(50):
+        await world.stream(f"cam-{number}")
+    process = await operator_process(world)
+    await world.until(lambda: any(world.pod_of(name) for _, name in world.streams.cache), timeout_s=40)
+    process.kill()
+    await process.wait()
+    async with world.operator():
+        await world.until(lambda: all(world.pod_of(name) for _, name in world.streams.cache), timeout_s=40)
+    held = Counter(world.pod_of(name) for _, name in world.streams.cache)
+    assert held == {"pool-0": 25, "pool-1": 25}
+    assert all(len(world.status(name)["history"]) == 1 for _, name in world.streams.cache)
+
+
+async def operator_process(world: OperatorWorld) -> asyncio.subprocess.Process:
+    values = world.settings.model_dump(exclude={"platform_origin"})
+    environment = {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "luna_operator", env={"PATH": os.environ["PATH"], **environment}
+    )
+
+
+async def test_sigterm_ends_the_process_and_frees_the_lease(world: OperatorWorld) -> None:
+    process = await operator_process(world)
+    lease = LEASES.at(world.namespace, world.settings.lease_name)
+
+    async def holder() -> str:
+        try:
+            spec = (await world.client.get(lease))["spec"]
+        except NotFound:
+            return ""
+        return str(spec.get("holderIdentity") or "")
+
+    async with asyncio.timeout(40):
+        while not await holder():
+            await asyncio.sleep(0.05)
+    await world.stream("cam")
+    await world.until(lambda: world.status("cam"), "kopf is up and has the signal handlers")
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), 15) == 0
+    assert await holder() == ""
+
+
+async def test_a_second_replica_stands_by_and_takes_over(world: OperatorWorld) -> None:
+    first = await operator_process(world)
+    await world.stream("a")
+    await world.until(lambda: world.status("a"), timeout_s=40)
+    async with world.operator() as second:
+        await asyncio.sleep(1)
+        assert second.state == "standby"
+        first.kill()
+        await first.wait()
+        await world.until(lambda: second.state == "leading")
+        await world.stream("b")
+        await world.until(lambda: world.status("b"))
+
+
+async def test_what_a_watch_missed_is_made_up_for(world: OperatorWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kopf goes deaf: an audit notices, and kopf is started again."""
+    deaf = asyncio.Event()
+
+    async def hear_nothing(shell: object, namespace: str, stop: asyncio.Event) -> None:
+        deaf.set()
+        await stop.wait()
+
+    monkeypatch.setattr("luna_operator.operator.run_kopf", hear_nothing)
+    monkeypatch.setattr("luna_operator.audit._GRACE_S", 0.2)
+    async with world.operator(audit_interval=1.0) as operator:
+        await deaf.wait()
+        deaf.clear()
+        await world.stream("cam")
+        await world.until(lambda: world.status("cam"))
+        await asyncio.wait_for(deaf.wait(), 10)
+        missed = operator.metrics.registry.get_sample_value("luna_operator_missed_events_total", {"object": "Stream"})
+        assert missed is not None
+        assert missed >= 1
+
+
+async def test_health_and_metrics_are_served(world: OperatorWorld) -> None:
+    port = free_port()
+    async with world.operator(http_port=port) as operator, aiohttp.ClientSession() as session:
+        await world.until(lambda: operator.state == "leading")
+        for path, expected in (("healthz", "ok"), ("readyz", "leading"), ("metrics", "luna_operator_leader 1.0")):
+            async with session.get(f"http://127.0.0.1:{port}/{path}") as answer:
+                assert answer.status == 200
+                assert expected in await answer.text()
+
+
+async def test_a_pod_the_api_server_refuses_is_told_to_the_user(world: OperatorWorld) -> None:
+    async with world.operator():
+        await world.pool(pod_template={"spec": {"restartPolicy": "Sometimes"}})
+        await world.until(lambda: condition(world.pool_status(), "Ready").get("reason") == "PodRejected")
+        assert "restartPolicy" in condition(world.pool_status(), "Ready")["message"]
+        await world.change_pool("pool", podTemplate={"spec": {"restartPolicy": "Always"}})
+        await world.until(lambda: world.pool_status().get("readyReplicas") == 1)

@@ -102,6 +102,10 @@ class OperatorWorld:
         with suppress(NotFound):
             await self.client.delete(PODS.at(self.namespace, name), grace_period_s=0)
 
+    async def write_directly(self, name: str, **status: Any) -> None:
+        """Change a stream's status behind everybody's back."""
+        await self.client.patch(STREAMS.at(self.namespace, name).status, {"status": status})
+
     # -- what the shim does ----------------------------------------------------------------------------------------
 
     async def advance(self, name: str, event: Event) -> None:
@@ -139,7 +143,7 @@ class OperatorWorld:
 
     def reason(self, name: str) -> str:
         """Return the reason of a stream's condition Scheduled."""
-        return condition(self.status(name), "Scheduled").get("reason", "")
+        return str(condition(self.status(name), "Scheduled").get("reason", ""))
 
     def pool_status(self, name: str = "pool") -> Json:
         """Return a pool's status; empty while there is none."""
@@ -155,9 +159,22 @@ class OperatorWorld:
         listed = await self.client.list(EVENTS.within(self.namespace))
         return [event for event in listed.items if event["reason"] == reason]
 
-    async def until(self, condition: Callable[[], object], what: str = "", timeout_s: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], object], what: str = "", timeout_s: float = 30.0) -> None:
         """Wait for something to become true."""
         await eventually(condition, what, timeout_s)
+
+    async def until_reason(self, name: str, reason: str) -> None:
+        """Wait until a stream is scheduled, or waits, for a reason."""
+        await self.until(lambda: self.reason(name) == reason, f"{name} is {reason}")
+
+    async def until_attempt(self, name: str, attempt: int) -> None:
+        """Wait until a stream is pending in an attempt to restart it."""
+
+        def is_there() -> bool:
+            status = self.status(name)
+            return bool(status["status"] == "pending" and status["autorestart"]["currentAttempt"] == attempt)
+
+        await self.until(is_there, f"attempt {attempt} of {name}")
 
     async def kubelet(self) -> None:
         """Make new pods ready until cancelled."""
