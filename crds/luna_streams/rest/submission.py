@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints
 
 from luna_streams.credentials import REFERENCE_KEY, Credentials, token_key
-from luna_streams.model import GroupName, Model, StreamName, Uuid
-from luna_streams.policies import AutorestartPolicy, Location
-from luna_streams.references import join_reference
+from luna_streams.model import INT32_MAX, GroupName, Int32, Model, NotBoolean, StreamName, Uuid
+from luna_streams.policies import WHOLE_FRAME, AutorestartPolicy, Location, Roi
+from luna_streams.references import join_reference, split_reference
 from luna_streams.stream import (
     Authorization,
     AutorestartState,
+    Reference,
     SecretKeyRef,
     Stream,
+    StreamData,
     StreamSpec,
+    StreamState,
     StreamStatus,
 )
 
@@ -70,6 +74,119 @@ class NewStream(Model):
     group_name: GroupName | None = None
     group_id: Uuid | None = None
 
+    def submission(self, data: StreamData, credentials: Credentials) -> Submission:
+        """Return the submission of this body.
+
+        Args:
+            data: of the body, in the resource's form.
+            credentials: that were split off it.
+        """
+        return Submission(
+            spec=StreamSpec(
+                account_id=self.account_id,
+                display_name=self.name,
+                description=self.description,
+                desired_status=StreamState.PAUSE if self.status == "pause" else StreamState.PENDING,
+                data=data,
+                location=self.location,
+                autorestart=self.autorestart,
+            ),
+            credentials=credentials,
+            group_name=self.group_name,
+            group_id=self.group_id,
+        )
+
+
+class StreamBody(Protocol):
+    """A body of POST or PUT, of either version."""
+
+    def to_submission(self, secret: str) -> Submission:
+        """Convert to a spec, secrets split off."""
+
+
+class Source(Model):
+    """What both versions say of every type of source."""
+
+    reference: Reference = Field(repr=False)  # may hold a password
+    roi: Roi = WHOLE_FRAME
+    rotation: Annotated[Literal[0, 90, 180, 270], NotBoolean] = 0
+    preferred_program_stream_frame_width: int = Field(default=800, ge=0, le=INT32_MAX)
+
+
+class Decoding(Model):
+    """How frames are read; in `policies` in v1, in `data` in v2 and in the resource."""
+
+    frame_processing_mode: Literal["auto", "full", "scale"] = "auto"
+    real_time_mode_fps: Int32 = 0
+    ffmpeg_threads_number: Int32 = 0
+
+
+class NetworkSource(Model):
+    """A source on the network, or a device."""
+
+    type: Literal["tcp", "udp"]
+    endless: bool = True
+
+
+class VideofileSource(Model):
+    """A video file."""
+
+    type: Literal["videofile"]
+
+
+class ImagesSource(Model):
+    """A folder of pictures."""
+
+    type: Literal["images"]
+    mask: Annotated[str, StringConstraints(max_length=128)]
+
+
+def shared_fields(source: Model, shape: type[Model]) -> dict[str, Any]:
+    """Return the fields of `source` that `shape` has, too, as arguments for another model that shares them."""
+    return {name: getattr(source, name) for name in shape.model_fields if name in type(source).model_fields}
+
+
+def source_fields(source: Source, secret: str) -> tuple[dict[str, Any], SecretStr | None]:
+    """Return the source as arguments of `StreamData`, and the user info that was split off its reference.
+
+    Args:
+        source: also one of `NetworkSource`, `VideofileSource` and `ImagesSource`.
+        secret: name of the Secret that is to hold the user info.
+    """
+    reference, user_info = split_reference(source.reference)
+    fields = shared_fields(source, StreamData)
+    fields["reference"] = reference
+    fields["reference_from"] = SecretKeyRef(name=secret, key=REFERENCE_KEY) if user_info is not None else None
+    return fields, user_info
+
+
+def source_response(data: StreamData, credentials: Credentials) -> dict[str, Any]:
+    """Return the source as both versions answer it."""
+    body: dict[str, Any] = {
+        "type": data.type,
+        "reference": join_reference(data.reference, credentials.user_info),
+        "roi": data.roi.to_rest(),
+        "rotation": data.rotation,
+        "preferred_program_stream_frame_width": data.preferred_program_stream_frame_width,
+    }
+    if data.type == "images":
+        body["mask"] = data.mask
+    if data.type in ("tcp", "udp"):
+        body["endless"] = data.is_endless
+    return body
+
+
+def queued(body: Mapping[str, Any], wanted: StreamBody) -> QueuedStream:
+    """Return a stream as a worker received it from the queue.
+
+    Args:
+        body: of the queue's answer.
+        wanted: the same, parsed.
+    """
+    return QueuedStream(
+        stream_id=body.get("stream_id", ""), version=body.get("version", 0), submission=wanted.to_submission("queue")
+    )
+
 
 def to_authorization(rest: RestAuthorization | None, index: int, secret: str) -> Authorization | None:
     """Return the resource's form: a token becomes a reference to its key of the Secret."""
@@ -78,11 +195,6 @@ def to_authorization(rest: RestAuthorization | None, index: int, secret: str) ->
     if isinstance(rest, TokenAuthorization):
         return Authorization(token_from=SecretKeyRef(name=secret, key=token_key(index)))
     return Authorization(account_id=rest.account_id)
-
-
-def reference_ref(credentials_present: bool, secret: str) -> SecretKeyRef | None:
-    """Return the reference to the user info's key of the Secret."""
-    return SecretKeyRef(name=secret, key=REFERENCE_KEY) if credentials_present else None
 
 
 def rest_authorization(spec: StreamSpec, index: int, credentials: Credentials) -> dict[str, str]:

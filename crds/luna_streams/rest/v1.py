@@ -8,12 +8,12 @@ Source: LUNA Streams API 1.1.18, stream_to_be_created and stream_response.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr
 
 from luna_streams.credentials import Credentials
-from luna_streams.model import INT32_MAX, Int32, Model, NotBoolean, PlatformUrl, Uuid
+from luna_streams.model import Int32, Model, PlatformUrl, Uuid
 from luna_streams.policies import (
     WHOLE_FRAME,
     BestshotSettings,
@@ -27,16 +27,23 @@ from luna_streams.policies import (
     Sending,
     SendingPeriod,
 )
-from luna_streams.references import join_reference, split_reference
 from luna_streams.rest.submission import (
+    Decoding,
+    ImagesSource,
+    NetworkSource,
     NewStream,
     QueuedStream,
     RestAuthorization,
+    Source,
     Submission,
     TokenAuthorization,
-    reference_ref,
+    VideofileSource,
+    queued,
     response_frame,
     rest_authorization,
+    shared_fields,
+    source_fields,
+    source_response,
     to_authorization,
 )
 from luna_streams.stream import (
@@ -45,16 +52,11 @@ from luna_streams.stream import (
     Analytics,
     EventHandler,
     LivenessChecks,
-    Reference,
     Stream,
     StreamData,
     StreamSpec,
-    StreamState,
     StreamStatus,
 )
-
-_DECODING = ("frame_processing_mode", "real_time_mode_fps", "ffmpeg_threads_number")
-"""Parameters that stand in `policies` in v1 and in `data` in v2 and in the resource."""
 
 
 class HandlerRef(Model):
@@ -95,47 +97,32 @@ class LivenessV1(LivenessCommon):
     livenesses_weights: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-class PoliciesV1(Model):
+class PoliciesV1(Decoding):
     """How a stream is processed."""
 
     sending: SendingV1 = SendingV1()
     primary_track_policy: PrimaryTrackPolicy = PrimaryTrackPolicy()
     liveness: LivenessV1 = LivenessV1()
     filtering: FilteringV1 = FilteringV1()
-    frame_processing_mode: Literal["auto", "full", "scale"] = "auto"
-    real_time_mode_fps: Int32 = 0
-    ffmpeg_threads_number: Int32 = 0
     healthcheck: Healthcheck = Healthcheck()
 
 
-class DataV1(Model):
+class DataV1(Source):
     """What every type of source has."""
 
-    reference: Reference = Field(repr=False)  # may hold a password
-    roi: Roi = WHOLE_FRAME
     droi: Roi = WHOLE_FRAME
-    rotation: Annotated[Literal[0, 90, 180, 270], NotBoolean] = 0
-    preferred_program_stream_frame_width: int = Field(default=800, ge=0, le=INT32_MAX)
 
 
-class NetworkDataV1(DataV1):
+class NetworkDataV1(NetworkSource, DataV1):
     """A source on the network, or a device."""
 
-    type: Literal["tcp", "udp"]
-    endless: bool = True
 
-
-class VideofileDataV1(DataV1):
+class VideofileDataV1(VideofileSource, DataV1):
     """A video file."""
 
-    type: Literal["videofile"]
 
-
-class ImagesDataV1(DataV1):
+class ImagesDataV1(ImagesSource, DataV1):
     """A folder of pictures."""
-
-    type: Literal["images"]
-    mask: Annotated[str, StringConstraints(max_length=128)]
 
 
 SourceV1 = Annotated[NetworkDataV1 | VideofileDataV1 | ImagesDataV1, Field(discriminator="type")]
@@ -154,37 +141,13 @@ class StreamToBeCreatedV1(NewStream):
         Args:
             secret: name of the Secret that is to hold them.
         """
-        reference, user_info = split_reference(self.data.reference)
+        source, user_info = source_fields(self.data, secret)
+        decoding = shared_fields(self.policies, Decoding)
         authorization = self.event_handler.authorization
         token = SecretStr(authorization.token) if isinstance(authorization, TokenAuthorization) else None
-        return Submission(
-            spec=StreamSpec(
-                account_id=self.account_id,
-                display_name=self.name,
-                description=self.description,
-                desired_status=StreamState.PAUSE if self.status == "pause" else StreamState.PENDING,
-                data=self._data(reference, user_info, secret),
-                location=self.location,
-                autorestart=self.autorestart,
-            ),
-            credentials=Credentials(user_info=user_info, tokens=(token,)),
-            group_name=self.group_name,
-            group_id=self.group_id,
-        )
-
-    def _data(self, reference: str, user_info: SecretStr | None, secret: str) -> StreamData:
-        data = self.data
-        return StreamData(
-            type=data.type,
-            reference=reference,
-            reference_from=reference_ref(user_info is not None, secret),
-            mask=data.mask if isinstance(data, ImagesDataV1) else None,
-            endless=data.endless if isinstance(data, NetworkDataV1) else None,
-            roi=data.roi,
-            rotation=data.rotation,
-            preferred_program_stream_frame_width=data.preferred_program_stream_frame_width,
-            analytics=(self._analytics(secret),),
-            **{name: getattr(self.policies, name) for name in _DECODING},
+        return self.submission(
+            StreamData(analytics=(self._analytics(secret),), **source, **decoding),
+            Credentials(user_info=user_info, tokens=(token,)),
         )
 
     def _analytics(self, secret: str) -> Analytics:
@@ -213,20 +176,8 @@ def stream_response(stream: Stream, stream_id: str, record: StreamStatus, creden
     data = stream.spec.data
     shown = next((index for index, item in enumerate(data.analytics) if item.enabled), 0)
     analytics = data.analytics[shown]
-    body: dict[str, Any] = {
-        "type": data.type,
-        "reference": join_reference(data.reference, credentials.user_info),
-        "roi": data.roi.to_rest(),
-        "droi": analytics.droi.to_rest(),
-        "rotation": data.rotation,
-        "preferred_program_stream_frame_width": data.preferred_program_stream_frame_width,
-    }
-    if data.type == "images":
-        body["mask"] = data.mask
-    if data.type in ("tcp", "udp"):
-        body["endless"] = data.is_endless
     return response_frame(stream, stream_id, record) | {
-        "data": body,
+        "data": source_response(data, credentials) | {"droi": analytics.droi.to_rest()},
         "event_handler": _handler_response(stream.spec, shown, credentials),
         "policies": _policies_response(data, analytics),
     }
@@ -238,19 +189,13 @@ def queued_stream(body: dict[str, Any]) -> QueuedStream:
     Raises:
         pydantic.ValidationError: if the stream is not one a worker can process.
     """
-    wanted = StreamToBeCreatedV1.from_peer({**body, "status": "pending"})
-    return QueuedStream(
-        stream_id=body.get("stream_id", ""), version=body.get("version", 0), submission=wanted.to_submission("queue")
-    )
-
-
-def _common(source: Model, shape: type[Model]) -> dict[str, Any]:
-    """Return the fields that two models share through a base."""
-    return {name: getattr(source, name) for name in shape.model_fields}
+    return queued(body, StreamToBeCreatedV1.from_peer({**body, "status": "pending"}))
 
 
 def _filtering(rest: FilteringV1) -> Filtering:
-    return Filtering(min_score_face=rest.min_score, min_score_body=rest.min_score, **_common(rest, FilteringCommon))
+    return Filtering(
+        min_score_face=rest.min_score, min_score_body=rest.min_score, **shared_fields(rest, FilteringCommon)
+    )
 
 
 def _sending(rest: SendingV1) -> Sending:
@@ -260,7 +205,7 @@ def _sending(rest: SendingV1) -> Sending:
             send_only_full_set=rest.send_only_full_set, delete_track_after_sending=rest.delete_track_after_sending
         ),
         bestshot_settings=BestshotSettings(face_bestshots_to_send=count, body_bestshots_to_send=count),
-        **_common(rest, SendingPeriod),
+        **shared_fields(rest, SendingPeriod),
     )
 
 
@@ -270,7 +215,7 @@ def _liveness(rest: LivenessV1) -> LivenessChecks:
         use_shoulders_liveness_filtration=rest.use_shoulders_liveness_filtration,
         shoulders_weight=shoulders,
         livenesses_weights=(mask, flying_faces),
-        **_common(rest, LivenessCommon),
+        **shared_fields(rest, LivenessCommon),
     )
 
 
@@ -297,20 +242,20 @@ def _policies_response(data: StreamData, analytics: Analytics) -> dict[str, Any]
             number_of_bestshots_to_send=shots.body_bestshots_to_send if is_body else shots.face_bestshots_to_send,
             send_only_full_set=sending.body.send_only_full_set,
             delete_track_after_sending=sending.body.delete_track_after_sending,
-            **_common(sending, SendingPeriod),
+            **shared_fields(sending, SendingPeriod),
         ),
         primary_track_policy=analytics.primary_track_policy,
         liveness=LivenessV1(
             use_shoulders_liveness_filtration=liveness.use_shoulders_liveness_filtration,
             livenesses_weights=(liveness.shoulders_weight, *liveness.livenesses_weights),
-            **_common(liveness, LivenessCommon),
+            **shared_fields(liveness, LivenessCommon),
         ),
         filtering=FilteringV1(
             min_score=filtering.min_score_body if is_body else filtering.min_score_face,
-            **_common(filtering, FilteringCommon),
+            **shared_fields(filtering, FilteringCommon),
         ),
         healthcheck=analytics.healthcheck,
-        **{name: getattr(data, name) for name in _DECODING},
+        **shared_fields(data, Decoding),
     )
     body = policies.to_rest()
     body["healthcheck"] = analytics.healthcheck.model_dump(mode="json", exclude_none=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr
 
 from luna_streams.credentials import Credentials
-from luna_streams.model import INT32_MAX, Int32, Model, NotBoolean, PlatformUrl, Uuid
+from luna_streams.model import Model, NotBoolean, PlatformUrl, Uuid
 from luna_streams.policies import (
     WHOLE_FRAME,
     Filtering,
@@ -20,16 +20,23 @@ from luna_streams.policies import (
     Roi,
     Sending,
 )
-from luna_streams.references import join_reference, split_reference
 from luna_streams.rest.submission import (
+    Decoding,
+    ImagesSource,
+    NetworkSource,
     NewStream,
     QueuedStream,
     RestAuthorization,
+    Source,
     Submission,
     TokenAuthorization,
-    reference_ref,
+    VideofileSource,
+    queued,
     response_frame,
     rest_authorization,
+    shared_fields,
+    source_fields,
+    source_response,
     to_authorization,
 )
 from luna_streams.stream import (
@@ -37,11 +44,9 @@ from luna_streams.stream import (
     Analytics,
     EventHandler,
     LivenessChecks,
-    Reference,
     Stream,
     StreamData,
     StreamSpec,
-    StreamState,
     StreamStatus,
 )
 
@@ -69,37 +74,22 @@ class AnalyticsV2(Model):
     liveness: Liveness = Liveness()
 
 
-class DataV2(Model):
+class DataV2(Source, Decoding):
     """What every type of source has."""
 
-    reference: Reference = Field(repr=False)  # may hold a password
-    roi: Roi = WHOLE_FRAME
-    rotation: Annotated[Literal[0, 90, 180, 270], NotBoolean] = 0
-    preferred_program_stream_frame_width: int = Field(default=800, ge=0, le=INT32_MAX)
-    frame_processing_mode: Literal["auto", "full", "scale"] = "auto"
-    real_time_mode_fps: Int32 = 0
-    ffmpeg_threads_number: Int32 = 0
     analytics: tuple[AnalyticsV2, ...] = Field(min_length=1, max_length=16)
 
 
-class NetworkDataV2(DataV2):
+class NetworkDataV2(NetworkSource, DataV2):
     """A source on the network, or a device."""
 
-    type: Literal["tcp", "udp"]
-    endless: bool = True
 
-
-class VideofileDataV2(DataV2):
+class VideofileDataV2(VideofileSource, DataV2):
     """A video file."""
 
-    type: Literal["videofile"]
 
-
-class ImagesDataV2(DataV2):
+class ImagesDataV2(ImagesSource, DataV2):
     """A folder of pictures."""
-
-    type: Literal["images"]
-    mask: Annotated[str, StringConstraints(max_length=128)]
 
 
 SourceV2 = Annotated[NetworkDataV2 | VideofileDataV2 | ImagesDataV2, Field(discriminator="type")]
@@ -116,50 +106,18 @@ class StreamToBeCreatedV2(NewStream):
         Args:
             secret: name of the Secret that is to hold them.
         """
-        reference, user_info = split_reference(self.data.reference)
-        return Submission(
-            spec=StreamSpec(
-                account_id=self.account_id,
-                display_name=self.name,
-                description=self.description,
-                desired_status=StreamState.PAUSE if self.status == "pause" else StreamState.PENDING,
-                data=self._data(reference, user_info, secret),
-                location=self.location,
-                autorestart=self.autorestart,
-            ),
-            credentials=Credentials(
-                user_info=user_info, tokens=tuple(_token(item.event_handler) for item in self.data.analytics)
-            ),
-            group_name=self.group_name,
-            group_id=self.group_id,
-        )
-
-    def _data(self, reference: str, user_info: SecretStr | None, secret: str) -> StreamData:
-        data = self.data
-        return StreamData(
-            type=data.type,
-            reference=reference,
-            reference_from=reference_ref(user_info is not None, secret),
-            mask=data.mask if isinstance(data, ImagesDataV2) else None,
-            endless=data.endless if isinstance(data, NetworkDataV2) else None,
-            analytics=tuple(_analytics(item, index, secret) for index, item in enumerate(data.analytics)),
-            **{name: getattr(data, name) for name in DataV2.model_fields if name not in ("reference", "analytics")},
-        )
+        source, user_info = source_fields(self.data, secret)
+        source["analytics"] = tuple(_analytics(item, index, secret) for index, item in enumerate(self.data.analytics))
+        tokens = tuple(_token(item.event_handler) for item in self.data.analytics)
+        return self.submission(StreamData(**source), Credentials(user_info=user_info, tokens=tokens))
 
 
 def stream_response(stream: Stream, stream_id: str, record: StreamStatus, credentials: Credentials) -> dict[str, Any]:
     """Render a resource as stream_response_v2."""
     data = stream.spec.data
-    body: dict[str, Any] = {
-        "type": data.type,
-        "reference": join_reference(data.reference, credentials.user_info),
-        **data.model_dump(mode="json", include=set(DataV2.model_fields) - {"reference", "analytics"}),
-        "analytics": [_analytics_response(stream.spec, index, credentials) for index in range(len(data.analytics))],
-    }
-    if data.type == "images":
-        body["mask"] = data.mask
-    if data.type in ("tcp", "udp"):
-        body["endless"] = data.is_endless
+    body = source_response(data, credentials)
+    body |= shared_fields(data, Decoding)
+    body["analytics"] = [_analytics_response(stream.spec, index, credentials) for index in range(len(data.analytics))]
     return response_frame(stream, stream_id, record) | {"data": body}
 
 
@@ -169,10 +127,7 @@ def queued_stream(body: dict[str, Any]) -> QueuedStream:
     Raises:
         pydantic.ValidationError: if the stream is not one a worker can process.
     """
-    wanted = StreamToBeCreatedV2.from_peer({**body, "status": "pending"})
-    return QueuedStream(
-        stream_id=body.get("stream_id", ""), version=body.get("version", 0), submission=wanted.to_submission("queue")
-    )
+    return queued(body, StreamToBeCreatedV2.from_peer({**body, "status": "pending"}))
 
 
 def _token(handler: EventHandlerV2) -> SecretStr | None:
