@@ -56,7 +56,7 @@ async def test_events_arrive_and_leave_nothing_behind(post: Post, sink: EventSin
 async def test_a_platform_that_is_down_holds_up_no_other(post: Post, sink: EventSink) -> None:
     for _ in range(20):
         post.delivery.submit(an_event(target=a_target(origin=NOWHERE)), None)
-    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    post.delivery.submit(an_event(stream_id="other", target=a_target(origin=sink.origin)), None)
     await eventually(lambda: sink.events, "the other platform gets its event", 1.0)
     text = f"best shots cannot be delivered to {NOWHERE}: Connection refused; events that wait: 20"
     assert post.delivery.trouble(STREAM_ID) == text
