@@ -6,9 +6,10 @@ import socket
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from luna_api_shim.errors import StartupError
+from luna_streams.configuration import SettingsError, load_settings
 
 PREFIX = "LUNA_SHIM_"
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
@@ -71,23 +72,7 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str]) -> Setting
     Raises:
         StartupError: in one line, what is wrong with which variable or flag.
     """
-    given: dict[str, object] = {}
-    for variable, value in environment.items():
-        if variable.startswith(PREFIX):
-            name = variable.removeprefix(PREFIX).lower()
-            if name not in Settings.model_fields:
-                raise StartupError(f"unknown variable {variable}; known: {_known()}")
-            given[name] = value
-    given.update(flags)
     try:
-        return Settings.model_validate(given)
-    except ValidationError as e:
-        first = e.errors()[0]
-        if not first["loc"]:
-            raise StartupError(f"settings {PREFIX}*: {first['msg']}") from e
-        name = str(first["loc"][0])
-        raise StartupError(f"{PREFIX}{name.upper()}: {first['msg']}") from e
-
-
-def _known() -> str:
-    return ", ".join(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
+        return load_settings(Settings, PREFIX, environment, flags)
+    except SettingsError as e:
+        raise StartupError(str(e)) from e

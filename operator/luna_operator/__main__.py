@@ -12,7 +12,8 @@ from contextlib import suppress
 
 from luna_kube import NotConfigured, load_credentials
 from luna_operator.operator import Operator
-from luna_operator.settings import Settings, SettingsError, load
+from luna_operator.settings import Settings, load
+from luna_streams.configuration import SettingsError
 
 
 def main(argv: list[str] | None = None) -> int:

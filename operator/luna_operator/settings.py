@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from luna_streams.configuration import load_settings
 
 PREFIX = "LUNA_OPERATOR_"
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+$")]
-
-
-class SettingsError(Exception):
-    """A setting is missing or wrong; the text is one line for a person."""
 
 
 class Settings(BaseModel):
@@ -72,20 +70,4 @@ def load(environment: Mapping[str, str], flags: Mapping[str, str] | None = None)
     Raises:
         SettingsError: in one line, what is wrong with which variable.
     """
-    given: dict[str, str] = {}
-    for variable, value in environment.items():
-        if variable.startswith(PREFIX):
-            name = variable.removeprefix(PREFIX).lower()
-            if name not in Settings.model_fields:
-                known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
-                raise SettingsError(f"unknown variable {variable}; known: {known}")
-            given[name] = value
-    given.update(flags or {})
-    try:
-        return Settings.model_validate(given)
-    except ValidationError as e:
-        first = e.errors()[0]
-        where = f"{PREFIX}{str(first['loc'][0]).upper()}" if first["loc"] else "settings"
-        if first["type"] == "missing":
-            raise SettingsError(f"{where} is required") from e
-        raise SettingsError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from e
+    return load_settings(Settings, PREFIX, environment, flags or {})

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 from luna_processor.errors import StartupError
 from luna_processor.models import default_folder
+from luna_streams.configuration import SettingsError, load_settings
 
 PREFIX = "LUNA_PROCESSOR_"
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
@@ -100,24 +101,7 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str]) -> Setting
     Raises:
         StartupError: in one line, what is wrong with which variable or flag.
     """
-    given: dict[str, object] = {}
-    for variable, value in environment.items():
-        if variable.startswith(PREFIX):
-            name = variable.removeprefix(PREFIX).lower()
-            if name not in Settings.model_fields:
-                raise StartupError(f"unknown variable {variable}; known: {_known()}")
-            given[name] = value
-    given.update(flags)
     try:
-        return Settings.model_validate(given)
-    except ValidationError as e:
-        first = e.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        flag = "--" + name.replace("_", "-")
-        if first["type"] == "missing":
-            raise StartupError(f"{flag} (or {PREFIX}{name.upper()}) is required") from e
-        raise StartupError(f"{flag} (or {PREFIX}{name.upper()}): {first['msg']}") from e
-
-
-def _known() -> str:
-    return ", ".join(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
+        return load_settings(Settings, PREFIX, environment, flags)
+    except SettingsError as e:
+        raise StartupError(str(e)) from e

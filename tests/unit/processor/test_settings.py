@@ -30,8 +30,8 @@ def test_flags_win_over_the_environment() -> None:
     [
         pytest.param({}, {}, r"--streams-origin \(or LUNA_PROCESSOR_STREAMS_ORIGIN\) is required", id="missing"),
         pytest.param({}, ORIGIN | {f"{PREFIX}CAPACTIY": "1"}, "unknown variable LUNA_PROCESSOR_CAPACTIY", id="unknown"),
-        pytest.param({"capacity": "none"}, ORIGIN, "--capacity .*valid integer", id="no number"),
-        pytest.param({"capacity": "0"}, ORIGIN, "--capacity .*greater than or equal to 1", id="out of bounds"),
+        pytest.param({"capacity": "none"}, ORIGIN, "--capacity: .*valid integer", id="no number"),
+        pytest.param({"capacity": "0"}, ORIGIN, "--capacity: .*greater than or equal to 1", id="out of bounds"),
         pytest.param({"api_version": "3"}, ORIGIN, "--api-version", id="version"),
         pytest.param({"streams_origin": "somewhere"}, {}, "--streams-origin", id="no address"),
     ],
