@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 
 from luna_streams import lifecycle, naming
@@ -24,25 +25,41 @@ _SORT_BELOW = 0.25
 """Share of all streams up to which sorting the candidates beats walking everything in order."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Entry:
     """One version of one stream.
 
     Attributes:
-        stream_id: what the REST API calls it.
-        record: its status; of a stream that has none yet, the one it is going to get.
         rendered: JSON text by API version and versions of the Secrets; see `rendering`.
     """
 
     stream: Stream
-    stream_id: str = ""
-    record: StreamStatus = field(init=False)
     rendered: dict[tuple[int, tuple[str, ...]], bytes] = field(default_factory=dict, repr=False)
 
-    def __post_init__(self) -> None:
-        stream = self.stream
-        self.stream_id = self.stream_id or naming.stream_id(stream.namespace, stream.name)
-        self.record = stream.status or lifecycle.create(stream.spec, stream.create_time).record
+    @cached_property
+    def stream_id(self) -> str:
+        """What the REST API calls the stream."""
+        return naming.stream_id(self.stream.namespace, self.stream.name)
+
+    @cached_property
+    def record(self) -> StreamStatus:
+        """The status; of a stream that has none yet, the one it is going to get."""
+        return self.stream.status or lifecycle.create(self.stream.spec, self.stream.create_time).record
+
+    @property
+    def state(self) -> StreamState:
+        """The documented status, without making a record for it."""
+        return self.stream.spec.desired_status if self.stream.status is None else self.stream.status.status
+
+    @property
+    def pod_uid(self) -> str | None:
+        """The pod the stream is assigned to or held by."""
+        return None if self.stream.status is None else self.stream.status.processor.pod_uid
+
+    @property
+    def queued_at(self) -> datetime:
+        """The last change of status."""
+        return self.stream.create_time if self.stream.status is None else self.stream.status.status_time
 
     @property
     def key(self) -> Key:
@@ -57,7 +74,7 @@ class Entry:
     @property
     def queued_since(self) -> tuple[datetime, datetime, str]:
         """Where the stream stands in the queue: the last change of status, oldest first."""
-        return self.record.status_time, *self.age
+        return self.queued_at, *self.age
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +281,10 @@ def _terms(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "account", spec.account_id
     yield "name", spec.display_name
     yield "reference", spec.data.reference
-    yield "status", entry.record.status.value
+    yield "status", entry.state.value
     if entry.stream.status is None:
         yield _BLANK
     for group in spec.groups:
         yield "group", group
-    if entry.record.processor.pod_uid:
-        yield "pod", entry.record.processor.pod_uid
+    if entry.pod_uid:
+        yield "pod", entry.pod_uid

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from luna_api_shim.desk import LeaderDesk
 from luna_api_shim.editor import Editor
 from luna_api_shim.feedback import Feedback
-from luna_api_shim.initialiser import Initialiser
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.queue import Queue
 from luna_api_shim.rendering import ApiVersion
@@ -32,7 +31,6 @@ class Context:
     settings: Settings
     store: Store
     editor: Editor
-    initialiser: Initialiser
     desk: LeaderDesk
     workers: Workers
     queue: Queue

@@ -14,13 +14,14 @@ from starlette.responses import Response
 
 from luna_api_shim.election import Election
 from luna_api_shim.errors import NotReady
+from luna_api_shim.frame import REQUEST_ID
 from luna_api_shim.request_ids import HEADER
 from luna_api_shim.workers import WORKER_HEADER
 
 log = logging.getLogger(__name__)
 
 _FORWARDED: Final = "Luna-Forwarded"
-_PASSED_ON: Final = ("Authorization", "Content-Type", "Prefer", WORKER_HEADER, HEADER)
+_PASSED_ON: Final = ("Authorization", "Content-Type", "Prefer", WORKER_HEADER)
 _LOOK_AGAIN_S: Final = 0.1
 _CONNECT_TIMEOUT_S: Final = 1.0
 _ANSWER_MARGIN_S: Final = 15.0
@@ -76,9 +77,10 @@ class LeaderDesk:
     async def _forward(self, request: Request, body: bytes, origin: str) -> Response:
         """Pass a request on; when its client goes away, so does the leader's."""
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        headers |= {HEADER: request.scope[REQUEST_ID], _FORWARDED: "1"}
         path = request.url.path
         asking = asyncio.create_task(
-            self._http.post(origin + path, content=body, headers={**headers, _FORWARDED: "1"}), name=f"forward {path}"
+            self._http.post(origin + path, content=body, headers=headers), name=f"forward {path}"
         )
         try:
             async with departure(request) as gone:

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 RESOURCE = "luna.resource"
 """Key of the scope under which a route leaves the template of its path."""
 
+REQUEST_ID = "luna.request_id"
+"""Key of the scope under which the id of the request stands."""
+
 UNKNOWN = "unknown"
 
 
@@ -37,6 +40,7 @@ class Frame:
             return
         began = time.monotonic()
         exchange = _Exchange(request_id(Headers(scope=scope).get(HEADER)), send)
+        scope[REQUEST_ID] = exchange.id
         try:
             await self._app(scope, receive, exchange.send)
         except ClientDisconnect:

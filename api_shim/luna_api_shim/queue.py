@@ -146,23 +146,25 @@ class Queue:
             (
                 entry
                 for entry in entries
-                if entry.stream_id not in self._claiming and fits(entry) and self._may_have(worker, entry, entry.record)
+                if entry.stream_id not in self._claiming
+                and fits(entry)
+                and self._may_have(worker, entry, entry.state, entry.pod_uid)
             ),
             key=_waiting,
         )
 
-    def _may_have(self, worker: Worker, entry: Entry, record: StreamStatus) -> bool:
-        if record.status != StreamState.PENDING:
+    def _may_have(self, worker: Worker, entry: Entry, state: StreamState, pod_uid: str | None) -> bool:
+        if state != StreamState.PENDING:
             return False
         if worker.pod is not None:
-            return record.processor.pod_uid == worker.pod.uid
-        return record.processor.pod_uid is None and self._is_unselected(entry)
+            return pod_uid == worker.pod.uid
+        return pod_uid is None and self._is_unselected(entry)
 
     async def _claim(self, entry: Entry, worker: Worker) -> Entry | None:
         """Take one stream for a worker; None if it cannot have it."""
 
         def decide(current: Entry, record: StreamStatus, now: datetime) -> StreamStatus:
-            if not self._may_have(worker, current, record):
+            if not self._may_have(worker, current, record.status, record.processor.pod_uid):
                 raise _NotForYou
             self._store.credentials(current.stream)
             return advance(record, Taken(worker.process), now).record
@@ -206,7 +208,7 @@ class Queue:
         orphans = [
             entry
             for entry in self._store.catalogue.of_pod(pod.uid)
-            if entry.record.status == StreamState.IN_PROGRESS and entry.record.processor.worker != worker.process
+            if entry.state == StreamState.IN_PROGRESS and entry.record.processor.worker != worker.process
         ]
 
         async def give_up(entry: Entry) -> None:
@@ -252,8 +254,8 @@ class Queue:
         if new is None:
             if old is not None:
                 self._unselected.pop(old.stream_id, None)
-        elif new.record.status == StreamState.PENDING:
-            self._bells.ring(new.record.processor.pod_uid or _OUTSIDE)
+        elif new.state == StreamState.PENDING:
+            self._bells.ring(new.pod_uid or _OUTSIDE)
 
     def _surroundings_changed(self) -> None:
         self._pools_epoch += 1

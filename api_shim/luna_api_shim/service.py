@@ -21,7 +21,7 @@ from luna_api_shim.election import Election, identity_of
 from luna_api_shim.errors import StartupError
 from luna_api_shim.feedback import Feedback
 from luna_api_shim.handlers import HandlerWatch
-from luna_api_shim.initialiser import Initialiser
+from luna_api_shim.initialiser import initialise_streams
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.queue import Queue
 from luna_api_shim.records import Records
@@ -62,10 +62,9 @@ class Service:
         self._listener = listener
         self.store = KubernetesStore(client, namespace=settings.namespace, everywhere=settings.all_namespaces)
         self.election = Election(client, lease_settings(settings, self.origin))
-        records = Records(self.store)
+        self._records = records = Records(self.store)
         parallel = settings.parallel_writes
         self.watch = HandlerWatch(self.store, records, period_s=settings.obsoleting_period, parallel_writes=parallel)
-        self.initialiser = Initialiser(self.store, records)
         self.desk = LeaderDesk(self.election, patience_s=settings.leader_patience, longest_wait_s=settings.longest_wait)
         self.queue = Queue(self.store, records, self.watch, parallel_writes=parallel)
         metrics = Metrics()
@@ -75,7 +74,6 @@ class Service:
                 settings=settings,
                 store=self.store,
                 editor=Editor(self.store, records, parallel_writes=parallel),
-                initialiser=self.initialiser,
                 desk=self.desk,
                 workers=Workers(client),
                 queue=self.queue,
@@ -116,18 +114,13 @@ class Service:
     @asynccontextmanager
     async def _in_background(self) -> AsyncIterator[None]:
         async with self.store.running():
-            tasks = [
-                asyncio.create_task(self.election.run(self._lead), name="election"),
-                asyncio.create_task(self.initialiser.run(), name="initialiser"),
-            ]
-            for task in tasks:
-                task.add_done_callback(self._ended)
+            standing = asyncio.create_task(self.election.run(self._lead), name="election")
+            standing.add_done_callback(self._ended)
             try:
                 yield
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                standing.cancel()
+                await asyncio.gather(standing, return_exceptions=True)
                 await self.desk.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -141,7 +134,7 @@ class Service:
         self.watch.begin()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.watch.run())
-            group.create_task(self.initialiser.sweep())
+            group.create_task(initialise_streams(self.store, self._records))
 
     async def _check_health(self) -> None:
         if (trouble := self.store.trouble) is not None:

@@ -34,8 +34,7 @@ async def create(request: Request) -> Response:
     """POST /streams."""
     context, api = context_of(request), api_of(request)
     entry = await context.editor.create(await _read_stream(request, context))
-    context.initialiser.add(entry)
-    reply = json_reply({"stream_id": entry.stream_id, "version": entry.record.version}, 201)
+    reply = json_reply({"stream_id": entry.stream_id, "version": 1}, 201)
     reply.headers["Location"] = f"/{api}/streams/{entry.stream_id}"
     return reply
 

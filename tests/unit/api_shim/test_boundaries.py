@@ -1,0 +1,166 @@
+"""Small rules at the edges: preview URLs, tokens, addresses, request ids, error forms, settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luna_api_shim import errors
+from luna_api_shim.election import identity_of, origin_of
+from luna_api_shim.errors import BadBody, StartupError
+from luna_api_shim.feedback import is_news
+from luna_api_shim.preview_urls import problem_of
+from luna_api_shim.replies import ERRORS, INTERNAL, error_form
+from luna_api_shim.request_ids import request_id
+from luna_api_shim.service import origin_of as advertised
+from luna_api_shim.settings import Settings, load
+from luna_api_shim.workers import Pod, pod_of
+from luna_kube import Conflict, Unavailable
+from luna_streams import errors as domain_errors
+from luna_streams.policies import Preview, PreviewUrl, VideoInfo
+from support.builders import NOW, a_record
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://10.0.0.7:34569/live", None),
+        ("https://face-stream_1.example.org./live?x=1#y", None),
+        ("http://[::1]:34569/live", None),
+        ("http://localhost/live", None),
+        ("http://:34569/live", "URL host invalid"),
+        ("http:///live", "URL host invalid"),
+        ("http://10.0.0.999/live", "URL host invalid"),
+        ("http://host name/live", "URL invalid, extra characters found after valid URL"),
+        ("http://-host/live", "URL host invalid"),
+        ("http://[::1/live", "URL host invalid"),
+        ("http://host:99999/live", "URL port invalid, port cannot exceed 65535"),
+        ("//host/live", "invalid or missing URL scheme"),
+        ("ftp://host/live", "URL scheme not permitted"),
+        ("", "ensure this value has at least 1 characters"),
+    ],
+)
+def test_preview_urls_are_judged_like_urls_of_pydantic_v1(url: str, problem: str | None) -> None:
+    assert problem_of(url) == problem
+
+
+@settings(deadline=None)
+@given(st.text(max_size=256))
+def test_no_preview_url_is_worse_than_wrong(url: str) -> None:
+    problem_of(url)
+
+
+def a_review(**changes: Any) -> dict[str, Any]:
+    extra = {
+        "authentication.kubernetes.io/pod-name": ["pod-0"],
+        "authentication.kubernetes.io/pod-uid": ["u-1"],
+    }
+    user = {"username": "system:serviceaccount:cameras:processor", "extra": extra}
+    return {"status": {"authenticated": True, "audiences": ["luna-streams"], "user": user} | changes}
+
+
+def test_a_token_bound_to_a_pod_names_it() -> None:
+    assert pod_of(a_review()) == Pod("cameras", "pod-0", "u-1")
+
+
+@pytest.mark.parametrize(
+    "review",
+    [
+        {},
+        {"status": {}},
+        a_review(authenticated=False),
+        a_review(audiences=["https://kubernetes.default.svc"]),
+        a_review(audiences=[]),
+        a_review(user={"username": "system:serviceaccount:cameras:processor"}),
+        a_review(user={"username": "admin", "extra": a_review()["status"]["user"]["extra"]}),
+    ],
+)
+def test_other_tokens_name_no_pod(review: dict[str, Any]) -> None:
+    assert pod_of(review) is None
+
+
+def test_the_lease_tells_where_its_holder_is() -> None:
+    assert origin_of(identity_of("shim-0", "http://10.0.0.1:5160")) == "http://10.0.0.1:5160"
+    assert origin_of("") is None
+    assert origin_of("somebody-else") is None
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "origin"),
+    [
+        ({"host": "127.0.0.1"}, "http://127.0.0.1:5160"),
+        ({"host": "0.0.0.0", "advertised_host": "10.0.0.1"}, "http://10.0.0.1:5160"),  # noqa: S104  not bound here
+        ({"host": "::", "advertised_host": "fd00::1"}, "http://[fd00::1]:5160"),
+    ],
+)
+def test_a_replica_is_reached_at_what_it_advertises(given_settings: dict[str, Any], origin: str) -> None:
+    assert advertised(Settings(**given_settings), 5160) == origin
+
+
+@pytest.mark.parametrize("given_id", [None, "", "a b", "x" * 129, "ü"])
+def test_a_request_without_a_usable_id_gets_one_in_the_documented_form(given_id: str | None) -> None:
+    assert re.fullmatch(r"[0-9]{10},[a-f0-9]{8}(-[a-f0-9]{4}){3}-[a-f0-9]{12}", request_id(given_id))
+
+
+def test_the_id_of_a_client_is_echoed_whatever_its_form() -> None:
+    assert request_id("my-own/id:1") == "my-own/id:1"
+
+
+def test_every_refusal_and_every_error_of_the_domain_has_a_documented_form() -> None:
+    kinds = {kind for module in (errors, domain_errors) for kind in vars(module).values() if isinstance(kind, type)}
+    answered = {kind for kind in kinds if issubclass(kind, errors.Refusal | domain_errors.DomainError)}
+    assert answered - {errors.Refusal, domain_errors.DomainError} <= set(ERRORS)
+    assert error_form(Conflict("x", "y")) == error_form(Unavailable("x", "y")) == ERRORS[errors.NotReady]
+    assert error_form(ZeroDivisionError()) == INTERNAL
+    for kind in answered - {errors.Refusal, domain_errors.DomainError}:
+        assert 400 <= ERRORS[kind].status < 500
+        assert ERRORS[kind].code == getattr(kind, "code", ERRORS[kind].code)
+        assert ERRORS[kind].desc == getattr(kind, "desc", ERRORS[kind].desc)
+    assert ERRORS[BadBody].code == 12022
+
+
+def info(**changes: Any) -> VideoInfo:
+    return VideoInfo(**{
+        "width": 1, "height": 1, "frame_rate": 25, "bit_rate": 1, "gop_size": 1, "start_time": NOW, "progress": 0.5
+    } | changes)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "news"),
+    [
+        ({}, False),
+        ({"video_info": info(progress=0.505)}, False),
+        ({"video_info": info(progress=0.51)}, True),
+        ({"video_info": info(progress=0.1)}, True),
+        ({"video_info": info(width=2)}, True),
+        ({"video_info": None}, True),
+        ({"last_error": "x"}, True),
+        ({"preview": Preview(live=PreviewUrl(url="http://a/b"))}, True),
+        ({"status": "done", "video_info": info(progress=0.505)}, True),
+    ],
+)
+def test_a_little_progress_is_no_news(changes: dict[str, Any], news: bool) -> None:
+    old = a_record(status="in_progress").model_copy(update={"video_info": info()})
+    assert is_news(old, old.model_copy(update=changes)) is news
+
+
+def test_settings_come_from_the_environment_and_flags_win() -> None:
+    loaded = load({"port": 7}, {"LUNA_SHIM_PORT": "8", "LUNA_SHIM_ALL_NAMESPACES": "true", "OTHER": "x"})
+    assert (loaded.port, loaded.all_namespaces) == (7, True)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"LUNA_SHIM_PROT": "1"}, "unknown variable LUNA_SHIM_PROT; known: LUNA_SHIM_HOST"),
+        ({"LUNA_SHIM_PORT": "x"}, "LUNA_SHIM_PORT: "),
+        ({"LUNA_SHIM_LEASE_DURATION": "30"}, "lease_duration must be shorter than obsoleting_period"),
+    ],
+)
+def test_wrong_settings_say_which(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(StartupError, match=re.escape(said)):
+        load({}, environment)
