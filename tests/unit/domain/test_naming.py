@@ -146,6 +146,12 @@ def test_names_that_look_alike_when_cut_stay_apart(one: str, other: str) -> None
     assert naming.secret_name(one) != naming.secret_name(other)
 
 
+def test_a_name_is_not_cut_behind_a_dot() -> None:
+    name = naming.secret_name("a" * 231 + "." + "b" * 20)
+    assert DNS_SUBDOMAIN.fullmatch(name)
+    assert len(name) <= 253
+
+
 def test_a_short_name_stays_readable() -> None:
     assert naming.pod_name("gpu", 3) == "gpu-3"
     assert naming.secret_name("front-door") == "front-door-credentials"
