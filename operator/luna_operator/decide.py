@@ -13,10 +13,11 @@ from datetime import datetime
 
 from luna_operator.drafts import Draft, why_lost
 from luna_operator.facts import PodFact, StreamFact
-from luna_operator.placement import Candidate, Decision, Seat, place
+from luna_operator.placement import Candidate, Decision, Seat, assigned_to, place
 from luna_operator.pool_status import PoolFacts
 from luna_operator.scaling import PodPlan, PoolMemory, PoolPod, PoolView, plan_pods
 from luna_operator.world import Space
+from luna_streams import conditions
 from luna_streams.v1alpha1 import StreamProcessor, StreamState
 
 
@@ -28,6 +29,7 @@ class Observation:
         drafts: streams whose record changes anyway, by name.
         candidates: pending streams without a pod that takes streams.
         facts: of the candidates without a draft: what is written of them now.
+        back: streams whose pod was not ready, as their condition still says, and is again; by name, with the pod.
         seats: pods that take streams, without those that leave them.
         pools: every pool with its template's hash and its pods.
         staying: active streams by pool that stay where they are.
@@ -38,6 +40,7 @@ class Observation:
     drafts: Mapping[str, Draft]
     candidates: tuple[Candidate, ...]
     facts: Mapping[str, StreamFact]
+    back: Mapping[str, str]
     seats: tuple[Seat, ...]
     pools: tuple[tuple[StreamProcessor, str, tuple[PoolPod, ...]], ...]
     staying: Mapping[str, int]
@@ -138,6 +141,7 @@ def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Obser
         drafts=drafts,
         candidates=tuple(candidates.values()),
         facts=facts,
+        back={name: pod for name, pod in _back(space) if name not in drafts and name not in present.left_alone},
         seats=tuple(_seats(space, leaving, present.now)),
         pools=pools,
         staying=staying,
@@ -173,6 +177,14 @@ def _homeless(space: Space, drafted: Mapping[str, StreamFact]) -> Iterable[Strea
         for fact in held.values():
             if fact.state == StreamState.PENDING and fact.name not in drafted and not _is_seated(space, fact):
                 yield fact
+
+
+def _back(space: Space) -> Iterable[tuple[str, str]]:
+    for pod, held in space.held.items():
+        for fact in held.values():
+            waited = fact.state == StreamState.PENDING and fact.scheduled[0] == conditions.NO_READY_POD
+            if waited and _is_seated(space, fact):
+                yield fact.name, pod
 
 
 def _is_seated(space: Space, fact: StreamFact) -> bool:
@@ -259,6 +271,8 @@ def _writes(observation: Observation, decisions: Mapping[str, Decision]) -> Iter
     for name in seated:
         if name not in observation.drafts:
             yield StreamWrite(name, None, decisions[name])
+    for name, pod in observation.back.items():
+        yield StreamWrite(name, None, Decision(None, assigned_to(pod), keeps_pod=True))
     for name, decision in decisions.items():
         if decision.seat is None and name not in observation.drafts:
             fact, why = observation.facts[name], decision.scheduling

@@ -136,9 +136,13 @@ def place(candidates: Iterable[Candidate], seats: Iterable[Seat]) -> dict[str, D
         if seat is None:
             decisions[candidate.name] = Decision(None, _why_not(candidate, room), candidate.waits_for is not None)
         else:
-            assigned = Scheduling("True", conditions.ASSIGNED, f"Assigned to {seat.pod}.")
-            decisions[candidate.name] = Decision(seat, assigned)
+            decisions[candidate.name] = Decision(seat, assigned_to(seat.pod))
     return decisions
+
+
+def assigned_to(pod: str) -> Scheduling:
+    """Say that a stream has a pod that takes it."""
+    return Scheduling("True", conditions.ASSIGNED, f"Assigned to {pod}.")
 
 
 def _zone_rank(candidate: Candidate, seat: Seat) -> int:

@@ -1,0 +1,243 @@
+"""Whole passes over a namespace in memory: they converge, repeat nothing, and place the streams of dead pods again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from luna_streams.lifecycle import Event, HandlerLost, Report, Taken, advance
+from luna_streams.v1alpha1 import StreamState, StreamStatus, VideoInfo
+from support.builders import a_pool
+from support.operator_builders import Simulation
+
+
+def by_worker(world: Simulation, name: str, event: Event) -> None:
+    obj = world.objects[name]
+    record = advance(StreamStatus.from_resource(obj["status"]), event, world.now).record
+    world.put(name, {**obj, "status": record.to_resource()})
+
+
+def states(world: Simulation, name: str) -> list[str]:
+    return [entry["status"] for entry in world.objects[name]["status"]["history"]]
+
+
+def test_a_new_stream_is_pending_and_placed_with_one_write() -> None:
+    world = Simulation(a_pool(slots_per_pod=2))
+    world.settle()
+    world.add_stream("cam")
+    before = world.writes
+    world.settle()
+    assert world.writes == before + 1
+    assert world.places() == {"cam": "pool-0"}
+
+
+def test_streams_of_a_dead_pod_are_lost_and_placed_again_in_one_write_each() -> None:
+    world = Simulation(a_pool(slots_per_pod=4, replicas=2))
+    world.settle()
+    for name in "abcd":
+        world.add_stream(name)
+    world.settle()
+    by_worker(world, "a", Taken("w"))
+    victim = world.places()["a"]
+    assert victim is not None
+    moved = [name for name, pod in world.places().items() if pod == victim]
+    before = world.writes
+    del world.space.pods[victim]
+    world.pass_()
+    assert world.writes == before + len(moved)
+    assert victim not in world.places().values()
+    assert states(world, "a") == ["pending", "in_progress", "handler_lost", "restart", "pending"]
+
+
+def test_a_pod_of_the_same_name_is_not_the_same_pod() -> None:
+    world = Simulation(a_pool(replicas=1))
+    world.settle()
+    world.add_stream("cam")
+    world.settle()
+    by_worker(world, "cam", Taken("w"))
+    world.set_pod("pool-0", uid="another")
+    world.settle()
+    assert world.objects["cam"]["status"]["processor"] == {"pool": "pool", "pod": "pool-0", "podUid": "another"}
+    assert "was replaced" in world.objects["cam"]["status"]["lastError"]
+
+
+def test_a_pending_stream_waits_for_its_unready_pod_only_if_there_is_no_other() -> None:
+    world = Simulation(a_pool(slots_per_pod=1, replicas=1))
+    world.settle()
+    world.add_stream("cam")
+    world.settle()
+    world.set_pod("pool-0", is_ready=False)
+    world.settle()
+    assert world.places() == {"cam": "pool-0"}
+    assert world.space.streams["cam"].scheduled == ("NoReadyPod", "Its pod pool-0 is not ready.")
+    world.set_pod("pool-0", is_ready=True)
+    world.settle()
+    assert world.space.streams["cam"].scheduled[0] == "Assigned"
+
+
+def test_a_stream_in_progress_is_left_to_an_unready_pod_whose_process_runs() -> None:
+    world = Simulation(a_pool(replicas=2))
+    world.settle()
+    world.add_stream("cam")
+    world.settle()
+    by_worker(world, "cam", Taken("w"))
+    pod = world.places()["cam"]
+    assert pod is not None
+    world.set_pod(pod, is_ready=False)
+    world.settle()
+    assert world.space.streams["cam"].state == StreamState.IN_PROGRESS
+
+
+def test_a_pod_from_which_the_shim_lost_a_stream_is_asked_last_for_a_while() -> None:
+    world = Simulation(a_pool(slots_per_pod=4, replicas=2))
+    world.settle()
+    world.add_stream("cam")
+    world.settle()
+    by_worker(world, "cam", Taken("w"))
+    hung = world.places()["cam"]
+    by_worker(world, "cam", HandlerLost("no feedback for 20 s"))
+    world.settle()
+    assert world.places()["cam"] not in (None, hung)
+
+
+def test_foreign_workers_keep_their_streams() -> None:
+    world = Simulation(a_pool(selector={"names": ["nobody"]}))
+    world.settle()
+    world.add_stream("cam")
+    world.settle()
+    by_worker(world, "cam", Taken("anonymous"))
+    before = world.writes
+    world.settle()
+    assert world.space.streams["cam"].state == StreamState.IN_PROGRESS
+    assert world.writes - before <= 1, "at most the observation of its conditions"
+
+
+def test_the_pool_grows_for_streams_that_wait_and_only_one_pool_does() -> None:
+    special = a_pool("special", slots_per_pod=1, min_replicas=0, max_replicas=1, selector={"names": ["vip"]})
+    general = a_pool("general", slots_per_pod=1, min_replicas=0, max_replicas=5)
+    world = Simulation(special, general)
+    for number in range(3):
+        world.add_stream(f"cam-{number}", display_name="vip")
+    world.settle()
+    assert Counter(pod.pool for pod in world.space.pods.values()) == {"special": 1, "general": 2}
+    assert None not in world.places().values()
+
+
+def test_an_unknown_cost_is_assumed_until_the_worker_reports_one() -> None:
+    world = Simulation(a_pool(slots_per_pod=8, replicas=1, decoder={"megapixels_per_second": 110.0}))
+    world.settle()
+    for name in "abc":
+        world.add_stream(name)
+    world.settle()
+    assert sorted(pod or "" for pod in world.places().values()) == ["", "pool-0", "pool-0"]
+    taken = next(name for name, pod in world.places().items() if pod)
+    info = VideoInfo(width=320, height=240, frame_rate=10, bit_rate=0, gop_size=1, start_time=world.now)
+    by_worker(world, taken, Taken("w"))
+    by_worker(world, taken, Report(StreamState.IN_PROGRESS, 1, video_info=info, worker="w"))
+    world.settle()
+    assert None not in world.places().values()
+
+
+class Chaos(RuleBasedStateMachine):
+    """Streams, workers, pods and pools change at random; after a storm the namespace comes to rest, and is right."""
+
+    names = st.sampled_from([f"cam-{number}" for number in range(8)])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = Simulation(a_pool(slots_per_pod=2, min_replicas=1, max_replicas=3, scale_down_delay_seconds=2))
+
+    @rule(name=names, priority=st.integers(-1, 1))
+    def create(self, name: str, priority: int) -> None:
+        if name not in self.world.objects:
+            self.world.add_stream(name, priority=priority)
+
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        self.world.put(name, None)
+
+    @rule(name=names, wish=st.sampled_from(["pending", "pause", "cancel"]))
+    def edit(self, name: str, wish: str) -> None:
+        if obj := self.world.objects.get(name):
+            metadata = {**obj["metadata"], "generation": obj["metadata"]["generation"] + 1}
+            self.world.put(name, {**obj, "metadata": metadata, "spec": {**obj["spec"], "desiredStatus": wish}})
+
+    @rule(name=names, status=st.sampled_from([StreamState.DONE, StreamState.FAILURE, None]))
+    def work(self, name: str, status: StreamState | None) -> None:
+        fact = self.world.space.streams.get(name)
+        if fact and fact.state == StreamState.PENDING and fact.pod:
+            by_worker(self.world, name, Taken("w"))
+        elif fact and fact.state == StreamState.IN_PROGRESS and status is not None:
+            version = self.world.objects[name]["status"]["version"]
+            by_worker(self.world, name, Report(status, version, worker="w"))
+
+    @rule(name=names)
+    def lose(self, name: str) -> None:
+        fact = self.world.space.streams.get(name)
+        if fact and fact.state == StreamState.IN_PROGRESS:
+            by_worker(self.world, name, HandlerLost("no feedback"))
+
+    @precondition(lambda self: self.world.space.pods)
+    @rule(data=st.data(), how=st.sampled_from(["gone", "failed", "unready", "ready", "stopping"]))
+    def harm_a_pod(self, data: st.DataObject, how: str) -> None:
+        name = data.draw(st.sampled_from(sorted(self.world.space.pods)))
+        changes: dict[str, dict[str, Any]] = {
+            "failed": {"is_failed": True, "is_ready": False, "is_running": False},
+            "unready": {"is_ready": False},
+            "ready": {"is_ready": not self.world.space.pods[name].is_failed},
+            "stopping": {"is_stopping": True, "is_ready": False},
+        }
+        if how == "gone":
+            del self.world.space.pods[name]
+        else:
+            self.world.set_pod(name, **changes[how])
+
+    @rule(slots=st.integers(1, 3), limit=st.integers(1, 3))
+    def change_pool(self, slots: int, limit: int) -> None:
+        self.world.space.set_pool("pool", a_pool(slots_per_pod=slots, max_replicas=limit, scale_down_delay_seconds=2))
+
+    @rule()
+    def one_pass(self) -> None:
+        self.world.pass_()
+
+    @rule()
+    def calm_down(self) -> None:
+        """Let everything that was harmed recover, wait, and look at the whole."""
+        world = self.world
+        for name, pod in list(world.space.pods.items()):
+            if pod.is_stopping:
+                del world.space.pods[name]
+            elif not pod.is_failed:
+                world.set_pod(name, is_ready=True, is_running=True)
+        for _ in range(60):
+            world.pass_()
+        writes, places, pods = world.writes, world.places(), dict(world.space.pods)
+        world.pass_()
+        assert (writes, places, pods) == (world.writes, world.places(), world.space.pods), "at rest nothing changes"
+        spec = world.space.pools["pool"].spec
+        live = [pod for pod in pods.values() if not pod.is_failed]
+        assert len(live) <= spec.max_replicas
+        homeless = [f.name for f in world.space.streams.values() if f.state == StreamState.PENDING and f.pod is None]
+        room = sum(pod.slots for pod in live) - sum(map(len, world.space.held.values()))
+        still_starting = len(pods) < spec.max_replicas or any(pod.is_failed for pod in pods.values())
+        assert not homeless or room <= 0 or still_starting, "nobody waits while there is room"
+
+    @invariant()
+    def no_pod_gets_more_than_it_takes(self) -> None:
+        for name, held in self.world.space.held.items():
+            pod = self.world.space.pods.get(name)
+            if pod is not None:
+                assert sum(fact.pod_uid == pod.uid for fact in held.values()) <= pod.slots
+
+    @invariant()
+    def finished_streams_hold_no_pod(self) -> None:
+        for fact in self.world.space.streams.values():
+            assert fact.pod is None or fact.is_active
+
+
+Chaos.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestChaos = Chaos.TestCase

@@ -1,0 +1,130 @@
+"""How many pods there are: demand, patience, draining, one-by-one replacement, ended pods."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from luna_operator.scaling import PodPlan, PoolMemory, PoolPod, PoolView, plan_pods
+from support.builders import NOW, a_pool
+from support.operator_builders import a_pod_fact, later
+
+
+def pods(*streams: int, **changes: Any) -> tuple[PoolPod, ...]:
+    return tuple(PoolPod(a_pod_fact(f"pool-{i}", **changes), count) for i, count in enumerate(streams))
+
+
+def a_plan(
+    *present: PoolPod, demand: int = 0, memory: PoolMemory | None = None, now: datetime = NOW, **spec: Any
+) -> PodPlan:
+    view = PoolView(a_pool(**{"slots_per_pod": 2} | spec), "now", present, demand)
+    return plan_pods(view, memory or PoolMemory(), now)
+
+
+def names(removals: Any) -> list[str]:
+    return [removal.pod.name for removal in removals]
+
+
+@pytest.mark.parametrize(
+    ("demand", "wanted"), [(0, 1), (2, 1), (3, 2), (6, 3), (7, 3), (100, 3)], ids=lambda value: str(value)
+)
+def test_a_pool_has_as_many_pods_as_its_streams_need(demand: int, wanted: int) -> None:
+    plan = a_plan(demand=demand, min_replicas=1, max_replicas=3)
+    assert plan.wanted == wanted
+    assert plan.create == tuple(f"pool-{ordinal}" for ordinal in range(wanted))
+
+
+def test_replicas_fixes_the_number() -> None:
+    assert a_plan(demand=100, replicas=2, max_replicas=9).wanted == 2
+    assert a_plan(*pods(0, 0), replicas=0).drain
+
+
+def test_the_lowest_free_name_is_taken_also_while_a_pod_still_stops() -> None:
+    stopping = PoolPod(a_pod_fact("pool-0", is_stopping=True), 0)
+    assert a_plan(stopping).create == ("pool-1",)
+    foreign = PoolView(a_pool(), "now", (), 0, frozenset({"pool-0"}))
+    assert plan_pods(foreign, PoolMemory(), NOW).create == ("pool-1",)
+
+
+def test_an_idle_pod_stays_until_the_quiet_time_is_over() -> None:
+    spec: dict[str, Any] = {"min_replicas": 1, "max_replicas": 3, "scale_down_delay_seconds": 60}
+    first = a_plan(*pods(1, 0), demand=1, **spec)
+    assert (first.drain, first.look_again) == ((), later(60))
+    early = a_plan(*pods(1, 0), demand=1, memory=first.memory, now=later(59), **spec)
+    assert early.drain == ()
+    over = a_plan(*pods(1, 0), demand=1, memory=early.memory, now=later(60), **spec)
+    assert names(over.drain) == ["pool-1"]
+
+
+def test_the_quiet_time_begins_again_when_streams_come() -> None:
+    spec: dict[str, Any] = {"min_replicas": 1, "max_replicas": 3, "scale_down_delay_seconds": 60}
+    quiet = a_plan(*pods(1, 0), demand=1, **spec)
+    busy = a_plan(*pods(2, 1), demand=3, memory=quiet.memory, now=later(59), **spec)
+    assert busy.memory.quiet_since is None
+    assert a_plan(*pods(1, 0), demand=1, memory=busy.memory, now=later(61), **spec).drain == ()
+
+
+def test_streams_are_not_moved_to_save_a_pod() -> None:
+    plan = a_plan(*pods(1, 1), demand=2, max_replicas=3, scale_down_delay_seconds=0)
+    assert (plan.wanted, plan.drain) == (2, ())
+
+
+def test_a_lower_maximum_drains_the_pod_that_disturbs_the_fewest() -> None:
+    plan = a_plan(*pods(2, 1, 2), demand=5, max_replicas=2)
+    assert names(plan.drain) == ["pool-1"]
+
+
+def test_a_drained_pod_goes_when_its_last_stream_left() -> None:
+    assert a_plan(*pods(1, is_draining=True), replicas=0).delete == ()
+    assert names(a_plan(*pods(0, is_draining=True), replicas=0).delete) == ["pool-0"]
+
+
+def test_a_new_template_comes_with_one_more_pod_first() -> None:
+    plan = a_plan(*pods(2, 2, template_hash="old"), replicas=2)
+    assert (plan.create, plan.drain) == (("pool-2",), ())
+
+
+def test_an_old_pod_is_drained_when_its_successor_works() -> None:
+    old = pods(2, 1, template_hash="old")
+    starting = PoolPod(a_pod_fact("pool-2", is_ready=False), 0)
+    assert a_plan(*old, starting, replicas=2).drain == ()
+    working = PoolPod(a_pod_fact("pool-2"), 0)
+    assert names(a_plan(*old, working, replicas=2).drain) == ["pool-1"]
+
+
+def test_an_old_pod_goes_first_where_there_is_no_node_for_both() -> None:
+    waiting = PoolPod(a_pod_fact("pool-1", is_ready=False, is_unschedulable=True), 0)
+    assert names(a_plan(*pods(2, template_hash="old"), waiting, replicas=1).drain) == ["pool-0"]
+
+
+def test_an_old_pod_that_does_not_work_is_not_waited_for() -> None:
+    broken = PoolPod(a_pod_fact("pool-0", template_hash="old", is_ready=False), 0)
+    successor = PoolPod(a_pod_fact("pool-1", is_ready=False), 0)
+    assert names(a_plan(broken, successor, replicas=1).drain) == ["pool-0"]
+
+
+def test_a_pod_that_ended_is_replaced_at_once() -> None:
+    plan = a_plan(*pods(0, is_failed=True, is_ready=False, trouble="Evicted"), replicas=1)
+    assert [(removal.pod.name, removal.reason) for removal in plan.delete] == [("pool-0", "Evicted")]
+    assert plan.create == ("pool-1",)
+
+
+def test_pods_that_keep_ending_are_replaced_ever_more_slowly() -> None:
+    memory, now, waits = PoolMemory(), 0.0, []
+    for number in range(6):
+        failed = PoolPod(a_pod_fact(f"pool-{number}", is_failed=True, is_ready=False), 0)
+        plan = a_plan(failed, replicas=1, memory=memory, now=later(now))
+        if plan.delete:
+            waits.append(0.0)
+        else:
+            assert plan.create == (), "it keeps its place until then"
+            assert plan.look_again is not None
+            waits.append((plan.look_again - later(now)).total_seconds())
+            now += waits[-1]
+            assert a_plan(failed, replicas=1, memory=plan.memory, now=later(now)).delete
+        memory = plan.memory
+    assert waits == [0.0, 5.0, 10.0, 20.0, 40.0, 80.0]
+    calm = a_plan(*pods(0), replicas=1, memory=memory, now=later(now + 700))
+    assert calm.memory.failures == ()
