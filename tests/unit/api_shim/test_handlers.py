@@ -94,7 +94,7 @@ async def test_a_lost_stream_goes_back_into_the_queue(store: MemoryStore) -> Non
 @pytest.mark.parametrize("what", ["another holder", "another version", "finished", "reported"])
 async def test_a_stream_that_moved_on_is_not_lost(store: MemoryStore, what: str) -> None:
     entry = in_progress(store)
-    changes: dict[str, Any] = {
+    changes: Any = {
         "another holder": {"processor": ProcessorBinding(worker="another")},
         "another version": {"version": 2},
         "finished": {"status": StreamState.DONE},
