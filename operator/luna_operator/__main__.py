@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from luna_kube import NotConfigured, load_credentials
 from luna_operator.operator import Operator
-from luna_operator.settings import Settings, load
+from luna_operator.settings import PREFIX, Settings, load
 from luna_streams.configuration import SettingsError
 
 
@@ -23,10 +23,11 @@ def main(argv: list[str] | None = None) -> int:
         0 after a signal; 2 if a person has to change something first, after one line that says what.
     """
     parser = argparse.ArgumentParser(
-        prog="luna-streams operator", description="Places Streams on processor pods; settings are LUNA_OPERATOR_*."
+        prog="luna-streams operator",
+        description=f"Places streams on processor pods. Every flag may also be set as a variable {PREFIX}*.",
     )
-    parser.add_argument("--kubeconfig", metavar="FILE", help="cluster to serve (default: KUBECONFIG, or the pod's own)")
-    parser.add_argument("--namespace", metavar="NAME", help="serve only this namespace")
+    for name, field in Settings.model_fields.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=field.description)
     flags = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
     try:
         settings = load(os.environ, flags)
