@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ async def test_what_ran_under_a_killed_kubelet_is_said_to_be_lost_and_runs_again
     host.start()
     await eventually(host.file.exists, "the next kubelet is ready", 20)
     await eventually(lambda: len(host.pids()) == 16, "both containers run again", 20)
-    statuses = []
+    statuses: list[dict[str, Any]] = []
     async with KubeClient(await load_credentials(api.kubeconfig)) as client, asyncio.timeout(10):
         while [status["restartCount"] for status in statuses] != [1, 1]:
             statuses = (await client.get(PODS.at("default", "pod")))["status"]["containerStatuses"]

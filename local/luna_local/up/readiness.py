@@ -92,15 +92,22 @@ def _restarts(pod: Json) -> int:
 
 
 async def _last_words(cluster: LocalCluster, pod: Json) -> str:
-    """Return the last line that a Pod's container wrote, or why it wrote none."""
-    container = pod["spec"]["containers"][0]["name"]
-    try:
-        pieces = cluster.kubelet.open_log(pod["metadata"]["uid"], container, tail_lines=_LOG_LINES)
-        text = b"".join([piece async for piece in pieces]).decode("utf-8", "replace")
-    except NoSuchLog:
-        text = ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if lines:
-        return lines[-1]
+    """Return the last line that a Pod's container wrote in its present run or the one before, or how it ended."""
+    for is_previous in (False, True):
+        if line := await _last_line(cluster, pod, is_previous=is_previous):
+            return line
     ended = pod["status"]["containerStatuses"][0].get("lastState", {}).get("terminated", {})
     return str(ended.get("message") or f"it ends with status {ended.get('exitCode')}")
+
+
+async def _last_line(cluster: LocalCluster, pod: Json, *, is_previous: bool) -> str:
+    container = pod["spec"]["containers"][0]["name"]
+    try:
+        pieces = cluster.kubelet.open_log(
+            pod["metadata"]["uid"], container, tail_lines=_LOG_LINES, previous=is_previous
+        )
+        text = b"".join([piece async for piece in pieces]).decode("utf-8", "replace")
+    except NoSuchLog:
+        return ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

@@ -1,0 +1,330 @@
+"""`luna-streams up` as people and scripts use it: the whole path, and every way to end it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from luna_local.demo import CLIP, EXPECTED_FACES, TRUTH
+from luna_local.serving import bind_loopback
+from luna_streams import naming
+from support.kubelets import is_alive
+from support.ups import COMMAND, Up, a_file_stream, run_up, running_up
+
+Json = dict[str, Any]
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One `up` for the tests that do not end it."""
+    with running_up(tmp_path_factory.mktemp("up") / "data") as up:
+        yield up
+
+
+def one_line(errors: str) -> str:
+    """Return the only line of a text."""
+    (line,) = errors.splitlines()
+    return line
+
+
+# --- the main job ---------------------------------------------------------------------------------------------------
+
+
+def test_the_demo_delivers_a_best_shot_of_each_face_and_does_so_again(tmp_path: Path) -> None:
+    for run in (1, 2):
+        ended = run_up(tmp_path / "data", "--demo", "--exit-when-idle")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "The demo is done: 2 best shots arrived." in ended.stdout
+        lines = (tmp_path / "data" / "inbox" / "events.jsonl").read_text().splitlines()
+        assert len(lines) == EXPECTED_FACES * run
+    assert not (tmp_path / "data" / "endpoints.json").exists()
+
+
+def test_best_shots_lie_on_the_faces(up: Up) -> None:
+    stream_id = up.rest("POST", "/2/streams", json=a_file_stream(CLIP)).json()["stream_id"]
+    up.stream_when(stream_id, "done")
+    events = up.events(stream_id)
+    truth = json.loads(TRUTH.read_text())
+    faces = {_face_of(event["fields"]["meta"]["detections"][0], truth) for event in events}
+    assert len(events) == EXPECTED_FACES
+    assert faces == {0, 1}
+    for event in events:
+        picture = httpx.get(event["images"][0]["url"])
+        assert picture.headers["Content-Type"] == "image/jpeg"
+
+
+def _face_of(detection: Json, truth: Json) -> int:
+    """Return the face on which a detection lies, by the truth about its frame."""
+    box = detection["face_detection_data"][0]["bounding_box"]
+    seen = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+    frame = round(detection["detect_ts"] * truth["frames_per_second"])
+    best = max(truth["frames"][frame], key=lambda face: _overlap(seen, face["box_xyxy"]))
+    assert _overlap(seen, best["box_xyxy"]) >= 0.5
+    number: int = best["face"]
+    return number
+
+
+def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the intersection over union of two boxes x1 y1 x2 y2."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    common = max(0.0, width) * max(0.0, height)
+    return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
+
+
+def test_everything_answers_when_the_endpoints_appear(up: Up) -> None:
+    endpoints = up.endpoints
+    assert set(endpoints) == {"rest", "kubernetes", "kubeconfig", "inbox", "pid"}
+    assert endpoints["pid"] == up.process.pid
+    assert httpx.get(endpoints["rest"] + "/healthcheck").status_code == 200
+    assert httpx.get(endpoints["inbox"] + "/healthcheck").status_code == 200
+    pods = httpx.get(endpoints["kubernetes"] + "/api/v1/pods").json()["items"]
+    assert all(pod["status"]["containerStatuses"][0]["ready"] for pod in pods)
+    assert {pod["metadata"]["name"] for pod in pods} == {"shim", "operator", "default-0"}
+    server = yaml.safe_load(Path(endpoints["kubeconfig"]).read_text())["clusters"][0]["cluster"]["server"]
+    assert server == endpoints["kubernetes"]
+    assert f"export KUBECONFIG={endpoints['kubeconfig']}" in up.output
+
+
+# --- kubectl --------------------------------------------------------------------------------------------------------
+
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+
+
+def kubectl(up: Up, *arguments: str, given: str | None = None) -> str:
+    """Run kubectl against the cluster of an `up`; return what it wrote."""
+    command = ["kubectl", "--kubeconfig", up.endpoints["kubeconfig"], *arguments]
+    ended = subprocess.run(command, input=given, capture_output=True, text=True, timeout=90, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@needs_kubectl
+def test_a_manifest_and_a_post_lead_to_the_same_event(up: Up) -> None:
+    posted = up.rest("POST", "/2/streams", json=a_file_stream(CLIP)).json()["stream_id"]
+    up.stream_when(posted, "done")
+    original = json.loads(kubectl(up, "get", "stream", posted, "-o", "json"))
+    manifest = {**original, "metadata": {"name": "from-manifest"}, "status": {}}
+    command = ["kubectl", "--kubeconfig", up.endpoints["kubeconfig"], "get", "streams", "-w", "--no-headers"]
+    with (up.data / "watched").open("w") as output:
+        watching = subprocess.Popen(command, stdout=output)
+        try:
+            kubectl(up, "apply", "-f", "-", given=json.dumps(manifest))
+            applied = naming.stream_id("default", "from-manifest")
+            up.stream_when(applied, "done")
+            up.poll(lambda: "done" in _watched(up, "from-manifest"), "kubectl get -w shows the end", 10)
+        finally:
+            watching.terminate()
+            watching.wait(10)
+    assert _watched(up, "from-manifest")[-3:] == ["pending", "in_progress", "done"]
+    assert _essence(up.events(applied)) == _essence(up.events(posted)) != []
+
+
+def _watched(up: Up, name: str) -> list[str]:
+    """Return the statuses of a stream that `kubectl get -w` showed, without repetitions."""
+    rows = [line.split() for line in (up.data / "watched").read_text().splitlines()]
+    return list(dict.fromkeys(row[1] for row in rows if row[0] == name))
+
+
+def _essence(events: list[Json]) -> list[Json]:
+    """Return what two deliveries of the same stream have in common: all but ids and times."""
+    varying = {"stream_id", "track_id"}
+    return sorted(
+        (
+            {
+                "handler": event["handler_id"],
+                "query": {name: value for name, value in event["query"].items() if name not in varying},
+                "at": event["fields"]["meta"]["detections"][0]["detect_ts"],
+                "images": [(image["name"], image["width"], image["height"]) for image in event["images"]],
+            }
+            for event in events
+        ),
+        key=lambda event: event["at"],
+    )
+
+
+@needs_kubectl
+def test_kubectl_shows_pods_logs_and_events(up: Up) -> None:
+    assert "listens on http://127.64." in kubectl(up, "logs", "default-0")
+    assert "Started container processor" in kubectl(up, "describe", "pod", "default-0")
+    assert kubectl(up, "get", "nodes", "--no-headers").split()[:2] == ["local", "Ready"]
+
+
+# --- deaths ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_processor_has_its_stream_in_another_process_within_ten_seconds(up: Up) -> None:
+    body = a_file_stream(CLIP, real_time_mode_fps=25)
+    stream_id = up.rest("POST", "/2/streams", json=body).json()["stream_id"]
+    up.stream_when(stream_id, "in_progress")
+    first = _worker(up, stream_id)
+    (pid,) = up.pids_of("processor")
+    os.kill(pid, signal.SIGKILL)
+
+    def is_elsewhere() -> bool:
+        return up.stream(stream_id)["status"] == "in_progress" and _worker(up, stream_id) not in {None, first}
+
+    up.poll(is_elsewhere, "the stream is in progress in another process", 10)
+    assert up.pids_of("processor") != [pid]
+    up.stream_when(stream_id, "done")
+
+
+def _worker(up: Up, stream_id: str) -> str | None:
+    url = f"{up.endpoints['kubernetes']}/apis/lunastreams.dev/v1alpha1/namespaces/default/streams/{stream_id}"
+    worker: str | None = httpx.get(url).json().get("status", {}).get("processor", {}).get("worker")
+    return worker
+
+
+def test_killing_up_leaves_nothing_running_and_the_next_one_has_every_stream(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    up = Up(data)
+    with ExitStack() as cleanup:
+        cleanup.callback(up.kill)
+        paused = up.rest("POST", "/2/streams", json={**a_file_stream(CLIP), "status": "pause"}).json()["stream_id"]
+        running = up.rest("POST", "/2/streams", json=a_file_stream(CLIP, real_time_mode_fps=25)).json()["stream_id"]
+        before = {paused: up.stream(paused), running: up.stream_when(running, "in_progress")}
+        pids = up.kill()
+        up.poll(lambda: not any(is_alive(pid) for pid in pids), "nothing is left running", 5)
+        assert len(pids) >= 4  # shim, operator, processor, guardian
+        assert not (data / "endpoints.json").exists()
+    with running_up(data) as up:
+        assert up.stream(paused) == before[paused]
+        up.stream_when(running, "done")
+        history = _history(up, running)
+        assert history[:2] == ["pending", "in_progress"]
+        assert history[-1] == "done"
+
+
+def _history(up: Up, stream_id: str) -> list[str]:
+    url = f"{up.endpoints['kubernetes']}/apis/lunastreams.dev/v1alpha1/namespaces/default/streams/{stream_id}"
+    return [entry["status"] for entry in httpx.get(url).json()["status"]["history"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    up = Up(tmp_path / "data", "--processors", "0")
+    try:
+        assert up.endpoints
+        pids = up.pids()
+        up.process.send_signal(number)
+        assert up.wait(30) == 0
+        assert not [pid for pid in pids if is_alive(pid)]
+        assert not (tmp_path / "data" / "endpoints.json").exists()
+        assert "Traceback" not in up.output
+    finally:
+        up.kill()
+
+
+def test_impatience_ends_it_at_once(tmp_path: Path) -> None:
+    up = Up(tmp_path / "data", "--processors", "0")
+    try:
+        assert up.endpoints
+        pids = up.pids()
+        (shim,) = up.pids_of("shim")
+        os.kill(shim, signal.SIGSTOP)  # it will not hear that it should end
+        up.process.send_signal(signal.SIGINT)
+        up.poll(lambda: "Ending" in up.output, "it began to end", 10)
+        up.process.send_signal(signal.SIGINT)
+        assert up.wait(5) == 130
+        up.poll(lambda: not any(is_alive(pid) for pid in pids), "nothing is left running", 5)
+        assert "Traceback" not in up.output
+    finally:
+        up.kill()
+
+
+# --- options --------------------------------------------------------------------------------------------------------
+
+
+def test_without_processors_streams_wait_for_a_foreign_worker(tmp_path: Path) -> None:
+    with running_up(tmp_path / "data", "--processors", "0") as up:
+        stream_id = up.rest("POST", "/2/streams", json=a_file_stream(CLIP)).json()["stream_id"]
+        assert up.pids_of("processor") == []
+        assert up.stream(stream_id)["status"] == "pending"
+        arguments = ["--streams-origin", up.endpoints["rest"], "--platform-origin", up.endpoints["inbox"]]
+        worker = subprocess.Popen([str(COMMAND), "processor", "--port", "0", *arguments])
+        try:
+            up.stream_when(stream_id, "done")
+        finally:
+            worker.terminate()
+            worker.wait(30)
+        assert len(up.events(stream_id)) == EXPECTED_FACES
+
+
+def test_without_streams_idle_is_at_once(tmp_path: Path) -> None:
+    ended = run_up(tmp_path / "data", "--exit-when-idle")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+# --- what a person has to change first ------------------------------------------------------------------------------
+
+
+def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+    with bind_loopback(0) as listener:
+        port = listener.getsockname()[1]
+        ended = run_up(tmp_path / "data", port=port)
+    assert ended.returncode == 2
+    assert f"port {port} is taken" in one_line(ended.stderr)
+    assert "--port" in ended.stderr
+
+
+def test_a_folder_in_use_is_told_in_one_line(up: Up) -> None:
+    ended = run_up(up.data)
+    assert ended.returncode == 2
+    assert f"in use by another `luna-streams up` (process {up.process.pid})" in one_line(ended.stderr)
+    assert up.endpoints["pid"] == up.process.pid
+
+
+@pytest.mark.parametrize("data", ["file", "file/below", "/proc/nowhere"])
+def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, data: str) -> None:
+    (tmp_path / "file").write_text("")
+    ended = run_up(tmp_path / data)
+    assert ended.returncode == 2
+    assert "cannot be used" in one_line(ended.stderr)
+    assert "--data" in ended.stderr
+
+
+def test_a_missing_clip_is_told_in_one_line(tmp_path: Path) -> None:
+    ended = run_up(tmp_path / "data", "--demo", str(tmp_path / "absent.mp4"), "--exit-when-idle")
+    assert ended.returncode == 2
+    assert one_line(ended.stderr) == f"luna-streams up: there is no video file {tmp_path / 'absent.mp4'}"
+
+
+def test_an_unreadable_clip_is_told_in_one_line(tmp_path: Path) -> None:
+    clip = tmp_path / "broken.mp4"
+    clip.write_bytes(b"this is no video")
+    ended = run_up(tmp_path / "data", "--demo", str(clip), "--exit-when-idle")
+    assert ended.returncode == 1
+    assert re.fullmatch(r"luna-streams up: stream demo broken failed: .+", one_line(ended.stderr))
+    assert "broken.mp4" in ended.stderr or "Invalid data" in ended.stderr
+
+
+def test_a_processor_that_cannot_start_is_told_in_its_own_words(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_up(data, "--processors", "0") as up:
+        container = {"name": "processor", "env": [{"name": "LUNA_PROCESSOR_MODELS_DIR", "value": "/nowhere"}]}
+        pool = {
+            "apiVersion": "lunastreams.dev/v1alpha1",
+            "kind": "StreamProcessor",
+            "metadata": {"name": "default"},
+            "spec": {"minReplicas": 0, "podTemplate": {"spec": {"containers": [container]}}},
+        }
+        url = f"{up.endpoints['kubernetes']}/apis/lunastreams.dev/v1alpha1/namespaces/default/streamprocessors"
+        assert httpx.post(url, json=pool).status_code == 201
+    ended = run_up(data)
+    assert ended.returncode == 2
+    line = one_line(ended.stderr)
+    assert line.startswith("luna-streams up: the processor does not start: luna-streams processor: no models")
+    assert "/nowhere" in line
