@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import Protocol
 
 from luna_api_shim.catalogue import Entry
 from luna_api_shim.concurrency import for_each
@@ -23,19 +22,12 @@ from luna_streams import naming
 from luna_streams.errors import StreamNotFound
 from luna_streams.lifecycle import UserRequest, advance
 from luna_streams.rest.messages import StreamPatch
-from luna_streams.rest.submission import Submission
+from luna_streams.rest.submission import StreamBody, Submission
 from luna_streams.stream import DesiredState, StreamSpec, StreamState, StreamStatus
 
 log = logging.getLogger(__name__)
 
 _MOST_ATTEMPTS = 10
-
-
-class StreamBody(Protocol):
-    """A body of POST or PUT, of either version."""
-
-    def to_submission(self, secret: str) -> Submission:
-        """Convert to a spec, secrets split off."""
 
 
 class Editor:

@@ -20,6 +20,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    kubeconfig: str = ""
+    """File that says where the API server is; by default as kubectl finds it, or the pod's own account."""
     host: str = "127.0.0.1"
     """Address to listen on; loopback by default, since the API itself asks nobody who he is."""
     port: int = Field(default=5160, ge=0, le=65535)

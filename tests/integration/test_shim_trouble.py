@@ -114,7 +114,7 @@ async def test_an_outage_costs_writes_but_no_stream(deployment: Deployment, tmp_
 
 def test_a_port_in_use_is_one_clear_line(capsys: pytest.CaptureFixture[str], embedded_api: ApiServer) -> None:
     port = embedded_api.url.rpartition(":")[2]
-    assert main(["--port", port, "--kubeconfig", str(embedded_api.kubeconfig)]) == 1
+    assert main(["--port", port, "--kubeconfig", str(embedded_api.kubeconfig)]) == 2
     said = capsys.readouterr().err
     assert said == (
         f"luna-streams shim: cannot listen on 127.0.0.1:{port}: Address already in use; "
@@ -123,7 +123,7 @@ def test_a_port_in_use_is_one_clear_line(capsys: pytest.CaptureFixture[str], emb
 
 
 def test_no_cluster_is_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["--kubeconfig", str(tmp_path / "nothing")]) == 1
+    assert main(["--kubeconfig", str(tmp_path / "nothing")]) == 2
     said = capsys.readouterr().err
     assert said.startswith("luna-streams shim: no cluster: there is no kubeconfig at ")
     assert said.count("\n") == 1
@@ -132,7 +132,7 @@ def test_no_cluster_is_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_pa
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("LUNA_SHIM_PROT", "1", "unknown variable LUNA_SHIM_PROT; known: LUNA_SHIM_HOST, "),
+        ("LUNA_SHIM_PROT", "1", "unknown variable LUNA_SHIM_PROT; known: LUNA_SHIM_KUBECONFIG, "),
         ("LUNA_SHIM_PORT", "http", "LUNA_SHIM_PORT: Input should be a valid integer"),
         ("LUNA_SHIM_LEASE_DURATION", "60", "lease_duration must be shorter than obsoleting_period"),
     ],
@@ -141,7 +141,7 @@ def test_a_wrong_setting_is_one_clear_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, said: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    assert main([]) == 1
+    assert main([]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
@@ -155,4 +155,4 @@ def test_it_runs_as_a_module() -> None:
         timeout=60,
         check=False,
     )
-    assert (answer.returncode, "Traceback" in answer.stderr) == (1, False)
+    assert (answer.returncode, "Traceback" in answer.stderr) == (2, False)

@@ -156,7 +156,7 @@ def test_settings_come_from_the_environment_and_flags_win() -> None:
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"LUNA_SHIM_PROT": "1"}, "unknown variable LUNA_SHIM_PROT; known: LUNA_SHIM_HOST"),
+        ({"LUNA_SHIM_PROT": "1"}, "unknown variable LUNA_SHIM_PROT; known: LUNA_SHIM_KUBECONFIG"),
         ({"LUNA_SHIM_PORT": "x"}, "LUNA_SHIM_PORT: "),
         ({"LUNA_SHIM_LEASE_DURATION": "30"}, "lease_duration must be shorter than obsoleting_period"),
     ],
