@@ -109,4 +109,6 @@ async def run_kopf(shell: KopfShell, namespace: str, stop: asyncio.Event) -> Non
         clusterwide=not namespace,
         namespaces=[namespace] if namespace else [],
         stop_flag=stop,
+        # kopf would ask for the name of the user, which a container's user does not have.
+        identity=cast(Any, USER_AGENT),
     )

@@ -376,6 +376,18 @@ async def test_what_a_watch_missed_is_made_up_for(world: OperatorWorld, monkeypa
         assert missed >= 1
 
 
+async def test_a_user_without_a_name_runs_it_as_well(world: OperatorWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 65532")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    async with world.operator() as operator:
+        await world.until(lambda: operator.state == "leading")
+        await world.pool()
+        await world.stream("cam")
+        await world.until(lambda: world.pod_of("cam") == "pool-0")
+
+
 async def test_health_and_metrics_are_served(world: OperatorWorld) -> None:
     port = free_port()
     async with world.operator(http_port=port) as operator, aiohttp.ClientSession() as session:
