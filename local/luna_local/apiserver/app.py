@@ -158,11 +158,14 @@ class App:
             # Kept for clients that insist; everything is in v3.
             empty = {"swagger": "2.0", "info": {"title": "Kubernetes", "version": GIT_VERSION}, "paths": {}}
             return Response({**empty, "definitions": {}})
-        group, version = ("", parts[2]) if len(parts) == 3 else (parts[2], parts[3]) if len(parts) == 4 else ("", "")
-        document = self._openapi.document(group, version)
-        if parts[0] != "v3" or document is None:
+        found = None
+        if parts[:2] == ["v3", "api"] and len(parts) == 3:
+            found = self._openapi.document("", parts[2])
+        elif parts[:2] == ["v3", "apis"] and len(parts) == 4:
+            found = self._openapi.document(parts[2], parts[3])
+        if found is None:
             raise no_such_path()
-        return Response(document)
+        return Response(found)
 
     def _discover(self, request: Request, parts: list[str]) -> Response:
         accept = request.header("accept")
@@ -177,9 +180,12 @@ class App:
         versions = discovery.group_versions(self._registry)
         if parts[0] == "apis" and len(parts) == 2 and versions.get(parts[1]):
             return Response(discovery.group_document(parts[1], versions[parts[1]]))
-        group, version = ("", parts[1]) if parts[0] == "api" and len(parts) == 2 else ("?", "")
-        if parts[0] == "apis" and len(parts) == 3:
+        if parts[0] == "api" and len(parts) == 2:
+            group, version = "", parts[1]
+        elif parts[0] == "apis" and len(parts) == 3:
             group, version = parts[1], parts[2]
+        else:
+            raise no_such_path()
         if version not in versions.get(group, ()):
             raise no_such_path()
         return Response(discovery.resource_list(self._registry, group, version))

@@ -100,13 +100,13 @@ def apply(resource: Resource, live: Document | None, config: Document, manager: 
         entries = _entries_before_first_apply(resource, base, schema)
     mine = next((each for each in entries if (each.manager, each.operation) == (manager, "Apply")), None)
     others = [each for each in entries if each is not mine]
-    conflicts = _conflicts(base, config, wanted, others, schema)
+    result: Document = _merge(base, config, schema)
+    conflicts = _conflicts(base, result, wanted, others, schema)
     if conflicts and not force and not _is_kubectl_takeover(base, conflicts, schema):
         raise _conflict_error(conflicts)
 
     taken = frozenset(path for _, path in conflicts)
     others = [replace(each, fields=each.fields - taken) for each in others]
-    result: Document = _merge(base, config, schema)
     given_up = _given_up(mine.fields if mine else frozenset(), wanted, others)
     for path in sorted(given_up):
         remove_at(result, schema, path)
@@ -197,13 +197,14 @@ def _entries_before_first_apply(resource: Resource, live: Document, schema: Sche
 
 
 def _conflicts(
-    live: Document, config: Document, wanted: FieldSet, others: Sequence[_Entry], schema: Schema
+    live: Document, merged: Document, wanted: FieldSet, others: Sequence[_Entry], schema: Schema
 ) -> list[tuple[_Entry, Path]]:
+    """Return which fields of which other managers the merge would change."""
     return [
         (other, path)
         for other in others
         for path in sorted(wanted & other.fields)
-        if not same_at(live, config, schema, path)
+        if not same_at(live, merged, schema, path)
     ]
 
 

@@ -21,6 +21,7 @@ from luna_local.apiserver.resources import Registry, Resource, ScalePaths
 from luna_local.apiserver.schema import OBJECT_FIELDS, Schema, compile_schema
 
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+_SCHEMA_OF_SCHEMAS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 _TYPES = ("object", "array", "string", "integer", "number", "boolean")
 _FORBIDDEN_KEYWORDS = ("$ref", "definitions", "dependencies", "id", "patternProperties", "$schema", "additionalItems")
 
@@ -94,20 +95,27 @@ def _version_problems(version: Mapping[str, Any], path: str) -> Iterator[FieldPr
 
 
 def _structural_problems(source: Any, path: str, *, is_root: bool = False) -> Iterator[FieldProblem]:
-    if not isinstance(source, dict):
-        yield FieldProblem(path, "Invalid value: must be a schema", "FieldValueTypeInvalid")
-        return
     yield from _type_problems(source, path, is_root=is_root)
     yield from _keyword_problems(source, path)
     for name, below in section(source, "properties").items():
         yield from _structural_problems(below, f"{path}.properties[{name}]")
-    if isinstance(source.get("additionalProperties"), dict):
-        yield from _structural_problems(source["additionalProperties"], f"{path}.additionalProperties")
-    if source.get("type") == "array":
-        if isinstance(source.get("items"), dict):
-            yield from _structural_problems(source["items"], f"{path}.items")
-        else:
-            yield FieldProblem(f"{path}.items", "Required value: must be specified", "FieldValueRequired")
+    for keyword in ("additionalProperties", "items"):
+        if isinstance(source.get(keyword), dict):
+            wrong = list(_wrong_types(source[keyword], f"{path}.{keyword}"))
+            yield from wrong or _structural_problems(source[keyword], f"{path}.{keyword}")
+    if source.get("type") == "array" and not isinstance(source.get("items"), dict):
+        yield FieldProblem(f"{path}.items", "Required value: must be specified", "FieldValueRequired")
+
+
+def _wrong_types(source: Any, path: str) -> list[FieldProblem]:
+    """Return what in a schema is of a type that schemas do not have there.
+
+    The published schema of CRDs says so itself for most keywords; only below ``items`` and ``additionalProperties``
+    it lets anything pass.
+    """
+    problems: list[FieldProblem] = []
+    schema_of(_SCHEMA_OF_SCHEMAS).validate(source, path, problems)
+    return problems
 
 
 def _type_problems(source: Mapping[str, Any], path: str, *, is_root: bool) -> Iterator[FieldProblem]:
@@ -136,26 +144,35 @@ def _keyword_problems(source: Mapping[str, Any], path: str) -> Iterator[FieldPro
     if source.get("x-kubernetes-list-type") == "map" and not source.get("x-kubernetes-list-map-keys"):
         text = "Required value: must be specified for a list of type map"
         yield FieldProblem(f"{path}.x-kubernetes-list-map-keys", text, "FieldValueRequired")
-    if pattern := source.get("pattern"):
-        try:
-            compile_pattern(pattern)
-        except re.error as error:
-            text = f"Invalid value: {show(pattern)}: must be a valid regular expression: {error}"
-            yield FieldProblem(f"{path}.pattern", text)
+    yield from _pattern_problems(source, path)
     for junctor in ("allOf", "anyOf", "oneOf"):
         for index, branch in enumerate(items(source, junctor)):
             yield from _branch_problems(branch, f"{path}.{junctor}[{index}]")
+    if "not" in source:
+        yield from _branch_problems(source["not"], f"{path}.not")
 
 
-def _branch_problems(branch: Any, path: str) -> Iterator[FieldProblem]:
-    if not isinstance(branch, dict):
-        yield FieldProblem(path, "Invalid value: must be a schema", "FieldValueTypeInvalid")
+def _pattern_problems(source: Mapping[str, Any], path: str) -> Iterator[FieldProblem]:
+    pattern = source.get("pattern")
+    if not pattern:
         return
+    try:
+        compile_pattern(pattern)
+    except re.error as error:
+        text = f"Invalid value: {show(pattern)}: must be a valid regular expression: {error}"
+        yield FieldProblem(f"{path}.pattern", text)
+
+
+def _branch_problems(branch: Mapping[str, Any], path: str) -> Iterator[FieldProblem]:
     for keyword in ("default", "additionalProperties", "nullable", "x-kubernetes-preserve-unknown-fields"):
         if branch.get(keyword):
             text = "Forbidden: must be undefined to be structural"
             yield FieldProblem(f"{path}.{keyword}", text, "FieldValueForbidden")
     yield from _keyword_problems(branch, path)
+    for name, below in section(branch, "properties").items():
+        yield from _branch_problems(below, f"{path}.properties[{name}]")
+    if "items" in branch:
+        yield from _wrong_types(branch["items"], f"{path}.items") or _branch_problems(branch["items"], f"{path}.items")
 
 
 def _default_problems(schema: Schema, path: str) -> Iterator[FieldProblem]:

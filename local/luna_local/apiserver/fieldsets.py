@@ -82,11 +82,12 @@ def is_absent(value: Any) -> bool:
 
 
 def same_at(one: Any, other: Any, schema: Schema | None, path: Path) -> bool:
-    """Say whether two values agree at a path (granular parts agree when both exist)."""
+    """Say whether two values agree at a path; of something with parts of its own, only whether both have it."""
     first, second = value_at(one, schema, path), value_at(other, schema, path)
     if is_absent(first) or is_absent(second):
         return first is second
-    if path[-1][0] == "k" or (isinstance(first, dict) and isinstance(second, dict) and first and second):
+    below = _schema_at(schema, path)
+    if is_granular(first, below) and is_granular(second, below) and type(first) is type(second):
         return True
     return same(first, second)
 
@@ -108,7 +109,7 @@ def _schema_at(schema: Schema | None, path: Path) -> Schema | None:
     for element in path:
         if schema is None:
             return None
-        schema = schema.child(element[2:]) if element[0] == "f" else schema.items
+        schema = schema.child(element[2:]) if element[0] == "f" else schema.items if element[0] == "k" else None
     return schema
 
 
