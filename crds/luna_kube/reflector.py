@@ -5,10 +5,14 @@ What can go wrong and what happens then:
 | the server …                                  | the reflector …                                             |
 |-----------------------------------------------|-------------------------------------------------------------|
 | ends the stream, breaks TCP, cuts a line      | watches on from the last version it applied                 |
-| says nothing for `stall_timeout_s`            | the same, on a new connection                               |
+| goes silent for `stall_timeout_s`             | the same, on a new connection                               |
+| says nothing at all, not even a bookmark      | lists again: it may be waiting for our version (see below)  |
 | says 410 (status, in the stream, in a page)   | lists again; what was missed becomes ordinary events        |
-| is behind the last version (restored backup)  | lists again and adopts the older history                    |
+| says that it is behind our version            | lists again and adopts the older history                    |
 | answers 429, 5xx, 403, 404, or not at all     | waits longer each time (jitter, `Retry-After`), keeps trying |
+
+A server whose etcd was restored from a backup is behind the versions its clients know. Asked to watch from such a
+version, kube-apiserver 1.35 says nothing (measured: no event, no bookmark, no end) until it has caught up.
 
 Between a fault and its repair, readers see the last known state; `synced` stays set once the first list is in.
 """
@@ -192,7 +196,7 @@ class Reflector:
             True if it was of use: something came, or it lasted; False asks for a longer wait before the next.
         """
         assert self._version is not None  # noqa: S101  _list ran before
-        began, was_useful = time.monotonic(), False
+        began, was_heard, was_useful = time.monotonic(), False, False
         timeout_s = round(self._settings.watch_timeout_s * random.uniform(1, 2))  # noqa: S311  jitter
         params = {**selectors(self._labels, self._fields), "timeoutSeconds": str(timeout_s)}
         stall_timeout_s = self._settings.stall_timeout_s
@@ -202,13 +206,14 @@ class Reflector:
             ) as events:
                 self._note(None)
                 async for event in events:
+                    was_heard = True
                     was_useful = self._apply(event) or was_useful
-        except Gone:
+        except (Gone, TooManyRequests):
             raise
         except ApiError as e:
             self._note(e)
-            if isinstance(e, TooManyRequests):
-                raise
+            if not was_heard and time.monotonic() - began >= stall_timeout_s:
+                self._version = None
         return was_useful or time.monotonic() - began >= _HEALTHY_WATCH_S
 
     def _apply(self, event: WatchEvent) -> bool:

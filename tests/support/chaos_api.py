@@ -69,6 +69,8 @@ class ChaosApi:
         self._watches: list[_Watch] = []
         self._hanging: set[asyncio.Event] = set()
         self.url = ""
+        self.is_silent_about_the_future = False
+        """Leave a watch from a version ahead of the server waiting, as kube-apiserver does, instead of refusing it."""
 
     # -- what a test does ------------------------------------------------------------------------------------------
 
@@ -187,7 +189,7 @@ class ChaosApi:
         position = int(request.query["resourceVersion"])
         if position < self._compacted:
             return _status(410, "Expired", f"too old resource version: {position}")
-        if position > self.version:
+        if position > self.version and not self.is_silent_about_the_future:
             causes = {"details": {"causes": [{"reason": "ResourceVersionTooLarge"}]}}
             return _status(504, "Timeout", f"Too large resource version: {position}", more=causes)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -206,6 +208,8 @@ class ChaosApi:
         while True:
             if position < self._compacted:
                 await self._break("gone", request, response)
+            if position > self.version:
+                await self._break("stall", request, response)
             for version, collection, type_, obj in list(self._history):
                 mine = collection == watch.collection and watch.namespace in (None, obj["metadata"].get("namespace"))
                 if version > position:

@@ -85,6 +85,7 @@ async def test_a_broken_watch_is_resumed_without_a_list(chaos: ChaosApi, how: st
     chaos.put(PATH, "a")
     async with a_reflector(chaos) as (reflector, follower):
         await eventually(lambda: chaos.watches == 1)
+        chaos.disturb("bookmark")
         chaos.disturb(how)
         chaos.put(PATH, "missed")
         chaos.remove(PATH, "a")
@@ -148,7 +149,16 @@ async def test_a_bookmark_moves_the_place_to_resume_from(chaos: ChaosApi) -> Non
         assert chaos.count("list") == 1
 
 
-async def test_a_restored_server_is_believed(chaos: ChaosApi) -> None:
+async def test_a_watch_that_never_said_anything_is_not_believed(chaos: ChaosApi) -> None:
+    async with a_reflector(chaos):
+        await eventually(lambda: chaos.watches == 1)
+        chaos.disturb("stall")
+        await eventually(lambda: chaos.count("list") == 2)
+
+
+@pytest.mark.parametrize("is_silent", [False, True], ids=["says so", "says nothing"])
+async def test_a_restored_server_is_believed(chaos: ChaosApi, is_silent: bool) -> None:
+    chaos.is_silent_about_the_future = is_silent
     chaos.put(PATH, "old")
     backup = chaos.backup()
     chaos.put(PATH, "old", spec={"x": 1})
