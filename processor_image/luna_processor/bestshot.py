@@ -45,6 +45,8 @@ class FaceFilters:
     max_yaw: float = 40.0
     max_pitch: float = 40.0
     max_roll: float = 30.0
+    max_mouth_cover: float = 0.0
+    """Covered part of the mouth, 0 to 1; 0 switches the filter off."""
 
     def accepts_score(self, score: float) -> bool:
         """Return whether the detection is confident enough."""
@@ -53,6 +55,11 @@ class FaceFilters:
     def accepts_pose(self, pose: HeadPose) -> bool:
         """Return whether the head looks at the camera closely enough."""
         return abs(pose.yaw) <= self.max_yaw and abs(pose.pitch) <= self.max_pitch and abs(pose.roll) <= self.max_roll
+
+    @property
+    def looks_at_mouths(self) -> bool:
+        """Whether the mouth has to be measured at all."""
+        return self.max_mouth_cover > 0
 
 
 @dataclass(frozen=True, slots=True)

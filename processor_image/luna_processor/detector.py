@@ -1,10 +1,10 @@
-"""Find faces in frames and measure how heads are turned: pictures in, numbers out, the engine in between."""
+"""Find faces in frames and measure them: pictures in, numbers out, the engine in between."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from luna_processor import centerface, headpose
+from luna_processor import centerface, headpose, mouthcover
 from luna_processor.batcher import Batcher
 from luna_processor.detections import Detections, FloatArray
 from luna_processor.frames import Frame
@@ -68,7 +68,28 @@ class HeadPoseEstimator:
         Raises:
             EngineFailed: if inference fails.
         """
-        rect = crop_rect(box_xyxy, headpose.CROP_MARGIN, view_rgb.shape[1], view_rgb.shape[0])
-        crop = view_rgb[rect.top : rect.bottom, rect.left : rect.right]
-        yaw, pitch, roll = self._batcher.run(headpose.to_input(resize(crop, headpose.INPUT_SIDE, headpose.INPUT_SIDE)))
+        crop = _face(view_rgb, box_xyxy, headpose.CROP_MARGIN, headpose.INPUT_SIDE)
+        yaw, pitch, roll = self._batcher.run(headpose.to_input(crop))
         return headpose.decode(yaw, pitch, roll)
+
+
+class MouthCoverEstimator:
+    """A mask classifier behind a batcher; used by all streams that filter by it, for candidates only."""
+
+    def __init__(self, batcher: Batcher) -> None:
+        self._batcher = batcher
+
+    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
+        """Return how far the mouth of the face in a box of the view is covered, 0 to 1.
+
+        Raises:
+            EngineFailed: if inference fails.
+        """
+        crop = _face(view_rgb, box_xyxy, mouthcover.CROP_MARGIN, mouthcover.INPUT_SIDE)
+        return mouthcover.decode(*self._batcher.run(mouthcover.to_input(crop)))
+
+
+def _face(view_rgb: Picture, box_xyxy: FloatArray, margin: float, side: int) -> Picture:
+    """Cut a face with a margin (relative to the box) and bring it to a square of `side` pixels."""
+    rect = crop_rect(box_xyxy, margin, view_rgb.shape[1], view_rgb.shape[0])
+    return resize(view_rgb[rect.top : rect.bottom, rect.left : rect.right], side, side)

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from luna_processor.errors import StartupError
 
 MANIFEST = "manifest.yaml"
-Task = Literal["faces", "head_pose"]
-Decoder = Literal["centerface", "whenet"]
+Task = Literal["faces", "head_pose", "mouth_cover"]
+Decoder = Literal["centerface", "whenet", "mask_classifier"]
 
 
 class _Entry(BaseModel):

@@ -49,6 +49,13 @@ class PoseEstimator(Protocol):
         """Return the pose of the head in a box of the view."""
 
 
+class MouthEstimator(Protocol):
+    """Measures how far mouths are covered."""
+
+    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
+        """Return the covered part of the mouth of the face in a box of the view, 0 to 1."""
+
+
 class Sink(Protocol):
     """Takes best shots."""
 
@@ -62,6 +69,7 @@ class Stages:
 
     detector: Detector
     pose: PoseEstimator
+    mouth: MouthEstimator
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,15 +88,16 @@ class _Shot:
 class _Scene:
     """One frame under analysis; pictures and poses are made when first asked for, at most once."""
 
-    def __init__(self, frame: Frame, view: View, detections: Detections, pose: PoseEstimator) -> None:
+    def __init__(self, frame: Frame, view: View, detections: Detections, stages: Stages) -> None:
         self.frame = frame
         self.view = view
         self.detections = detections
         self.moment = Moment(frame.pts_s, frame.number)
-        self._pose = pose
+        self._stages = stages
         self._rgb: Picture | None = None
         self._luma: Picture | None = None
         self._poses: dict[int, HeadPose] = {}
+        self._mouths: dict[int, float] = {}
         self._qualities: dict[int, float] = {}
 
     @property
@@ -99,8 +108,13 @@ class _Scene:
 
     def pose(self, index: int) -> HeadPose:
         if index not in self._poses:
-            self._poses[index] = self._pose.estimate(self.rgb, self.detections.boxes_xyxy[index])
+            self._poses[index] = self._stages.pose.estimate(self.rgb, self.detections.boxes_xyxy[index])
         return self._poses[index]
+
+    def mouth_cover(self, index: int) -> float:
+        if index not in self._mouths:
+            self._mouths[index] = self._stages.mouth.estimate(self.rgb, self.detections.boxes_xyxy[index])
+        return self._mouths[index]
 
     def frame_box(self, index: int) -> FloatArray:
         """Return a box in pixels of the frame, cut at the edges of the view."""
@@ -161,7 +175,10 @@ class _Chooser:
 
     def _take(self, index: int, scene: _Scene) -> _Shot | None:
         pose = scene.pose(index)
-        if not self.plan.filters.accepts_pose(pose):
+        filters = self.plan.filters
+        if not filters.accepts_pose(pose):
+            return None
+        if filters.looks_at_mouths and scene.mouth_cover(index) > filters.max_mouth_cover:
             return None
         return _Shot(
             face_rgb=scene.face(index),
@@ -214,7 +231,7 @@ class Pipeline:
             self.finish()
         update = self._tracker.update(detections, frame.pts_s)
         self._end(update.ended)
-        scene = _Scene(frame, self._view, detections, self._stages.pose)
+        scene = _Scene(frame, self._view, detections, self._stages)
         for observation in update.observations:
             for chooser in self._choosers:
                 chooser.consider(observation.track_id, observation.detection, scene)

@@ -117,9 +117,6 @@ def _refuse_impossible(analytics: Analytics) -> None:
         "liveness needs a liveness model, which this processor does not have": (
             liveness.use_mask_liveness_filtration or liveness.use_flying_faces_liveness_filtration
         ),
-        "mouth_occlusion_threshold needs a mask model, which this processor does not have": (
-            filtering.mouth_occlusion_threshold > 0
-        ),
         "yaw_number above 1 is not supported by this processor": filtering.yaw_number > 1,
         "primary_track_policy is not supported by this processor": (
             analytics.primary_track_policy.use_primary_track_policy
@@ -158,6 +155,7 @@ def _filters(analytics: Analytics) -> FaceFilters:
         max_yaw=filtering.detection_yaw_threshold,
         max_pitch=filtering.detection_pitch_threshold,
         max_roll=filtering.detection_roll_threshold,
+        max_mouth_cover=filtering.mouth_occlusion_threshold,
     )
 
 

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from luna_processor.batcher import Batcher, BatchPolicy
 from luna_processor.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySettings
-from luna_processor.detector import DetectorSettings, FaceDetector, HeadPoseEstimator
+from luna_processor.detector import DetectorSettings, FaceDetector, HeadPoseEstimator, MouthCoverEstimator
 from luna_processor.engine import CpuEngine
 from luna_processor.errors import StartupError
 from luna_processor.http_api import Interface, create_app, preview_of
@@ -50,6 +50,7 @@ class Engines:
 
     faces: CpuEngine
     head_pose: CpuEngine
+    mouth_cover: CpuEngine
 
 
 def load_engines(settings: Settings) -> Engines:
@@ -64,7 +65,11 @@ def load_engines(settings: Settings) -> Engines:
         model = library.choose(task, name)
         return CpuEngine(model, library.read(model))
 
-    return Engines(load("faces", settings.face_model), load("head_pose", settings.head_pose_model))
+    return Engines(
+        load("faces", settings.face_model),
+        load("head_pose", settings.head_pose_model),
+        load("mouth_cover", settings.mouth_cover_model),
+    )
 
 
 class Process:
@@ -89,10 +94,12 @@ class Process:
         self._batchers = {
             "faces_waiting": Batcher(engines.faces, workers, "faces"),
             "head_poses_waiting": Batcher(engines.head_pose, workers, "head-pose"),
+            "mouths_waiting": Batcher(engines.mouth_cover, workers, "mouth-cover"),
         }
         self._stages = Stages(
             FaceDetector(self._batchers["faces_waiting"], DetectorSettings(longest_side=settings.detector_size)),
             HeadPoseEstimator(self._batchers["head_poses_waiting"]),
+            MouthCoverEstimator(self._batchers["mouths_waiting"]),
         )
 
     async def run(self) -> int:

@@ -62,6 +62,8 @@ class Settings(BaseModel):
     """Model that finds faces; by default the first one of the manifest."""
     head_pose_model: str | None = None
     """Model that measures head pose; by default the first one of the manifest."""
+    mouth_cover_model: str | None = None
+    """Model that measures how far a mouth is covered; by default the first one of the manifest."""
     detector_size: int = Field(default=640, ge=128, le=2048)
     """Longest side of the picture faces are looked for in, pixels."""
     inference_workers: int = Field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))), ge=1, le=256)

@@ -87,6 +87,18 @@ class ToldPose:
 
 
 @dataclass
+class ToldMouth:
+    """Says what it is told."""
+
+    cover: float = 0.0
+    calls: int = 0
+
+    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
+        self.calls += 1
+        return self.cover
+
+
+@dataclass
 class EventList:
     """A sink that remembers."""
 

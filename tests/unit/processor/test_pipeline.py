@@ -18,7 +18,7 @@ from luna_processor.plan import Platform, make_plan
 from luna_processor.stats import StreamStats
 from luna_processor.view import Picture
 from luna_streams.rest import v2
-from support.frames import EPOCH, ArrayFrame, EventList, PaintDetector, ToldPose
+from support.frames import EPOCH, ArrayFrame, EventList, PaintDetector, ToldMouth, ToldPose
 from support.processor_builders import STREAM_ID
 from support.streams_server import stream_v2
 
@@ -38,8 +38,9 @@ class Film:
     def use(self, body: dict[str, Any], info: SourceInfo = INFO) -> None:
         """Begin with another stream."""
         plan = make_plan(v2.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), Platform("http://lp", 6))
-        self.sink, self.pose, self.detector, self.stats = EventList(), ToldPose(), PaintDetector(), StreamStats()
-        self.pipeline = Pipeline(plan, info, Stages(self.detector, self.pose), self.sink, self.stats)
+        self.sink, self.detector, self.stats = EventList(), PaintDetector(), StreamStats()
+        self.pose, self.mouth = ToldPose(), ToldMouth()
+        self.pipeline = Pipeline(plan, info, Stages(self.detector, self.pose, self.mouth), self.sink, self.stats)
 
     def show(self, pictures: Iterable[Picture], **frame: Any) -> None:
         for picture in pictures:
@@ -258,3 +259,27 @@ def test_the_sent_picture_shows_the_face_with_a_margin() -> None:
     assert picture.shape[:2] == (108, 72)
     assert picture[54, 36, 0] > 200
     assert picture[5, 5].tolist() == pytest.approx([90, 90, 90], abs=12)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "cover", "count"),
+    [
+        pytest.param(0.5, 0.4, 1, id="covered less than permitted"),
+        pytest.param(0.5, 0.5, 1, id="covered as far as permitted"),
+        pytest.param(0.5, 0.6, 0, id="covered too far"),
+        pytest.param(0.0, 1.0, 1, id="zero switches the filter off"),
+    ],
+)
+def test_a_covered_mouth_is_no_best_shot(threshold: float, cover: float, count: int) -> None:
+    film = Film(analytics={"filtering": {"mouth_occlusion_threshold": threshold}})
+    film.mouth.cover = cover
+    film.show(face() for _ in range(10))
+    film.pipeline.finish()
+    assert len(film.sink.events) == count
+
+
+def test_mouths_are_measured_only_where_they_are_filtered_by() -> None:
+    film = Film()
+    film.show(face() for _ in range(10))
+    film.pipeline.finish()
+    assert film.mouth.calls == 0

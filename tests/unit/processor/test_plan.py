@@ -103,7 +103,6 @@ def test_each_enabled_analytics_keeps_its_own_token() -> None:
         pytest.param({"sending": {"bestshot_settings": {"type": 2}}}, "body model", id="bodies only"),
         pytest.param({"liveness": {"use_mask_liveness_filtration": True}}, "liveness model", id="liveness"),
         pytest.param({"liveness": {"use_flying_faces_liveness_filtration": True}}, "liveness model", id="flying faces"),
-        pytest.param({"filtering": {"mouth_occlusion_threshold": 0.5}}, "mask model", id="mouth"),
         pytest.param({"filtering": {"yaw_number": 3}}, "yaw_number", id="yaw number"),
         pytest.param(
             {"primary_track_policy": {"use_primary_track_policy": True}}, "primary_track_policy", id="primary"

@@ -1,0 +1,54 @@
+"""How far a mouth is covered, with the real classifier on the sample clip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import luna_local.demo
+from luna_processor.batcher import Batcher, BatchPolicy
+from luna_processor.detector import MouthCoverEstimator
+from luna_processor.engine import CpuEngine
+from luna_processor.models import ModelLibrary, default_folder
+
+CLIP = Path(luna_local.demo.__file__).parent / "faces.mp4"
+FRAME = 120
+
+
+@pytest.fixture(scope="module")
+def picture_and_box() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    truth = json.loads(CLIP.with_suffix(".json").read_text())["frames"][FRAME][0]
+    with av.open(str(CLIP)) as clip:
+        frame = next(frame for number, frame in enumerate(clip.decode(video=0)) if number == FRAME)
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), np.array(truth["box_xyxy"], np.float32)
+
+
+def measure(picture: npt.NDArray[np.uint8], box: npt.NDArray[np.float32]) -> float:
+    library = ModelLibrary(default_folder())
+    model = library.choose("mouth_cover", None)
+    batcher = Batcher(CpuEngine(model, library.read(model)), BatchPolicy(workers=1), "test")
+    try:
+        return MouthCoverEstimator(batcher).estimate(picture, box)
+    finally:
+        batcher.close()
+
+
+def test_a_free_mouth_passes_the_strictest_documented_threshold(
+    picture_and_box: tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]],
+) -> None:
+    assert measure(*picture_and_box) < 0.1
+
+
+def test_a_covered_mouth_counts_as_more_covered_than_a_free_one(
+    picture_and_box: tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]],
+) -> None:
+    picture, box = picture_and_box
+    covered = picture.copy()
+    left, top, right, bottom = (int(side) for side in box)
+    covered[(top + bottom) // 2 : bottom, left:right] = (130, 170, 220)
+    assert measure(covered, box) > 2 * measure(picture, box)
