@@ -198,10 +198,16 @@ def _describe(folder: Path, url: str, token: str) -> ApiServer:
 
 @contextmanager
 def _process(folder: Path, program: Path, arguments: list[str]) -> Iterator[None]:
-    with (folder / f"{program.name}.log").open("wb") as log:
+    """Run a program until the block is left; when the block fails, the last lines of its log are shown."""
+    path = folder / f"{program.name}.log"
+    with path.open("wb") as log:
         child = subprocess.Popen([program, *arguments], stdout=log, stderr=log)
         try:
             yield
+        except TimeoutError as error:
+            last_lines = path.read_text(errors="replace").splitlines()[-5:]
+            error.add_note("\n".join([f"{program.name} ({child.poll()}):", *last_lines]))
+            raise
         finally:
             child.terminate()
             try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,7 @@ class EmbeddedApiServer:
             timeout_keep_alive=90,
             timeout_graceful_shutdown=5,
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_no_upgrade_warning)
         self._http = _QuietServer(config)
         serving = asyncio.create_task(self._http.serve(sockets=[listener]), name="api-server")
         self._tasks = [serving, asyncio.create_task(self._collector.run(), name="api-server-collector")]
@@ -279,6 +281,11 @@ def _listen(host: str, port: int) -> socket.socket:
 def _defined(definition: Document) -> ResourceKey:
     spec = definition["spec"]
     return (spec["group"], spec["names"]["plural"])
+
+
+def _is_no_upgrade_warning(record: logging.LogRecord) -> bool:
+    """Drop uvicorn's advice to install a WebSocket library: ``kubectl exec`` is answered 501, and that is meant."""
+    return "WebSocket library" not in record.getMessage() and "upgrade request" not in record.getMessage()
 
 
 class _QuietServer(uvicorn.Server):
