@@ -7,7 +7,7 @@ that its indexed filters leave, or all streams in order until the page is full.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -98,6 +98,12 @@ class StreamFilter:
     def sorts_by_id(self) -> bool:
         """Whether the answer is sorted by id, as the document says of ranges of ids."""
         return self.stream_id_gte is not None or self.stream_id_lt is not None
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether something is asked for that no index answers."""
+        bounds = (self.create_time_gte, self.create_time_lt, self.stream_id_gte, self.stream_id_lt, self.check)
+        return any(bound is not None for bound in bounds)
 
     def admits(self, entry: Entry) -> bool:
         """Tell whether a stream lies within the ranges of time and id, and passes the check."""
@@ -193,36 +199,40 @@ class Catalogue:
 
     def select(self, wanted: StreamFilter, *, newest_first: bool, offset: int, limit: int) -> list[Entry]:
         """Return one page of the streams a filter means."""
-        return list(islice(self._matching(wanted, newest_first=newest_first), offset, offset + limit))
+        ids = self._candidates(wanted)
+        if ids is None and not wanted.has_ranges:
+            end = len(self._ages) - offset
+            page = self._ages[max(0, end - limit) : max(0, end)][::-1] if newest_first else self._ages[offset:][:limit]
+            return [self._by_id[stream_id] for _, stream_id in page]
+        return list(islice(self._matching(wanted, ids, newest_first=newest_first), offset, offset + limit))
 
     def matching(self, wanted: StreamFilter) -> list[Entry]:
         """Return all streams a filter means, in the order of appearance."""
-        return list(self._matching(wanted, newest_first=False))
+        return list(self._matching(wanted, self._candidates(wanted), newest_first=False))
 
     def count(self, wanted: StreamFilter) -> int:
         """Return how many streams a filter means."""
-        ids = self._candidates(wanted)
+        ids: Collection[str] | None = self._candidates(wanted)
         if ids is None:
-            return sum(1 for entry in self._by_id.values() if wanted.admits(entry))
+            ids = self._ids
+        if not wanted.has_ranges:
+            return len(ids)
         return sum(1 for stream_id in ids if wanted.admits(self._by_id[stream_id]))
 
-    def _matching(self, wanted: StreamFilter, *, newest_first: bool) -> Iterator[Entry]:
-        ids = self._candidates(wanted)
+    def _matching(self, wanted: StreamFilter, ids: Set[str] | None, *, newest_first: bool) -> Iterator[Entry]:
         if ids is not None and len(ids) < _SORT_BELOW * len(self._by_id):
             entries = [self._by_id[stream_id] for stream_id in ids]
             entries.sort(key=_by_id if wanted.sorts_by_id else _by_age, reverse=newest_first)
-            candidates: Iterable[Entry] = entries
+            candidates = iter(entries)
         else:
-            candidates = self._in_order(wanted.sorts_by_id, newest_first)
-            if ids is not None:
-                present = ids
-                candidates = (entry for entry in candidates if entry.stream_id in present)
-        return (entry for entry in candidates if wanted.admits(entry))
+            candidates = self._in_order(wanted.sorts_by_id, newest_first, ids)
+        return filter(wanted.admits, candidates) if wanted.has_ranges else candidates
 
-    def _in_order(self, by_id: bool, newest_first: bool) -> Iterator[Entry]:
-        if by_id:
-            return (self._by_id[stream_id] for stream_id in (reversed(self._ids) if newest_first else self._ids))
-        return (self._by_id[stream_id] for _, stream_id in (reversed(self._ages) if newest_first else self._ages))
+    def _in_order(self, by_id: bool, newest_first: bool, among: Set[str] | None) -> Iterator[Entry]:
+        ids: Iterator[str] = reversed(self._ids) if newest_first else iter(self._ids)
+        if not by_id:
+            ids = (stream_id for _, stream_id in (reversed(self._ages) if newest_first else self._ages))
+        return (self._by_id[stream_id] for stream_id in ids if among is None or stream_id in among)
 
     def _candidates(self, wanted: StreamFilter) -> Set[str] | None:
         """Return the ids that the indexed filters leave; None if there is no such filter."""
