@@ -32,6 +32,9 @@ HISTORY_BYTES = 32 * 2**20
 WATCHER_BACKLOG = 10_000
 
 
+_NO_LABELS: dict[str, str] = {}
+
+
 class Record:
     """One version of one object, immutable."""
 
@@ -39,12 +42,13 @@ class Record:
 
     def __init__(self, document: Document, version: int, selectable: Sequence[str], raw: bytes | None = None) -> None:
         metadata = section(document, "metadata")
-        self.key: ObjectKey = (metadata.get("namespace") or "", metadata["name"])
+        self.key: ObjectKey = (sys.intern(metadata.get("namespace") or ""), metadata["name"])
         self.api_version: str = sys.intern(document["apiVersion"])
         self.version = version
-        self.raw: bytes = encode(document) if raw is None else raw
+        # A copy, because orjson returns texts in blocks of 4 kB, which would be most of the memory of a small object.
+        self.raw = bytes(memoryview(encode(document) if raw is None else raw))
         self.uid: str = metadata["uid"]
-        self.labels: dict[str, str] = section(metadata, "labels")
+        self.labels: dict[str, str] = section(metadata, "labels") or _NO_LABELS
         self.fields: tuple[str, ...] = field_values(document, selectable)
         self.owner_uids: tuple[str, ...] = tuple(owner["uid"] for owner in items(metadata, "ownerReferences"))
 
