@@ -40,10 +40,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         module = importlib.import_module(part.module)
     except ModuleNotFoundError as e:
-        if e.name is None or e.name.startswith("luna_"):
+        package = (e.name or "").partition(".")[0]
+        if not package or package.startswith("luna_"):
             raise  # our own fault, not a missing extra
         hint = f"pip install '{_DISTRIBUTION}[{part.extra}]'"
-        print(f"luna-streams {name}: the package {e.name!r} is not installed: {hint}", file=sys.stderr)
+        print(f"luna-streams {name}: the package {package!r} is not installed: {hint}", file=sys.stderr)
         return EXIT_UNUSABLE
     try:
         status: int = module.main(arguments[1:])

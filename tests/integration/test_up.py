@@ -32,6 +32,7 @@ pytestmark = pytest.mark.timeout(600)
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """One `up` for the tests that do not end it."""
     with running_up(tmp_path_factory.mktemp("up") / "data") as up:
+        assert up.endpoints
         yield up
 
 
