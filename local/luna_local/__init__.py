@@ -1,0 +1,1 @@
+"""One machine without a cluster: embedded API server, process kubelet, inbox, and the command `luna-streams`."""
