@@ -11,6 +11,7 @@ from starlette.requests import Request
 from luna_api_shim.desk import LeaderDesk
 from luna_api_shim.editor import Editor
 from luna_api_shim.feedback import Feedback
+from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.queue import Queue
 from luna_api_shim.rendering import ApiVersion
@@ -31,6 +32,7 @@ class Context:
     settings: Settings
     store: Store
     editor: Editor
+    group_editor: GroupEditor
     desk: LeaderDesk
     workers: Workers
     queue: Queue

@@ -14,10 +14,11 @@ from datetime import datetime
 
 from luna_api_shim.catalogue import Entry
 from luna_api_shim.concurrency import for_each
-from luna_api_shim.errors import BadBody, NotReady, UnknownGroupId, UnknownGroupName
+from luna_api_shim.errors import UnknownGroupId, UnknownGroupName
 from luna_api_shim.records import Records, utc_now
+from luna_api_shim.specs import refused, write_spec
 from luna_api_shim.store import Store
-from luna_kube import ApiError, Conflict, Invalid, NotFound
+from luna_kube import ApiError, Invalid
 from luna_streams import naming
 from luna_streams.errors import StreamNotFound
 from luna_streams.lifecycle import UserRequest, advance
@@ -26,8 +27,6 @@ from luna_streams.rest.submission import StreamBody, Submission
 from luna_streams.stream import DesiredState, StreamSpec, StreamState, StreamStatus
 
 log = logging.getLogger(__name__)
-
-_MOST_ATTEMPTS = 10
 
 
 class Editor:
@@ -79,7 +78,7 @@ class Editor:
         try:
             entry = await self._store.create_stream(name, spec)
         except Invalid as e:
-            raise _refused(e) from e
+            raise refused(e) from e
         values = submission.credentials.secret_data()
         if values:
             try:
@@ -105,7 +104,7 @@ class Editor:
                 advance(current.record, _request(current, patch.status), self._now())
             return current.stream.spec.model_copy(update=_changes(patch))
 
-        entry = await self._write_spec(entry, change)
+        entry = await write_spec(self._store, entry, change)
         if patch.status is None:
             return entry
         wanted = _WISHES[patch.status]
@@ -140,7 +139,7 @@ class Editor:
             kept |= {"priority": old.priority, "placement": old.placement}
             return submission.spec.model_copy(update=kept)
 
-        entry = await self._write_spec(entry, change)
+        entry = await write_spec(self._store, entry, change)
         if not values:
             await self._store.keep_secret(entry, {})
         # restartedAt changed the data's hash: bringing the record in line with the spec raises the version, once.
@@ -174,28 +173,6 @@ class Editor:
             names.append(group.spec.group_name)
         return tuple(dict.fromkeys(names))
 
-    async def _write_spec(self, entry: Entry, change: Callable[[Entry], StreamSpec]) -> Entry:
-        """Write the spec that `change` makes of the present one; again if somebody was first."""
-        for _ in range(_MOST_ATTEMPTS):
-            spec = change(entry)
-            if spec == entry.stream.spec:
-                return entry
-            try:
-                return await self._store.replace_spec(entry, spec)
-            except Conflict:
-                entry = await self._again(entry)
-            except NotFound:
-                raise StreamNotFound(entry.stream_id) from None
-            except Invalid as e:
-                raise _refused(e) from e
-        raise NotReady(f"stream {entry.stream_id} changes faster than it can be written")
-
-    async def _again(self, entry: Entry) -> Entry:
-        fresh = await self._store.refetch(entry)
-        if fresh is None or fresh.stream.uid != entry.stream.uid:
-            raise StreamNotFound(entry.stream_id)
-        return fresh
-
     async def _take_back(self, entry: Entry) -> None:
         """Delete a stream whose Secret could not be written; if that fails too, it waits for its Secret for ever."""
         with suppress(ApiError):
@@ -222,9 +199,3 @@ def _changes(patch: StreamPatch) -> dict[str, object]:
     if patch.status is not None:
         changes["desired_status"] = _WISHES[patch.status]
     return changes
-
-
-def _refused(error: Invalid) -> BadBody:
-    """Say that the cluster refuses a value which the models let pass; its words may quote the value."""
-    log.warning("the API server refuses a stream: %s (%s)", error.reason or "invalid", error.status)
-    return BadBody("", "refused by the cluster's validation rules")

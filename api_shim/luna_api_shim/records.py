@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from luna_api_shim.catalogue import Entry
+from luna_api_shim.specs import read_again
 from luna_api_shim.store import Store
 from luna_kube import Conflict, NotFound
 from luna_streams.conditions import observe_conditions
@@ -51,7 +52,7 @@ class Records:
             try:
                 return await self._attempt(entry, decide)
             except Conflict:
-                entry = await self._again(entry)
+                entry = await read_again(self._store, entry)
         return await self._attempt(entry, decide)
 
     async def initialise(self, entry: Entry) -> Entry:
@@ -61,7 +62,7 @@ class Records:
         try:
             return await self._write(entry, entry.record, self._now())
         except Conflict:
-            return await self._again(entry)
+            return await read_again(self._store, entry)
 
     async def _attempt(self, entry: Entry, decide: Decision) -> Entry:
         now = self._now()
@@ -75,9 +76,3 @@ class Records:
             return await self._store.write_status(entry, told)
         except NotFound:
             raise StreamNotFound(entry.stream_id) from None
-
-    async def _again(self, entry: Entry) -> Entry:
-        fresh = await self._store.refetch(entry)
-        if fresh is None or fresh.stream.uid != entry.stream.uid:
-            raise StreamNotFound(entry.stream_id)
-        return fresh

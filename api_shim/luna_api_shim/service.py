@@ -20,13 +20,14 @@ from luna_api_shim.editor import Editor
 from luna_api_shim.election import Election, identity_of
 from luna_api_shim.errors import StartupError
 from luna_api_shim.feedback import Feedback
+from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.initialiser import initialise_streams
+from luna_api_shim.kubernetes_store import KubernetesStore
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.queue import Queue
 from luna_api_shim.records import Records
 from luna_api_shim.settings import Settings
-from luna_api_shim.store import KubernetesStore
 from luna_api_shim.workers import Workers
 from luna_kube import Credentials, KubeClient, LeaseSettings
 from luna_kube.transport import Call
@@ -74,6 +75,7 @@ class Service:
                 settings=settings,
                 store=self.store,
                 editor=Editor(self.store, records, parallel_writes=parallel),
+                group_editor=GroupEditor(self.store, parallel_writes=parallel),
                 desk=self.desk,
                 workers=Workers(client),
                 queue=self.queue,

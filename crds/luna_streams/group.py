@@ -9,6 +9,8 @@ from pydantic import StringConstraints
 from luna_streams import naming
 from luna_streams.model import GroupName, Model, Time, Uuid
 
+GroupDescription = Annotated[str, StringConstraints(max_length=256)]
+
 
 class StreamGroupSpec(Model):
     """What the user wants."""
@@ -16,7 +18,7 @@ class StreamGroupSpec(Model):
     account_id: Uuid
     group_name: GroupName
     """Unique within the account."""
-    description: Annotated[str, StringConstraints(max_length=256)] = ""
+    description: GroupDescription = ""
 
 
 class StreamGroup(Model):

@@ -68,7 +68,10 @@ class Model(BaseModel):
 
 def _aware(value: datetime) -> datetime:
     """Read a time without an offset as UTC, and keep every time in UTC."""
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("datetime_range", "the time lies outside of the years 1 to 9999 in UTC") from None
 
 
 Time = Annotated[datetime, AfterValidator(_aware)]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from luna_api_shim.catalogue import Catalogue, Entry, Key
 from luna_api_shim.store import Listener
 from luna_kube import Conflict, NotFound
 from luna_streams.credentials import Credentials, resolve, secret_lookup
-from luna_streams.group import StreamGroup
+from luna_streams.group import StreamGroup, StreamGroupSpec
 from luna_streams.naming import secret_name
 from luna_streams.pool import StreamProcessor
 from luna_streams.stream import Stream, StreamSpec, StreamStatus
@@ -23,6 +23,9 @@ from luna_streams.stream import Stream, StreamSpec, StreamStatus
 class MemoryGroups:
     def __init__(self) -> None:
         self.all: list[StreamGroup] = []
+
+    def __iter__(self) -> Iterator[StreamGroup]:
+        return iter(self.all)
 
     def named(self, account_id: str, group_name: str) -> StreamGroup | None:
         wanted = account_id, group_name
@@ -129,6 +132,15 @@ class MemoryStore:
             self.secrets[secret_name(entry.stream.name)] = dict(values)
         else:
             self.secrets.pop(secret_name(entry.stream.name), None)
+
+    async def create_group(self, spec: StreamGroupSpec) -> StreamGroup:
+        raise NotImplementedError("tests put groups into `groups.all`")
+
+    async def describe_group(self, group: StreamGroup, description: str) -> bool:
+        raise NotImplementedError("groups are tested against an API server")
+
+    async def delete_group(self, group: StreamGroup) -> bool:
+        raise NotImplementedError("groups are tested against an API server")
 
     # -- below ---------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Bodies that both versions of the REST API share: queue, feedback, PATCH, bulk DELETE, logs.
+"""Bodies that both versions of the REST API share: queue, feedback, PATCH, bulk DELETE, groups, logs.
 
 Source: LUNA Streams API 1.1.18, components/schemas.
 """
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from luna_streams.group import GroupDescription, StreamGroup, StreamGroupSpec
 from luna_streams.lifecycle import Report
 from luna_streams.model import INT32_MAX, GroupName, Model, StreamName, Uuid
 from luna_streams.policies import Preview, VideoInfo
@@ -109,6 +110,35 @@ class StreamsDelete(Model):
 
     stream_ids: Annotated[tuple[Uuid, ...], Field(max_length=1000)] | None = None
     names: Annotated[tuple[StreamName, ...], Field(max_length=1000)] | None = None
+
+
+class GroupToBeCreated(StreamGroupSpec):
+    """Body of POST /groups."""
+
+
+class GroupPatch(Model):
+    """Body of PATCH /groups/{group_id}."""
+
+    description: GroupDescription
+
+
+class LinkerRequest(Model):
+    """Body of PATCH /linker: streams that join a group or leave it."""
+
+    action: Literal["attach", "detach"]
+    stream_ids: Annotated[tuple[Uuid, ...], Field(max_length=1000)]
+    group_id: Uuid
+
+
+def group_response(group: StreamGroup) -> dict[str, Any]:
+    """Render a group."""
+    return {
+        "group_id": group.group_id,
+        "group_name": group.spec.group_name,
+        "account_id": group.spec.account_id,
+        "description": group.spec.description,
+        "create_time": group.to_rest()["create_time"],
+    }
 
 
 def log_response(stream_id: str, entry: LogEntry) -> dict[str, Any]:

@@ -108,6 +108,9 @@ CASES: list[tuple[type[Model], object, str, str]] = [
     (FeedbackRequest, a_report(video_info={"width": 1, "height": 1, "frame_rate": 1, "bit_rate": 1, "gop_size": 1,
                                            "start_time": "2024-13-01T00:00:00Z"}),
      "streams.0.video_info.start_time", "invalid datetime format"),
+    (FeedbackRequest, a_report(video_info={"width": 1, "height": 1, "frame_rate": 1, "bit_rate": 1, "gop_size": 1,
+                                           "start_time": "0001-01-01T00:00:00+14:00"}),
+     "streams.0.video_info.start_time", "invalid datetime format"),
 ]  # fmt: skip
 
 

@@ -11,13 +11,17 @@ from pydantic import ValidationError
 from luna_streams.rest.messages import (
     FeedbackAnswer,
     FeedbackRequest,
+    GroupPatch,
+    GroupToBeCreated,
+    LinkerRequest,
     QueueRequest,
     StreamPatch,
     StreamsDelete,
+    group_response,
     log_response,
 )
 from luna_streams.v1alpha1 import LogEntry, Preview, PreviewUrl, StreamState, VideoInfo
-from support.builders import NOW, STREAM_ID
+from support.builders import ACCOUNT, NOW, STREAM_ID, a_group
 
 VIDEO = VideoInfo(width=1, height=2, frame_rate=3, bit_rate=4, gop_size=5, start_time=NOW)
 ITEM = {"stream_id": STREAM_ID, "status": "done", "version": 1, "error": None, "video_info": None}
@@ -117,3 +121,39 @@ def test_a_log_entry_is_shown_with_all_its_fields() -> None:
 def test_a_bare_log_entry_has_nulls() -> None:
     shown = log_response(STREAM_ID, LogEntry(seq=1, status=StreamState.PENDING, version=1, log_time=NOW))
     assert (shown["error"], shown["video_info"], shown["preview"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_beyond_the_calendar_is_refused_and_breaks_nothing(time: str) -> None:
+    item = ITEM | {"video_info": json.loads(VIDEO.model_dump_json(exclude_none=True)) | {"start_time": time}}
+    with pytest.raises(ValidationError, match="outside of the years"):
+        FeedbackRequest.from_rest(json.dumps({"streams": [item]}))
+
+
+def test_a_group_is_shown_with_its_id() -> None:
+    group = a_group("doors")
+    assert group_response(group) == {
+        "group_id": group.name,
+        "group_name": "doors",
+        "account_id": ACCOUNT,
+        "description": "",
+        "create_time": "2026-01-31T12:00:00Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (GroupToBeCreated, {"account_id": ACCOUNT, "group_name": "a b"}),
+        (GroupToBeCreated, {"account_id": ACCOUNT, "group_name": "a", "description": "x" * 257}),
+        (GroupPatch, {}),
+        (LinkerRequest, {"action": "join", "stream_ids": [], "group_id": STREAM_ID}),
+        (LinkerRequest, {"action": "attach", "stream_ids": [STREAM_ID] * 1001, "group_id": STREAM_ID}),
+    ],
+    ids=["name", "description", "nothing", "action", "too-many"],
+)
+def test_bodies_about_groups_are_bounded(
+    model: type[GroupToBeCreated | GroupPatch | LinkerRequest], body: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError):
+        model.from_rest(json.dumps(body))

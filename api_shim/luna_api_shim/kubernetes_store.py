@@ -1,0 +1,306 @@
+"""The store in a real (or embedded) Kubernetes API server: reflectors to read, conditional writes to change."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from luna_api_shim.catalogue import Catalogue, Entry, Key
+from luna_api_shim.errors import NotReady
+from luna_api_shim.store import Listener
+from luna_api_shim.views import Groups, Secrets, View
+from luna_kube import (
+    SECRETS,
+    STREAM_GROUPS,
+    STREAM_PROCESSORS,
+    STREAMS,
+    AlreadyExists,
+    ApiError,
+    CacheEvent,
+    CollectionRef,
+    Conflict,
+    EventType,
+    Json,
+    KubeClient,
+    NotFound,
+    Reflector,
+    Resource,
+)
+from luna_streams import naming
+from luna_streams.credentials import Credentials, resolve
+from luna_streams.group import StreamGroup, StreamGroupSpec
+from luna_streams.pool import StreamProcessor
+from luna_streams.stream import Stream, StreamSpec, StreamStatus
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_S: Final = 3.0
+
+
+class KubernetesStore:
+    """The store in a real (or embedded) API server.
+
+    Args:
+        client: open client.
+        namespace: where streams and groups are created.
+        everywhere: whether other namespaces are served too.
+    """
+
+    def __init__(self, client: KubeClient, *, namespace: str, everywhere: bool = False) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._everywhere = everywhere
+        self._listeners: list[Listener] = []
+        self._surroundings: list[Callable[[], None]] = []
+        self.catalogue = Catalogue()
+        self._streams = self._reflector(STREAMS)
+        self._secrets = self._reflector(SECRETS, labels=naming.LABEL_CREDENTIALS)
+        self._group_objects = self._reflector(STREAM_GROUPS)
+        pools = self._reflector(STREAM_PROCESSORS)
+        self._reflectors = (self._streams, self._secrets, self._group_objects, pools)
+        self._streams.subscribe(self._apply)
+        self._secrets.subscribe(lambda _event: self._surroundings_changed())
+        self.groups = Groups(View(self._group_objects, StreamGroup.from_object, self._surroundings_changed))
+        self.pools: Iterable[StreamProcessor] = View(pools, StreamProcessor.from_object, self._surroundings_changed)
+        self.secrets = Secrets(self._secrets)
+
+    def _reflector(self, resource: Resource, labels: str = "") -> Reflector:
+        return Reflector(self._client, self._collection(resource), labels=labels)
+
+    def _collection(self, resource: Resource) -> CollectionRef:
+        return resource.everywhere() if self._everywhere else resource.within(self._namespace)
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the copies true for the length of the block."""
+        async with AsyncExitStack() as stack:
+            for reflector in self._reflectors:
+                await stack.enter_async_context(reflector.running())
+            yield
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether everything was read once."""
+        return all(reflector.synced.is_set() for reflector in self._reflectors)
+
+    @property
+    def trouble(self) -> ApiError | None:
+        """Why the API server cannot be heard right now; None when it can."""
+        return next((reflector.last_error for reflector in self._reflectors if reflector.last_error), None)
+
+    async def synced(self) -> None:
+        """Wait until everything was read once."""
+        for reflector in self._reflectors:
+            await reflector.synced.wait()
+
+    async def ready(self) -> None:
+        """See `Store`."""
+        if self.is_synced:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self.synced()
+        except TimeoutError:
+            raise NotReady("the API server was not heard yet") from None
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> None:
+        """See `Store`."""
+        self._listeners.append(listener)
+        for entry in self.catalogue:
+            listener(None, entry)
+
+    def subscribe_surroundings(self, listener: Callable[[], None]) -> None:
+        """See `Store`."""
+        self._surroundings.append(listener)
+
+    def credentials(self, stream: Stream) -> Credentials:
+        """See `Store`."""
+        return resolve(stream.spec.data, lambda ref: self.secrets.value(stream.namespace, ref))
+
+    def secret_versions(self, stream: Stream) -> tuple[str, ...]:
+        """See `Store`."""
+        return self.secrets.versions(stream.namespace, stream.spec.data)
+
+    async def find(self, stream_id: str) -> Entry | None:
+        """See `Store`."""
+        await self.ready()
+        return self.catalogue.get(stream_id) or await self._read((self._namespace, stream_id))
+
+    async def refetch(self, entry: Entry) -> Entry | None:
+        """See `Store`."""
+        return await self._read(entry.key)
+
+    async def find_group(self, group_id: str) -> StreamGroup | None:
+        """See `Store`."""
+        return self.groups.get(group_id) or await self._read_group(group_id)
+
+    async def find_group_named(self, account_id: str, group_name: str) -> StreamGroup | None:
+        """See `Store`."""
+        known = self.groups.named(account_id, group_name)
+        return known or await self._read_group(naming.group_object_name(account_id, group_name))
+
+    async def _read_group(self, name: str) -> StreamGroup | None:
+        try:
+            return self._group(await self._client.get(STREAM_GROUPS.at(self._namespace, name)))
+        except NotFound:
+            return None
+
+    async def _read(self, key: Key) -> Entry | None:
+        try:
+            return self._observe(await self._client.get(STREAMS.at(*key)))
+        except NotFound:
+            return None
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    async def create_stream(self, name: str, spec: StreamSpec) -> Entry:
+        """See `Store`."""
+        body = {**_header(STREAMS, self._namespace, name), "spec": spec.to_resource()}
+        return self._entry(await self._client.create(STREAMS.within(self._namespace), body))
+
+    async def replace_spec(self, entry: Entry, spec: StreamSpec) -> Entry:
+        """See `Store`."""
+        known = self._streams.get(*entry.key)
+        if known is None or known["metadata"]["resourceVersion"] != entry.stream.resource_version:
+            raise Conflict(f"PUT {entry.stream_id}", "the cache has another version")
+        body = {**_header(STREAMS, *entry.key), "metadata": known["metadata"], "spec": spec.to_resource()}
+        return self._entry(await self._client.replace(STREAMS.at(*entry.key), body))
+
+    async def write_status(self, entry: Entry, record: StreamStatus) -> Entry:
+        """See `Store`."""
+        body = {**_header(STREAMS, *entry.key), "status": record.to_resource()}
+        body["metadata"] |= {"uid": entry.stream.uid, "resourceVersion": entry.stream.resource_version}
+        return self._entry(await self._client.replace(STREAMS.at(*entry.key).status, body))
+
+    async def delete_stream(self, entry: Entry) -> bool:
+        """See `Store`."""
+        try:
+            answer = await self._client.delete(STREAMS.at(*entry.key), uid=entry.stream.uid)
+        except (NotFound, Conflict):
+            return False
+        if answer.get("kind") == STREAMS.kind:
+            self._streams.observe(answer)
+        else:
+            self._streams.observe_deleted(*entry.key, entry.stream.uid)
+        return True
+
+    async def keep_secret(self, entry: Entry, values: Mapping[str, str]) -> None:
+        """See `Store`."""
+        namespace, name = entry.stream.namespace, naming.secret_name(entry.stream.name)
+        ref = SECRETS.at(namespace, name)
+        if not values:
+            with suppress(NotFound):
+                known = self._secrets.get(namespace, name)
+                if known is not None:
+                    await self._client.delete(ref)
+                    self._secrets.observe_deleted(namespace, name, known["metadata"]["uid"])
+            return
+        body = _secret(entry, name, values)
+        try:
+            answer = await self._client.create(SECRETS.within(namespace), body)
+        except AlreadyExists:
+            answer = await self._client.replace(ref, body)
+        self._secrets.observe(answer)
+
+    async def create_group(self, spec: StreamGroupSpec) -> StreamGroup:
+        """See `Store`."""
+        name = naming.group_object_name(spec.account_id, spec.group_name)
+        body = {**_header(STREAM_GROUPS, self._namespace, name), "spec": spec.to_resource()}
+        return self._group(await self._client.create(STREAM_GROUPS.within(self._namespace), body))
+
+    async def describe_group(self, group: StreamGroup, description: str) -> bool:
+        """See `Store`."""
+        ref = STREAM_GROUPS.at(group.namespace, group.name)
+        try:
+            self._group(await self._client.patch(ref, {"spec": {"description": description}}))
+        except NotFound:
+            return False
+        return True
+
+    async def delete_group(self, group: StreamGroup) -> bool:
+        """See `Store`."""
+        try:
+            answer = await self._client.delete(STREAM_GROUPS.at(group.namespace, group.name), uid=group.uid)
+        except (NotFound, Conflict):
+            return False
+        if answer.get("kind") != STREAM_GROUPS.kind:
+            self._group_objects.observe_deleted(group.namespace, group.name, group.uid)
+        return True
+
+    def _group(self, obj: Json) -> StreamGroup:
+        """Put an own write into the cache and return it."""
+        self._group_objects.observe(obj)
+        return StreamGroup.from_object(obj)
+
+    # -- what was read or written --------------------------------------------------------------------------------------
+
+    def _entry(self, obj: Json) -> Entry:
+        """Put an own write into the catalogue and return it."""
+        entry = self._observe(obj)
+        if entry is None:
+            raise NotFound(f"PUT {obj['metadata']['name']}", "the stream is being deleted", status=404)
+        return entry
+
+    def _observe(self, obj: Json) -> Entry | None:
+        """Put an object into the catalogue, unless something newer is there; None for one that is being deleted."""
+        self._streams.observe(obj)
+        meta = obj["metadata"]
+        entry = self.catalogue.at((meta["namespace"], meta["name"]))
+        if entry is not None and entry.stream.resource_version == meta["resourceVersion"]:
+            return entry
+        return self._parse((meta["namespace"], meta["name"]), obj)
+
+    def _apply(self, event: CacheEvent) -> None:
+        entry = None if event.type is EventType.DELETED else self._parse(event.key, event.object)
+        old = self.catalogue.remove(event.key) if entry is None else self.catalogue.put(entry)
+        visible = self.catalogue.at(event.key)
+        for listener in self._listeners:
+            listener(old, visible)
+
+    def _parse(self, key: Key, obj: Json) -> Entry | None:
+        """Return the stream, None for one that is going or that this release does not understand."""
+        try:
+            stream = Stream.from_object(obj)
+        except ValidationError as e:
+            log.warning("stream %s is not understood: %s", "/".join(key), e)
+            return None
+        return None if stream.is_deleting else Entry(stream)
+
+    def _surroundings_changed(self) -> None:
+        for listener in self._surroundings:
+            listener()
+
+
+def _header(resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"namespace": namespace, "name": name},
+    }
+
+
+def _secret(entry: Entry, name: str, values: Mapping[str, str]) -> Json:
+    """Return the Secret of a stream: marked as ours, and deleted together with the stream."""
+    stream = entry.stream
+    owner = {
+        "apiVersion": STREAMS.api_version,
+        "kind": STREAMS.kind,
+        "name": stream.name,
+        "uid": stream.uid,
+        "blockOwnerDeletion": False,
+        "controller": True,
+    }
+    body = _header(SECRETS, stream.namespace, name)
+    body["metadata"] |= {"labels": {naming.LABEL_CREDENTIALS: "stream"}, "ownerReferences": [owner]}
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    return {**body, "type": "Opaque", "data": data}
