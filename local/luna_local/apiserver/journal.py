@@ -28,7 +28,7 @@ from typing import Any
 import orjson
 
 from luna_local.apiserver.documents import Document
-from luna_local.apiserver.errors import storage_failed
+from luna_local.apiserver.errors import ApiError, storage_failed
 from luna_local.apiserver.resources import ResourceKey
 from luna_local.apiserver.store import DELETED, Change, Record
 
@@ -208,7 +208,10 @@ class Journal:
         """Note a clean end and let go of the folder."""
         try:
             self._write(_line(op="end", version=version))
-            os.fdatasync(self._file)
+            self._sync()
+        except ApiError as error:
+            # Nothing is lost: the next start takes this for a power cut and counts on above the reservation.
+            _LOG.warning("%s: %s", self._path, error.message)
         finally:
             self.release()
 

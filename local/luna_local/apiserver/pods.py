@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from luna_local.apiserver.deletion import DeleteOptions, Deletions
 from luna_local.apiserver.documents import Document, dig, items, parse_time, section, timestamp
-from luna_local.apiserver.errors import FieldProblem, bad_request, conflict, invalid, not_implemented
+from luna_local.apiserver.errors import ApiError, FieldProblem, bad_request, conflict, invalid, not_implemented
 from luna_local.apiserver.lists import number
 from luna_local.apiserver.objects import Objects, WriteOptions
 from luna_local.apiserver.resources import PODS, Resource
@@ -36,10 +36,10 @@ class LogProvider(Protocol):
         timestamps: bool,
         previous: bool,
     ) -> AsyncIterator[bytes]:
-        """Yield the log of a container in pieces; with `follow`, until the container ends.
+        """Return the log of a container in pieces; with `follow`, until the container ends.
 
         Raises:
-            LookupError: when there is no such log; its text is shown to the user.
+            LookupError: when called or at the first piece, when there is no such log; its text is shown to the user.
         """
 
 
@@ -129,17 +129,25 @@ def open_log(provider: LogProvider | None, pod: Record, query: Mapping[str, str]
     tail_lines = number(query, "tailLines") if query.get("tailLines") else None
     if provider is None:
         raise not_implemented("nothing runs Pods on this server, so there are no logs")
-    pieces = provider.open_log(
-        pod.uid,
-        container,
-        follow=query.get("follow") in ("true", "1"),
-        tail_lines=tail_lines,
-        since_seconds=since_s,
-        timestamps=query.get("timestamps") in ("true", "1"),
-        previous=query.get("previous") in ("true", "1"),
-    )
+    try:
+        pieces = provider.open_log(
+            pod.uid,
+            container,
+            follow=query.get("follow") in ("true", "1"),
+            tail_lines=tail_lines,
+            since_seconds=since_s,
+            timestamps=query.get("timestamps") in ("true", "1"),
+            previous=query.get("previous") in ("true", "1"),
+        )
+    except LookupError as error:
+        raise no_log(error) from error
     limit = number(query, "limitBytes")
     return _limited(pieces, limit) if limit else pieces
+
+
+def no_log(error: LookupError) -> ApiError:
+    """Return the answer for a log that a provider does not have."""
+    return bad_request(str(error.args[0] if error.args else error))
 
 
 def _container(pod: Document, wanted: str) -> str:

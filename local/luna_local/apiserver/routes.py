@@ -324,7 +324,7 @@ async def _told(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         async for piece in pieces:
             yield piece
     except LookupError as error:
-        raise bad_request(str(error.args[0] if error.args else error)) from error
+        raise pods.no_log(error) from error
     finally:
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()

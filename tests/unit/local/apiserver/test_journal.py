@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -199,19 +200,35 @@ async def test_a_journal_much_larger_than_the_state_is_rewritten_while_writes_go
     monkeypatch.setattr(journal_module, "SYNC_INTERVAL_S", 0.01)
     monkeypatch.setattr(journal_module, "SMALLEST_REWRITE_BYTES", 20_000)
     run = Run(tmp_path)
-    path = tmp_path / "objects.jsonl"
-    keeping = asyncio.create_task(run.journal.keep(run.store.everything))
-    largest = 0
-    for value in range(3000):
+    rewriting, may_finish = threading.Event(), threading.Event()
+    write_snapshot = journal_module._write_snapshot
+
+    def slow_snapshot(*arguments: Any) -> int:
+        size = write_snapshot(*arguments)
+        rewriting.set()
+        may_finish.wait(10)
+        return size
+
+    monkeypatch.setattr(journal_module, "_write_snapshot", slow_snapshot)
+    for value in range(500):
         run.store.put(_CAMERAS, a_document(f"n{value % 7}", value))
-        if value % 20 == 0:
-            largest = max(largest, path.stat().st_size)
-            await asyncio.sleep(0.002)
+    path = tmp_path / "objects.jsonl"
+    large = path.stat()
+    keeping = asyncio.create_task(run.journal.keep(run.store.everything))
+    await asyncio.to_thread(rewriting.wait, 10)
+    # What is committed between the snapshot and its taking the place of the journal must be in it.
+    run.store.put(_CAMERAS, a_document("meanwhile", 1))
+    run.store.remove(_CAMERAS, ("default", "n3"))
+    may_finish.set()
+    async with asyncio.timeout(10):
+        while path.stat().st_ino == large.st_ino:
+            await asyncio.sleep(0.005)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
-    expected, version = run.state(), run.store.version
-    assert largest < 3000 * 100
+    assert path.stat().st_size < large.st_size / 4
     assert not (tmp_path / "objects.new").exists()
+    run.store.put(_CAMERAS, a_document("after", 1))
+    expected, version = run.state(), run.store.version
     run.crash()
     again = Run(tmp_path)
     assert again.state() == expected

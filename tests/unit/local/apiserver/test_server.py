@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -132,7 +133,7 @@ async def test_a_client_that_goes_away_ends_its_watch_and_its_log() -> None:
     closed = asyncio.Event()
 
     class Logs:
-        async def open_log(self, pod_uid: str, container: str, **_: object):  # type: ignore[no-untyped-def]  # noqa: ANN202,RUF100
+        async def open_log(self, pod_uid: str, container: str, **_: object) -> AsyncIterator[bytes]:
             try:
                 yield b"one\n"
                 await asyncio.Event().wait()
@@ -153,6 +154,26 @@ async def test_a_client_that_goes_away_ends_its_watch_and_its_log() -> None:
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("raises_when", ["called", "read"])
+async def test_a_log_that_is_not_there_is_told_in_the_words_of_its_provider(raises_when: str) -> None:
+    class Logs:
+        def open_log(self, pod_uid: str, container: str, **_: object) -> AsyncIterator[bytes]:
+            if raises_when == "called":
+                raise LookupError("container a has not started yet")
+            return self._read(container)
+
+        async def _read(self, container: str) -> AsyncIterator[bytes]:
+            if container == "a":
+                raise LookupError("container a has not started yet")
+            yield b""
+
+    async with EmbeddedApiServer() as server, httpx.AsyncClient(base_url=server.url) as client:
+        server.log_provider = Logs()
+        server.apply(a_pod("p"))
+        answer = await client.get(f"{PODS}/p/log")
+        assert (answer.status_code, answer.json()["message"]) == (400, "container a has not started yet")
+
+
 @pytest.mark.parametrize(
     ("query", "containers", "code", "said"),
     [
@@ -166,7 +187,7 @@ async def test_a_client_that_goes_away_ends_its_watch_and_its_log() -> None:
 )
 async def test_logs_are_asked_for_by_container(query: str, containers: int, code: int, said: str) -> None:
     class Logs:
-        async def open_log(self, pod_uid: str, container: str, **_: object):  # type: ignore[no-untyped-def]  # noqa: ANN202,RUF100
+        async def open_log(self, pod_uid: str, container: str, **_: object) -> AsyncIterator[bytes]:
             yield container.encode() * 2
             yield container.encode() * 2
 
