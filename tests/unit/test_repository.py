@@ -167,6 +167,16 @@ def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, fringe = set[Path](), {ROOT / "README.md"}
+    while fringe:
+        page = fringe.pop()
+        reached.add(page)
+        targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+\.md)[^)]*\)", page.read_text())
+        fringe |= {(page.parent / target).resolve() for target in targets} - reached
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - reached == set()
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=relative)
 def test_a_make_command_that_is_named_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
