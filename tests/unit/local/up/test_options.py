@@ -9,8 +9,8 @@ from luna_local.up.options import Options, parse
 
 
 def test_defaults_are_the_users_own_data_folder_and_the_documented_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", "/home/u/share")
-    assert parse([]) == Options(Path("/home/u/share/luna-streams"), port=5160, processors=1, demo=None)
+    monkeypatch.setenv("XDG_DATA_HOME", "/srv/share")
+    assert parse([]) == Options(Path("/srv/share/luna-streams"), port=5160, processors=1, demo=None)
 
 
 @pytest.mark.parametrize(
