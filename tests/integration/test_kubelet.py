@@ -16,7 +16,7 @@ import pytest
 
 from luna_kube import LEASES, NODES, PODS, SECRETS
 from luna_local.kubelet.errors import NoSuchLog
-from support.apiservers import ApiServer, embedded_server
+from support.apiservers import ApiServer, embedded_server, kubernetes_assets, real_server
 from support.kubelets import (
     CONFIG_MAPS,
     NAMESPACE,
@@ -33,9 +33,21 @@ Json = dict[str, Any]
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    with embedded_server(tmp_path_factory.mktemp("kubelet-api")) as server:
+@pytest.fixture(
+    scope="module",
+    params=["embedded", pytest.param("kube-apiserver", marks=pytest.mark.apiserver)],
+)
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A server of its own, either kind: the kubelet runs every Pod that it finds."""
+    folder = tmp_path_factory.mktemp("kubelet-api")
+    if request.param == "embedded":
+        with embedded_server(folder) as server:
+            yield server
+        return
+    assets = kubernetes_assets()
+    if assets is None:
+        pytest.skip("no kube-apiserver: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver")
+    with real_server(assets, folder) as server:
         yield server
 
 

@@ -16,11 +16,12 @@ def a_container(*command: str, name: str = "main", **fields: Any) -> Json:
 
 def a_pod(*containers: Json, name: str = "pod", **spec: Any) -> Json:
     """Return the manifest of a Pod; without containers it gets one that does nothing."""
+    defaults = {"terminationGracePeriodSeconds": 5, "automountServiceAccountToken": False}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "default"},
-        "spec": {"containers": list(containers) or [a_container("true")], "terminationGracePeriodSeconds": 5, **spec},
+        "spec": {**defaults, "containers": list(containers) or [a_container("true")], **spec},
     }
 
 

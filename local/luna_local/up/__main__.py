@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import logging
 import sys
+from logging.handlers import RotatingFileHandler
 
 from luna_local.up.errors import UpError
 from luna_local.up.folder import DataFolder
@@ -15,6 +16,7 @@ from luna_local.up.session import Session
 
 EXIT_CANNOT_START = 2
 EXIT_BUG = 70
+_MAX_LOG_BYTES = 10 * 1024 * 1024
 # What the Pods import; what this process itself imports is found missing before.
 _PACKAGES_OF_PODS = {"kopf": "operator", "starlette": "api-shim", "av": "processor", "onnxruntime": "processor"}
 
@@ -52,11 +54,11 @@ def _check_packages(options: Options) -> None:
 
 def _log_to(folder: DataFolder) -> None:
     try:
-        logging.basicConfig(
-            filename=folder.log, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-        )
+        handler = RotatingFileHandler(folder.log, maxBytes=_MAX_LOG_BYTES, backupCount=1)
     except OSError as e:
         raise UpError(f"{folder.log} cannot be written: {e.strerror}; choose another --data") from e
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(handlers=[handler], level="INFO", format=form, force=True)
 
 
 if __name__ == "__main__":
