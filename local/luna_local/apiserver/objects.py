@@ -13,7 +13,7 @@ from typing import Any
 from luna_local.apiserver import apply as server_side
 from luna_local.apiserver import crds, kinds
 from luna_local.apiserver.deletion import may_go
-from luna_local.apiserver.documents import Document, copy, dig, same
+from luna_local.apiserver.documents import Document, copy, dig, encode, same
 from luna_local.apiserver.errors import (
     FieldProblem,
     already_exists,
@@ -125,6 +125,8 @@ class Objects:
         """Check that a body is an object of this resource; return its metadata."""
         if not isinstance(document, dict):
             raise bad_request("the body of the request is not an object")
+        # What cannot be written as JSON (nested too deeply) would fail in odd places further on.
+        encode(document)
         for name, wanted in (("kind", resource.kind), ("apiVersion", resource.api_version)):
             if document.get(name, wanted) != wanted:
                 given = f"{document.get('apiVersion')}, Kind={document.get('kind')}"

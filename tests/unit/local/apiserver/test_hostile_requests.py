@@ -270,13 +270,24 @@ async def test_nesting_without_end_is_refused(body: bytes, content_type: str) ->
         assert (await api.call("POST", CONFIGMAPS, body, content_type=content_type)).status in (400, 422)
 
 
-async def test_a_status_nested_deeper_than_json_can_be_written_is_refused() -> None:
+@pytest.mark.parametrize("levels", [200, 254, 300, 480, 900])
+async def test_an_object_nested_deeper_than_json_can_be_written_is_refused(levels: int) -> None:
     deep: Any = 1
-    for _ in range(400):
+    for _ in range(levels):
         deep = {"a": deep}
+    keyed = a_camera("one", spec={"filters": [{"name": deep}]})
     async with connected() as api:
-        assert (await api.patch(f"{CAMERAS}/one/status", {"status": deep})).status == 400
-        assert (await api.get(f"{CAMERAS}/one")).status == 200
+        path = f"{CAMERAS}/one"
+        merged = await api.patch(f"{path}/status", {"status": deep}, dryRun="All")
+        assert merged.status == (200 if levels == 200 else 400)
+        added = [{"op": "add", "path": "/status/deeper", "value": deep}]
+        for reply in (
+            await api.patch(f"{path}/status", added, JSON_PATCH, dryRun="All"),
+            await api.patch(path, keyed, APPLY, fieldManager="m", dryRun="All"),
+            await api.post(CAMERAS, keyed, dryRun="All"),
+        ):
+            assert 400 <= reply.status < 500
+        assert (await api.get(path)).status == 200
 
 
 async def test_a_body_beyond_three_mebibytes_is_refused() -> None:
