@@ -1,8 +1,8 @@
 """Events (core/v1) that say what happened to a stream or a pool: few, counted, and never in the way.
 
-A repetition raises the count of the Event that is there. Events wait in a bounded queue and are written slowly, behind
-everything that matters; when too many come, the ordinary ones are dropped first. Losing an Event loses nothing but a
-line of `kubectl describe`: conditions say how things are.
+A repetition raises the count of the Event that is there. Events wait in two bounded queues and are written slowly,
+behind everything that matters, warnings before the ordinary ones; when too many come, they are dropped. Losing an Event
+loses nothing but a line of `kubectl describe`: conditions say how things are.
 Source of the idea: client-go's EventCorrelator (aggregation, spam filter).
 """
 
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 EventKind = Literal["Normal", "Warning"]
 
 COMPONENT: Final = "luna-operator"
-_QUEUE_LIMIT: Final = 1000
+_QUEUE_LIMIT: Final = 500
 _REMEMBERED: Final = 4096
 _PAUSE_S: Final = 0.05
 _AGGREGATION = timedelta(minutes=10)
@@ -73,24 +73,26 @@ class EventRecorder:
         self._client = client
         self._instance = instance
         self._on_drop = on_drop
-        self._pending: OrderedDict[Note, int] = OrderedDict()
+        self._pending: dict[EventKind, dict[Note, int]] = {"Warning": {}, "Normal": {}}
         self._written: OrderedDict[Note, _Written] = OrderedDict()
         self._wake = asyncio.Event()
 
     def note(self, note: Note) -> None:
         """Take a note; a repetition of one that still waits is counted with it."""
-        if note not in self._pending and len(self._pending) >= _QUEUE_LIMIT and not self._make_room(note):
+        pending = self._pending[note.kind]
+        if note not in pending and len(pending) >= _QUEUE_LIMIT:
             self._on_drop()
             return
-        self._pending[note] = self._pending.get(note, 0) + 1
+        pending[note] = pending.get(note, 0) + 1
         self._wake.set()
 
     async def run(self) -> None:
-        """Write the notes until cancelled."""
+        """Write the notes until cancelled, warnings first."""
         while True:
             await self._wake.wait()
-            while self._pending:
-                note, times = self._pending.popitem(last=False)
+            while pending := self._pending["Warning"] or self._pending["Normal"]:
+                note = next(iter(pending))
+                times = pending.pop(note)
                 try:
                     await self._write(note, times)
                 except ApiError as e:
@@ -98,15 +100,6 @@ class EventRecorder:
                     self._on_drop()
                 await asyncio.sleep(_PAUSE_S)
             self._wake.clear()
-
-    def _make_room(self, note: Note) -> bool:
-        """Drop the oldest ordinary note for a warning."""
-        victim = next((waiting for waiting in self._pending if waiting.kind == "Normal"), None)
-        if note.kind == "Normal" or victim is None:
-            return False
-        del self._pending[victim]
-        self._on_drop()
-        return True
 
     async def _write(self, note: Note, times: int) -> None:
         now = datetime.now(UTC)

@@ -15,6 +15,7 @@ import kopf
 
 from luna_kube import PODS, STREAM_PROCESSORS, STREAMS, Credentials, Resource, open_session
 from luna_operator.manifests import MANAGER
+from luna_operator.stateless import NoDiffBase, NoProgress
 from luna_operator.world import World
 from luna_streams import naming
 
@@ -77,6 +78,8 @@ def tuned_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False  # Events are ours: counted, and fewer
     settings.scanning.disabled = True  # needs no permission on CRDs and namespaces; they are there before we start
     settings.persistence.consistency_timeout = 120
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.watching.label_selectors[PODS.plural] = POD_LABELS
     settings.watching.chunk_size = 500
     settings.watching.connect_timeout = 10

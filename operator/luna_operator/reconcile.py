@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -36,8 +37,10 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
-BATCH: Final = 500
-"""Streams changed in one pass: the dead pod that is noticed meanwhile waits about a second for the next one."""
+BATCH: Final = 250
+"""Streams changed in one pass, at most."""
+_PASS_S: Final = 1.0
+"""Writing time of a pass: a pod that dies meanwhile is noticed by the next one, however slow the API server is."""
 SCHEDULING_REASONS: Final = (conditions.NO_POOL_SELECTS, conditions.NO_FREE_SLOT, conditions.NO_READY_POD)
 _CRASH_PAUSE_S: Final = 1.0
 _LONGEST_BREATH_S: Final = 0.25
@@ -74,7 +77,6 @@ class Reconciler:
         self._dirty: dict[str, None] = {}
         self._memories: dict[str, _Memory] = {}
         self._wake = asyncio.Event()
-        self._slots = asyncio.Semaphore(settings.write_concurrency)
 
     def wake(self, namespace: str) -> None:
         """Ask for a pass over a namespace."""
@@ -102,31 +104,41 @@ class Reconciler:
 
     async def reconcile(self, namespace: str) -> None:
         """Make one pass over a namespace."""
-        space = self._world.space(namespace)
         memory = self._memories.setdefault(namespace, _Memory())
         began, now = time.monotonic(), _now()
+        plan, is_all = self._look(namespace, memory, now)
+        self._show(namespace, plan)
+        # A pass may take half of the time at most: a storm of events is answered by fewer, larger passes.
+        await asyncio.sleep(min(_LONGEST_BREATH_S, time.monotonic() - began))
+        writes = deque(plan.streams[:BATCH])
+        until = time.monotonic() + _PASS_S
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._settings.write_concurrency, len(writes))):
+                group.create_task(self._write_streams(namespace, writes, until))
+            for pool in plan.pools:
+                group.create_task(self._apply_pool(pool, memory))
+        if writes or not is_all or len(plan.streams) > BATCH:
+            self.wake(namespace)
+        looks = [pool.pods.look_again for pool in plan.pools]
+        looks += [self._world.space(namespace).next_restart()]
+        looks += [memory.streams.next_try(now), memory.pods.next_try(now)]
+        memory.wake_at = min((moment for moment in looks if moment is not None), default=None)
+
+    def _look(self, namespace: str, memory: _Memory, now: datetime) -> tuple[Plan, bool]:
+        """Decide what is to be done; False if there are more changed streams than fit into one pass."""
+        space = self._world.space(namespace)
         left_alone = memory.streams.left_alone(now)
         limit = BATCH + len(left_alone)  # those are found again every time: look further than them
         changed = changed_streams(space, now, limit)
         items = {name: self._draft(namespace, name, lost) for name, lost in changed.items() if name not in left_alone}
         ready = {name: item for name, item in items.items() if item is not None}
-        templates = {name: manifests.pod_template(pool, self._settings) for name, pool in space.pools.items()}
-        hashes = {name: manifests.template_hash(template) for name, template in templates.items()}
+        hashes = {
+            name: manifests.template_hash(manifests.pod_template(pool, self._settings))
+            for name, pool in space.pools.items()
+        }
         plan = decide(gather(space, ready, Present(now, memory.streams.left_alone(now), hashes, memory.pools)))
         memory.pools = {pool.facts.pool.name: pool.pods.memory for pool in plan.pools}
-        self._show(namespace, plan)
-        # A pass may take half of the time at most: a storm of events is answered by fewer, larger passes.
-        await asyncio.sleep(min(_LONGEST_BREATH_S, time.monotonic() - began))
-        async with asyncio.TaskGroup() as group:
-            for write in plan.streams[:BATCH]:
-                group.create_task(self._write_stream(namespace, write))
-            for pool in plan.pools:
-                group.create_task(self._apply_pool(pool, templates[pool.facts.pool.name], memory))
-        if len(plan.streams) > BATCH or len(changed) >= limit:
-            self.wake(namespace)
-        looks = [pool.pods.look_again for pool in plan.pools]
-        looks += [space.next_restart(), memory.streams.next_try(now), memory.pods.next_try(now)]
-        memory.wake_at = min((moment for moment in looks if moment is not None), default=None)
+        return plan, len(changed) < limit
 
     async def _until_due(self) -> None:
         """Wait until a namespace changed, or until time alone makes one worth a look."""
@@ -159,27 +171,31 @@ class Reconciler:
             self._notes.stream_not_understood(namespace, name, obj["metadata"]["uid"], why)
             return None
 
-    async def _write_stream(self, namespace: str, write: StreamWrite) -> None:
-        async with self._slots:
-            # Without a draft, read at the last moment: a status that changed meanwhile is kept, not overwritten.
-            item = write.draft or self._draft(namespace, write.name, None)
-            patch = drafts.status_patch(item, write.decision, _now()) if item is not None else {}
-            if item is None or not patch:
-                return
-            patience = self._memories[namespace].streams
-            try:
-                is_written = await self._cluster.patch_stream_status(item.obj, patch)
-            except ApiError as e:
-                log.warning("the status of stream %s/%s was not written: %s", namespace, write.name, e)
-                patience.failed(write.name, _now())
-                return
-            patience.succeeded(write.name)
-            if is_written:
-                for entry in item.entries:
-                    self._metrics.transitions.labels(entry.status).inc()
-                self._notes.stream_changed(item, write.decision)
+    async def _write_streams(self, namespace: str, writes: deque[StreamWrite], until: float) -> None:
+        """Write one stream after the other; the rest is decided anew when the time of the pass is over."""
+        while writes and time.monotonic() < until:
+            await self._write_stream(namespace, writes.popleft())
 
-    async def _apply_pool(self, plan: PoolPlan, template: Json, memory: _Memory) -> None:
+    async def _write_stream(self, namespace: str, write: StreamWrite) -> None:
+        # Without a draft, read at the last moment: a status that changed meanwhile is kept, not overwritten.
+        item = write.draft or self._draft(namespace, write.name, None)
+        patch = drafts.status_patch(item, write.decision, _now()) if item is not None else {}
+        if item is None or not patch:
+            return
+        patience = self._memories[namespace].streams
+        try:
+            is_written = await self._cluster.patch_stream_status(item.obj, patch)
+        except ApiError as e:
+            log.warning("the status of stream %s/%s was not written: %s", namespace, write.name, e)
+            patience.failed(write.name, _now())
+            return
+        patience.succeeded(write.name)
+        if is_written:
+            for entry in item.entries:
+                self._metrics.transitions.labels(entry.status).inc()
+            self._notes.stream_changed(item, write.decision)
+
+    async def _apply_pool(self, plan: PoolPlan, memory: _Memory) -> None:
         pool, pods = plan.facts.pool, plan.pods
         if pool.name in memory.pods.left_alone(_now()):
             return
@@ -191,7 +207,7 @@ class Reconciler:
                 await self._cluster.delete_pod(pool.namespace, removal.pod)
                 self._notes.pod_deleted(pool, removal)
             for name in pods.create:
-                await self._create_pod(pool, template, name, memory)
+                await self._create_pod(pool, name, memory)
             await self._write_pool_status(plan, memory)
         except ApiError as e:
             log.warning("pool %s/%s: %s", pool.namespace, pool.name, e)
@@ -200,7 +216,8 @@ class Reconciler:
             if pool.name not in memory.rejections:
                 memory.pods.succeeded(pool.name)
 
-    async def _create_pod(self, pool: StreamProcessor, template: Json, name: str, memory: _Memory) -> None:
+    async def _create_pod(self, pool: StreamProcessor, name: str, memory: _Memory) -> None:
+        template = manifests.pod_template(pool, self._settings)
         try:
             is_ours = await self._cluster.create_pod(pool, manifests.pod(pool, template, name))
         except (Forbidden, Invalid) as e:
