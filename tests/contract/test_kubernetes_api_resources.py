@@ -307,7 +307,7 @@ async def test_an_unknown_subresource_is_not_found(api: Api) -> None:
 
 
 async def test_a_verb_that_makes_no_sense_is_refused(api: Api) -> None:
-    assert (await api.put(CAMERAS, a_camera("x"))).status == 405
+    assert (await api.put(CAMERAS, a_camera("x"))).status in (400, 405)
     assert (await api.post("/apis/contract.luna.test/v1/cameras", a_camera("x"))).status in (400, 405)
 
 
