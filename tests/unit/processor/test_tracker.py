@@ -217,3 +217,15 @@ def test_the_order_of_detections_changes_no_track(film_scenes: Any, random: Rand
         return sorted((t.first_seen_s, t.last_seen_s, t.detection_count, t.is_confirmed) for t in film.ended)
 
     assert summary(straight) == summary(shuffled)
+
+
+def test_a_tie_between_tracks_is_broken_by_place_not_by_order() -> None:
+    """One face exactly between two others could be either of them; whoever came first in the list must not matter."""
+    films = [Film(fps=5), Film(fps=5)]
+    for film, both in zip(films, (faces((0, 0), (200, 0)), faces((200, 0), (0, 0))), strict=True):
+        film.show(both)
+        film.show(faces((100, 0)))
+        film.show(faces((200, 0)))
+        film.end()
+    counts = [sorted(track.detection_count for track in film.ended) for film in films]
+    assert counts[0] == counts[1]
