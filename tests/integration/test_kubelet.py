@@ -9,12 +9,14 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from luna_kube import LEASES, NODES, PODS, SECRETS
+from luna_local.kubelet.addresses import PodAddresses
 from luna_local.kubelet.errors import NoSuchLog
 from support.apiservers import ApiServer, embedded_server, kubernetes_assets, real_server
 from support.kubelets import (
@@ -474,13 +476,22 @@ async def test_pods_run_again_under_the_next_kubelet(api: ApiServer, tmp_path: P
         await run.create(a_shell_pod("echo once; exit 0", name="finished", restartPolicy="Never"))
         pid = await pid_of(run, "lasting")
         await run.pod_when("finished", phase_is("Succeeded"))
+        address = (await run.pod("lasting"))["status"]["podIP"]
     assert not is_alive(pid)
-    async with a_kubelet(api, folder) as run:
-        status = await run.status_when("lasting", lambda s: is_running(s) and first(s)["restartCount"] == 1)
-        assert "terminated" in status["lastState"]
-        assert (await run.pod("finished"))["status"]["phase"] == "Succeeded"
-        assert await run.log("finished") == "once\n"
-        await delete_all_pods(run.client)
+    with closing(PodAddresses()) as others:
+        others.take()  # so that the address has to be another one
+        async with a_kubelet(api, folder) as run:
+            await _has_run_again(run, address)
+
+
+async def _has_run_again(run: KubeletRun, first_address: str) -> None:
+    pod = await run.pod_when("lasting", lambda s: is_running(s) and first(s)["restartCount"] == 1)
+    status = first(pod["status"])
+    assert pod["status"]["podIPs"] == [{"ip": pod["status"]["podIP"]}] != [{"ip": first_address}]
+    assert "terminated" in status["lastState"]
+    assert (await run.pod("finished"))["status"]["phase"] == "Succeeded"
+    assert await run.log("finished") == "once\n"
+    await delete_all_pods(run.client)
 
 
 async def test_folders_of_pods_that_are_gone_are_removed_at_the_start(api: ApiServer, tmp_path: Path) -> None:

@@ -50,6 +50,9 @@ class PodCluster:
             NotFound: if the Pod is gone, or another one has its name.
         """
         meta = pod.metadata
+        if "podIPs" in status:
+            # Merged by address otherwise: a Pod that runs again with a new one would keep the old one beside it.
+            status = {**status, "podIPs": [{"$patch": "replace"}, *status["podIPs"]]}
         body = {"metadata": {"uid": meta.uid}, "status": status}
         await self.client.patch(PODS.at(meta.namespace, meta.name).status, body, PatchKind.STRATEGIC)
 
