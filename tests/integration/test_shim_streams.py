@@ -157,6 +157,8 @@ async def test_credentials_stand_in_a_secret_only_and_are_put_back_on_read(
         assert "s3cret" not in place
     secret = await deployment.kube.get(SECRETS.at(deployment.namespace, naming.secret_name(stream_id)))
     assert secret["metadata"]["ownerReferences"][0]["name"] == stream_id
+    async with deployment.shim() as another:
+        assert (await another.read(stream_id))["data"]["reference"] == body["data"]["reference"]
 
 
 async def test_without_credentials_there_is_no_secret(shim: Shim, deployment: Deployment) -> None:

@@ -299,7 +299,7 @@ async def test_a_waiting_worker_gets_an_empty_answer_in_time(shim: Shim) -> None
     assert 0.3 < time.monotonic() - began < 3
 
 
-async def test_a_worker_that_went_away_gets_nothing(shim: Shim) -> None:
+async def test_a_worker_that_went_away_gets_nothing(shim: Shim, deployment: Deployment) -> None:
     async with httpx.AsyncClient(base_url=shim.url, timeout=30) as client:
         waiting = asyncio.create_task(DocumentedWorker(client, headers={"Prefer": "wait=30"}).take())
         await asyncio.sleep(0.3)
@@ -310,6 +310,9 @@ async def test_a_worker_that_went_away_gets_nothing(shim: Shim) -> None:
     stream_id = await shim.create(v2_body())
 
     assert await DocumentedWorker(shim.http, headers={"Prefer": "wait=5"}).take() == [stream_id]
+    status = (await deployment.stream(stream_id)).status
+    assert status is not None
+    assert [entry.status for entry in status.history] == ["pending", "in_progress"]
 
 
 async def test_waiting_workers_do_not_keep_the_shim_from_ending(deployment: Deployment) -> None:
