@@ -17,7 +17,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 LOOPBACK = "127.0.0.1"
 _STARTED_POLL_S = 0.005
-_GRACE_S = 2
+# Longer than clients keep idle connections, so that none is closed under a request.
+_KEEP_ALIVE_S = 90
+_GRACE_S = 5
 
 
 class PortTaken(Exception):
@@ -61,8 +63,8 @@ class LoopbackServer:
     def __init__(
         self, app: ASGIApp, listener: socket.socket, protocol: type[asyncio.Protocol] = HttpToolsProtocol
     ) -> None:
-        host, port = listener.getsockname()
-        self.url = f"http://{host}:{port}"
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._listener = listener
         config = uvicorn.Config(
             app,
@@ -70,7 +72,9 @@ class LoopbackServer:
             lifespan="off",
             log_config=None,
             access_log=False,
+            ws="none",
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_GRACE_S,
         )
         self._server = _Server(config)
@@ -85,7 +89,7 @@ class LoopbackServer:
             await self._serving
 
     async def stop(self) -> None:
-        """Close the socket and finish what is being answered, at most two seconds."""
+        """Close the socket and finish what is being answered, at most five seconds."""
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving

@@ -10,14 +10,12 @@ It serves plain HTTP without authentication: bind it to loopback addresses only.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import uvicorn
 import yaml
 
 from luna_local.apiserver import crds, kinds
@@ -36,6 +34,7 @@ from luna_local.apiserver.routes import Backend
 from luna_local.apiserver.store import DELETED, Change, Store
 from luna_local.apiserver.tokens import Tokens, load_key
 from luna_local.apiserver.watches import Watches
+from luna_local.serving import LoopbackServer
 
 _MANAGER = "luna-streams"
 
@@ -85,7 +84,7 @@ class EmbeddedApiServer:
         self._collector = Collector(self._store, self._registry, self._objects, self._backend.deletions)
         self._ensure_namespaces()
         self._store.forget_history()
-        self._http: uvicorn.Server | None = None
+        self._http: LoopbackServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- state ----------------------------------------------------------------------------------------------------
@@ -142,35 +141,20 @@ class EmbeddedApiServer:
         """
         listener = _listen(*self._address)
         self._address = listener.getsockname()[:2]
-        config = uvicorn.Config(
-            self.app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=90,
-            timeout_graceful_shutdown=5,
-        )
         logging.getLogger("uvicorn.error").addFilter(_is_no_upgrade_warning)
-        self._http = _QuietServer(config)
-        serving = asyncio.create_task(self._http.serve(sockets=[listener]), name="api-server")
-        self._tasks = [serving, asyncio.create_task(self._collector.run(), name="api-server-collector")]
+        self._http = LoopbackServer(self.app, listener)
+        await self._http.start()
+        self._tasks = [asyncio.create_task(self._collector.run(), name="api-server-collector")]
         if self._journal is not None:
             keeping = self._journal.keep(self._store.everything)
             self._tasks.append(asyncio.create_task(keeping, name="api-server-journal"))
-        while not self._http.started and not serving.done():
-            await asyncio.sleep(0.005)
-        if serving.done():
-            serving.result()
 
     async def stop(self) -> None:
         """End all watches, stop listening and close the journal."""
         self._backend.stopping.set()
         if self._http is not None:
-            self._http.should_exit = True
-            await asyncio.gather(self._tasks[0], return_exceptions=True)
-        for task in self._tasks[1:]:
+            await self._http.stop()
+        for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._journal is not None:
@@ -286,11 +270,3 @@ def _defined(definition: Document) -> ResourceKey:
 def _is_no_upgrade_warning(record: logging.LogRecord) -> bool:
     """Drop uvicorn's advice to install a WebSocket library: ``kubectl exec`` is answered 501, and that is meant."""
     return "WebSocket library" not in record.getMessage() and "upgrade request" not in record.getMessage()
-
-
-class _QuietServer(uvicorn.Server):
-    """Leaves signals to the process it runs in."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
