@@ -155,6 +155,7 @@ async def test_a_pod_gets_its_streams_and_an_older_process_of_it_nothing_more(st
     waiting = asyncio.create_task(take(queue, older, wait_s=5))
     await asyncio.sleep(0.05)
     assert await take(queue, MINE) == []
-    assert await waiting == []
+    async with asyncio.timeout(2):  # it is told so, and does not wait in vain
+        assert await waiting == []
     assert store.record(entry).status == StreamState.PENDING
     assert "started again" in (store.record(entry).last_error or "")
