@@ -137,5 +137,5 @@ def _furnish(server: EmbeddedApiServer, options: Options, addresses: Addresses) 
             server.delete("lunastreams.dev/v1alpha1", "StreamProcessor", manifests.POOL, manifests.USER_NAMESPACE)
     except ApiError as e:
         raise UpError(f"the API server refuses what belongs into it: {e}") from e
-    except OSError as e:
-        raise UpError(f"the installation is incomplete: {e.filename} cannot be read ({e.strerror})") from e
+    except FileNotFoundError as e:
+        raise UpError(str(e)) from e
