@@ -1,8 +1,8 @@
 """What the REST shim costs: creating streams against a bare client, and reading, counting and reporting with many.
 
-    .venv/bin/python benchmarks/shim.py [--streams 10000]
+    .venv/bin/python benchmarks/shim.py [--streams 10000] [--kubeconfig FILE]
 
-API server (embedded), shim and load each run in a process of their own, so on two cores they compete; both sides of a
+API server (the embedded one, unless a kubeconfig names another), shim and load each run in a process of their own, so on two cores they compete; both sides of a
 ratio do so alike. Bare and shim take turns, several rounds, to see the spread. Needs no network; ends within minutes.
 """
 
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,13 +183,12 @@ async def feedback_cost(http: aiohttp.ClientSession, at: Shim) -> float:
 
 
 async def prepare(kubeconfig: Path) -> KubeClient:
-    while not kubeconfig.exists():
-        await asyncio.sleep(0.05)
     kube = KubeClient(await load_credentials(kubeconfig))
     await kube.__aenter__()
     for path in (ROOT / "crds").glob("*.yaml"):
         body = yaml.safe_load(path.read_text())
         await kube.apply(CUSTOM_RESOURCE_DEFINITIONS.at(None, body["metadata"]["name"]), body)
+    await asyncio.sleep(3)  # a real API server takes a moment to serve them
     return kube
 
 
@@ -253,17 +252,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--streams", type=int, default=10_000)
     parser.add_argument("--port", type=int, default=15160)
+    parser.add_argument("--kubeconfig", type=Path, help="of an API server for tests: namespace default is filled")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        kubeconfig = Path(folder) / "kubeconfig"
-        shim_arguments = ["-m", "luna_api_shim", "--port", str(arguments.port), "--kubeconfig", str(kubeconfig)]
-        with process(["-c", SERVER, str(kubeconfig)]):
+    with ExitStack() as stack:
+        kubeconfig = arguments.kubeconfig
+        if kubeconfig is None:
+            kubeconfig = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "kubeconfig"
+            stack.enter_context(process(["-c", SERVER, str(kubeconfig)]))
             while not kubeconfig.exists():
                 time.sleep(0.05)
-            settings = {"LUNA_SHIM_LOG_LEVEL": "error", "LUNA_SHIM_OBSOLETING_PERIOD": "3600"}
-            with process(shim_arguments, **settings) as shim:
-                at = Shim(f"http://127.0.0.1:{arguments.port}", shim.pid)
-                good = asyncio.run(run(kubeconfig, at, arguments.streams))
+        settings = {"LUNA_SHIM_LOG_LEVEL": "error", "LUNA_SHIM_OBSOLETING_PERIOD": "3600"}
+        where = ["--port", str(arguments.port), "--kubeconfig", str(kubeconfig)]
+        shim = stack.enter_context(process(["-m", "luna_api_shim", *where], **settings))
+        at = Shim(f"http://127.0.0.1:{arguments.port}", shim.pid)
+        good = asyncio.run(run(kubeconfig, at, arguments.streams))
     return 0 if good else 1
 
 

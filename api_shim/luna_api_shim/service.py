@@ -159,14 +159,20 @@ def listen(settings: Settings) -> socket.socket:
         StartupError: the address cannot be used.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # Named TCP, else asyncio does not know that it is, leaves Nagle's algorithm on, and answers take 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
     except OSError as e:
-        reason = os.strerror(e.errno) if e.errno else str(e)
-        in_use = (
-            "; another program uses the port, choose one with LUNA_SHIM_PORT" if e.errno == errno.EADDRINUSE else ""
-        )
-        raise StartupError(f"cannot listen on {settings.host}:{settings.port}: {reason}{in_use}") from e
+        listener.close()
+        # Not the error's own text, which repeats the address in Python's notation.
+        reason = str(e.strerror) if isinstance(e, socket.gaierror) else os.strerror(e.errno or 0)
+        if e.errno == errno.EADDRINUSE:
+            reason += "; another program uses the port, choose one with LUNA_SHIM_PORT"
+        raise StartupError(f"cannot listen on {settings.host}:{settings.port}: {reason}") from e
+    return listener
 
 
 def origin_of(settings: Settings, port: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from luna_api_shim.__main__ import main
+from luna_api_shim.service import listen
+from luna_api_shim.settings import Settings
 from support.apiservers import ApiServer, free_port
 from support.builders import v2_body
 from support.relay import Relay
@@ -120,6 +123,19 @@ def test_a_port_in_use_is_one_clear_line(capsys: pytest.CaptureFixture[str], emb
         f"luna-streams shim: cannot listen on 127.0.0.1:{port}: Address already in use; "
         "another program uses the port, choose one with LUNA_SHIM_PORT\n"
     )
+
+
+def test_a_host_that_is_none_is_one_clear_line(capsys: pytest.CaptureFixture[str], embedded_api: ApiServer) -> None:
+    assert main(["--host", "no such host", "--kubeconfig", str(embedded_api.kubeconfig)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("luna-streams shim: cannot listen on no such host:5160: ")
+    assert said.count("\n") == 1
+
+
+def test_small_answers_are_not_held_back() -> None:
+    """Asyncio switches Nagle's algorithm off (40 ms for each answer) for sockets that say they are TCP, only."""
+    with listen(Settings(port=0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_no_cluster_is_one_clear_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
