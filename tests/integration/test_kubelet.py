@@ -167,6 +167,7 @@ async def test_a_command_that_cannot_start_says_why(run: KubeletRun, container: 
     assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
     assert message in ended["message"]
     assert message in await run.event_when(name, "Failed")
+    assert message in await run.log(name)
 
 
 # --- what a container is given --------------------------------------------------------------------------------------

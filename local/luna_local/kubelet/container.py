@@ -25,7 +25,7 @@ from luna_local.kubelet.errors import ContainerConfigError, ContainerStartError
 from luna_local.kubelet.events import EventRecorder
 from luna_local.kubelet.guarding import Guard
 from luna_local.kubelet.health import Health, initial_health, watch_health
-from luna_local.kubelet.logs import LogFile, copy_outputs, forget_old_runs, log_path
+from luna_local.kubelet.logs import Line, LogFile, copy_outputs, forget_old_runs, log_path
 from luna_local.kubelet.pod import Container, Pod, RestartPolicy
 from luna_local.kubelet.probing import Answer, Prober
 from luna_local.kubelet.process import Command, Exit, GroupProcess
@@ -104,18 +104,27 @@ class ContainerRunner:
         if command is None:
             return None
         container_id = f"process://{uuid.uuid4().hex}{uuid.uuid4().hex}"
+        log = LogFile(log_path(self._host.log_folder, self.container.name, self._run))
         try:
             process = self._start(command, container_id)
         except (ContainerStartError, OSError) as e:
+            # Into the log as well: that is where people look first.
+            log.append("stderr", [Line(str(e).encode())])
+            log.close()
             self.warn("Failed", f"Error: {e}")
             now = datetime.now(UTC)
             return Terminated(_CANNOT_START, "StartError", now, now, message=str(e), container_id=container_id)
-        return await self._watched(process, command, container_id)
+        copying = asyncio.create_task(copy_outputs(process.outputs, log))
+        try:
+            return await self._watched(process, command, container_id)
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_OUTPUT_GRACE_S):
+                    await copying
+            forget_old_runs(self._host.log_folder, self.container.name)
 
     async def _watched(self, process: GroupProcess, command: Command, container_id: str) -> Terminated:
         started_at = datetime.now(UTC)
-        log = LogFile(log_path(self._host.log_folder, self.container.name, self._run))
-        copying = asyncio.create_task(copy_outputs(process.outputs, log))
         health = initial_health(self.container)
         last = self.facts.state if isinstance(self.facts.state, Terminated) else self.facts.last_state
         running = Running(started_at)
@@ -127,10 +136,6 @@ class ContainerRunner:
         async with self._probed(process, command):
             exit_ = await process.wait()
         self._process = None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_OUTPUT_GRACE_S):
-                await copying
-        forget_old_runs(self._host.log_folder, self.container.name)
         return _terminated(exit_, started_at, container_id)
 
     async def _prepared(self) -> Command | None:

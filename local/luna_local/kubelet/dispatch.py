@@ -40,6 +40,7 @@ class PodDispatcher:
         self._scheduler = Scheduler(host.cluster, host.recorder, host.node_name)
         self._workers: dict[Key, PodWorker] = {}
         self._grace_s: dict[str, float] = {}
+        self._placing: dict[str, asyncio.Task[None]] = {}
         self._is_closed = False
 
     def worker(self, pod_uid: str) -> PodWorker | None:
@@ -71,13 +72,22 @@ class PodDispatcher:
             self._end(pod, worker)
         elif not node:
             if pod.spec.scheduler_name == _SCHEDULER_NAME and not self._is_closed:
-                self._group.create_task(self._scheduler.place(pod))
+                self._schedule(pod)
         elif worker is None and not pod.is_finished and not self._is_closed:
             self._begin(key, pod)
+
+    def _schedule(self, pod: Pod) -> None:
+        """Have a Pod placed, unless that is being tried already."""
+        uid = pod.metadata.uid
+        if uid not in self._placing:
+            self._placing[uid] = self._group.create_task(self._scheduler.place(pod))
+            self._placing[uid].add_done_callback(lambda _: self._placing.pop(uid, None))
 
     async def stop(self, which: Callable[[Pod], bool]) -> None:
         """Stop Pods, each within its own grace, and start none from now on; the Pods stay in the API."""
         self._is_closed = True
+        for task in list(self._placing.values()):
+            task.cancel()
         workers = [worker for worker in self._workers.values() if which(worker.pod)]
         await asyncio.gather(*(worker.stop(worker.pod.spec.termination_grace_period_seconds) for worker in workers))
 

@@ -16,6 +16,7 @@ from luna_local.kubelet.exits import wait_for_exit
 
 _LOG = logging.getLogger(__name__)
 _PROGRAM = Path(guardian.__file__)
+_RETRY_S = 0.5
 
 
 class Guard:
@@ -66,17 +67,25 @@ class Guard:
         self._send(guardian.release(pgid))
 
     def _start(self) -> None:
-        read_end, self._pipe = os.pipe()
+        read_end, write_end = os.pipe()
         arguments = [f"--unlink={path}" for path in self._unlink]
-        self._process = subprocess.Popen(  # noqa: S603  our own program, no shell
-            [sys.executable, "-I", "-S", str(_PROGRAM), f"--root={self.root}", *arguments],
-            stdin=read_end,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,
-        )
-        os.close(read_end)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  our own program, no shell
+                [sys.executable, "-I", "-S", str(_PROGRAM), f"--root={self.root}", *arguments],
+                stdin=read_end,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(write_end)
+            raise
+        finally:
+            os.close(read_end)
+        old, self._pipe = self._pipe, write_end
+        if old >= 0:
+            os.close(old)
         self._send(b"".join(map(guardian.registration, self._groups)))
 
     def _send(self, line: bytes) -> None:
@@ -91,8 +100,16 @@ class Guard:
             await wait_for_exit(process.pid)
             process.wait()
             _LOG.warning("the guardian process ended (status %s); starting another", process.returncode)
-            os.close(self._pipe)
+            while not self._is_restarted():
+                await asyncio.sleep(_RETRY_S)
+
+    def _is_restarted(self) -> bool:
+        try:
             self._start()
+        except OSError as e:
+            _LOG.error("no guardian could be started, trying again: %s", e)
+            return False
+        return True
 
     def _finish(self) -> None:
         os.close(self._pipe)

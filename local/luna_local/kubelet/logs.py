@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import time
 from dataclasses import dataclass
 from io import FileIO
@@ -67,10 +68,14 @@ class LogFile:
     def __init__(self, path: Path, max_bytes: int = MAX_FILE_BYTES) -> None:
         self._path = path
         self._max_bytes = max_bytes
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = FileIO(path, "a")
-        self._size = self._file.tell()
         self._lost_lines = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = FileIO(path, "a")
+        except OSError as e:
+            _LOG.warning("there will be no log %s: %s", path, e.strerror)
+            self._file = FileIO(os.devnull, "a")
+        self._size = self._file.tell()
 
     def append(self, stream: str, lines: list[Line]) -> None:
         """Append lines that came from a stream ("stdout" or "stderr") just now."""

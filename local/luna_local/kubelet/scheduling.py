@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from luna_local.kubelet.events import EventRecorder
 from luna_local.kubelet.pod import Pod
 
 _LOG = logging.getLogger(__name__)
+_RETRY_S = 2.0
 
 
 class Scheduler:
@@ -23,21 +25,26 @@ class Scheduler:
         self._refused: set[str] = set()
 
     async def place(self, pod: Pod) -> None:
-        """Bind a Pod, or say once why it cannot be."""
+        """Bind a Pod, or say once why it cannot be; tries again while the API server is in trouble."""
+        while True:
+            try:
+                await self._decide(pod)
+            except (NotFound, Conflict):
+                return  # deleted or bound meanwhile
+            except ApiError as e:
+                _LOG.warning("%s was not scheduled, trying again: %s", pod.key, e)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def _decide(self, pod: Pod) -> None:
         missing = sorted(set(extended_resources(pod)))
-        try:
-            if not missing:
-                await self._cluster.bind(pod, self._node)
-                where = f"Successfully assigned {pod.key} to {self._node}"
-                self._recorder.normal(pod, "Scheduled", where)
-            elif pod.metadata.uid not in self._refused:
-                self._refused.add(pod.metadata.uid)
-                await self._refuse(pod, missing)
-        except (NotFound, Conflict):
-            return  # deleted or bound meanwhile
-        except ApiError as e:
-            # Its next change, or the next list of Pods, brings it here again.
-            _LOG.warning("%s was not scheduled: %s", pod.key, e)
+        if not missing:
+            await self._cluster.bind(pod, self._node)
+            self._recorder.normal(pod, "Scheduled", f"Successfully assigned {pod.key} to {self._node}")
+        elif pod.metadata.uid not in self._refused:
+            await self._refuse(pod, missing)
+            self._refused.add(pod.metadata.uid)
 
     async def _refuse(self, pod: Pod, missing: list[str]) -> None:
         message = f"0/1 nodes are available: {', '.join(f'1 Insufficient {name}' for name in missing)}."

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     screen = Screen()
     try:
-        _check_packages(options)
+        _check_machine(options)
         folder = DataFolder(options.data)
         with folder.locked():
             _log_to(folder)
@@ -45,7 +45,9 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_BUG
 
 
-def _check_packages(options: Options) -> None:
+def _check_machine(options: Options) -> None:
+    if sys.platform != "linux":
+        raise UpError("the local mode needs Linux: process groups are guarded by what only its kernel has")
     for package, extra in _PACKAGES_OF_PODS.items():
         is_needed = options.processors > 0 or extra != "processor"
         if is_needed and importlib.util.find_spec(package) is None:

@@ -118,7 +118,8 @@ def _system_pod(name: str, command: list[str], environment: list[Json], probe: J
             "namespace": SYSTEM_NAMESPACE,
             "labels": {naming.LABEL_NAME: "luna-streams", naming.LABEL_COMPONENT: name},
         },
-        "spec": {"terminationGracePeriodSeconds": 10, "containers": [container]},
+        # They go by the kubeconfig they are given, and need no token of their own.
+        "spec": {"terminationGracePeriodSeconds": 10, "automountServiceAccountToken": False, "containers": [container]},
     }
 
 

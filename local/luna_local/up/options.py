@@ -44,8 +44,12 @@ class Options:
 
 def default_data() -> Path:
     """Return the folder that is used unless another is given."""
-    home = os.environ.get("XDG_DATA_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "share") / "luna-streams"
+    if home := os.environ.get("XDG_DATA_HOME"):
+        return Path(home) / "luna-streams"
+    try:
+        return Path.home() / ".local" / "share" / "luna-streams"
+    except RuntimeError:  # a user without a home
+        return Path.cwd() / ".luna-streams"
 
 
 def parse(argv: Sequence[str] | None) -> Options:
