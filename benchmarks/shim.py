@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/shim.py [--streams 10000] [--kubeconfig FILE]
 
-API server (the embedded one, unless a kubeconfig names another), shim and load each run in a process of their own, so on two cores they compete; both sides of a
-ratio do so alike. Bare and shim take turns, several rounds, to see the spread. Needs no network; ends within minutes.
+API server (the embedded one, unless a kubeconfig names another), shim and load each run in a process of their own, so
+on two cores they compete; both sides of a ratio do so alike. Bare and shim take turns, several rounds, to see the
+spread. Needs no network; ends within minutes.
 """
 
 from __future__ import annotations
