@@ -253,6 +253,16 @@ async def test_a_volume_that_is_missing_keeps_the_pod_pending(run: KubeletRun) -
     assert first(pod["status"])["state"]["waiting"]["reason"] == "ContainerCreating"
 
 
+async def test_a_disk_in_trouble_costs_one_pod_its_start_and_not_the_kubelet(run: KubeletRun) -> None:
+    run.folder.rmdir()
+    run.folder.write_text("no folder")
+    name = await run.create(a_shell_pod("echo at last", restartPolicy="Never"))
+    assert "the Pod's folder cannot be made" in await run.event_when(name, "FailedMount")
+    run.folder.unlink()
+    await run.pod_when(name, phase_is("Succeeded"))
+    assert await run.log(name) == "at last\n"
+
+
 async def test_a_token_of_the_account_is_bound_to_the_pod_and_renewed(run: KubeletRun) -> None:
     token = {"serviceAccountToken": {"path": "token", "audience": "luna-streams", "expirationSeconds": 600}}
     container = a_container(

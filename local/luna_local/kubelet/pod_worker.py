@@ -88,7 +88,6 @@ class PodWorker:
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin to run the Pod in the background."""
-        self.workspace.make()
         self._changed.set()
         self._tasks = [
             group.create_task(self._run_containers(), name=f"run {self.pod.key}"),
@@ -133,6 +132,7 @@ class PodWorker:
     async def _mount(self) -> datetime | None:
         while not self._stopping.is_set():
             try:
+                self.workspace.make()
                 return await self.workspace.volumes.write()
             except MountError as e:
                 self._host.recorder.warning(self.pod, "FailedMount", str(e))

@@ -55,7 +55,7 @@ class PodVolumes:
         """Return where a container's mount points lie.
 
         Raises:
-            ContainerConfigError: if it mounts a volume that the Pod does not have.
+            ContainerConfigError: if it mounts a volume that the Pod does not have, or a folder cannot be made.
         """
         folders: dict[str, Path] = {}
         for mount in container.volume_mounts:
@@ -65,7 +65,7 @@ class PodVolumes:
             folders[mount.mount_path] = root / _inner_path(mount.sub_path) if mount.sub_path else root
         for folder in folders.values():
             if not folder.exists():
-                folder.mkdir(parents=True, mode=_FOLDER_MODE)
+                _make(folder)
         return MountedPaths(folders)
 
     async def _write_one(self, volume: Volume) -> datetime | None:
@@ -131,6 +131,13 @@ class PodVolumes:
             for item in source.items
             if item.field_ref is not None
         }
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, mode=_FOLDER_MODE)
+    except OSError as e:
+        raise ContainerConfigError(f"{folder} cannot be made: {e.strerror}") from e
 
 
 def _together(parts: list[Content]) -> Content:

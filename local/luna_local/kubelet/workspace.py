@@ -16,7 +16,7 @@ from luna_local.kubelet.environment import (
     expand,
     referenced_objects,
 )
-from luna_local.kubelet.errors import ContainerConfigError
+from luna_local.kubelet.errors import ContainerConfigError, MountError
 from luna_local.kubelet.paths import MountedPaths
 from luna_local.kubelet.pod import Container, Pod
 from luna_local.kubelet.process import Command
@@ -39,9 +39,16 @@ class PodWorkspace:
         self.volumes = PodVolumes(pod, facts, folder / "volumes", cluster)
 
     def make(self) -> None:
-        """Make the folder; only this user may look into it, it holds tokens and Secrets."""
-        for folder in (self._folder, self.logs, self._home):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make the folder; only this user may look into it, it holds tokens and Secrets.
+
+        Raises:
+            MountError: if that is not possible now.
+        """
+        try:
+            for folder in (self._folder, self.logs, self._home):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as e:
+            raise MountError(f"the Pod's folder cannot be made: {e}") from e
 
     def remove(self) -> None:
         """Delete everything the Pod left, its logs included."""
