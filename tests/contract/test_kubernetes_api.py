@@ -49,11 +49,14 @@ async def test_creating_sets_what_only_the_server_may_set(api: Api) -> None:
 
 
 async def test_the_server_ignores_identities_a_client_makes_up(api: Api) -> None:
-    made_up: dict[str, Any] = {"uid": "1-2-3", "generation": 7, "creationTimestamp": "2001-01-01T00:00:00Z"}
+    long_ago = "2001-01-01T00:00:00Z"
+    made_up: dict[str, Any] = {"uid": "1-2-3", "generation": 7}
+    made_up |= {"creationTimestamp": long_ago, "deletionTimestamp": long_ago, "deletionGracePeriodSeconds": 5}
     created = (await api.create(CAMERAS, a_camera(unique(), **made_up)))["metadata"]
     assert created["uid"] != "1-2-3"
     assert created["generation"] == 1
-    assert not created["creationTimestamp"].startswith("2001")
+    assert created["creationTimestamp"] != long_ago
+    assert not {"deletionTimestamp", "deletionGracePeriodSeconds"} & created.keys()
 
 
 async def test_creating_twice_is_refused(api: Api) -> None:
@@ -389,9 +392,11 @@ async def test_apply_speaks_yaml(api: Api) -> None:
 
 
 async def test_deleting_removes_at_once_when_nothing_holds_the_object(api: Api) -> None:
-    name = unique()
-    await api.create(CAMERAS, a_camera(name))
-    assert (await api.delete(f"{CAMERAS}/{name}")).status == 200
+    camera = await api.create(CAMERAS, a_camera(unique()))
+    name, uid = camera["metadata"]["name"], camera["metadata"]["uid"]
+    deleted = await api.delete(f"{CAMERAS}/{name}")
+    assert (deleted.status, deleted.document["kind"], deleted.document["status"]) == (200, "Status", "Success")
+    assert (deleted.document["details"]["name"], deleted.document["details"]["uid"]) == (name, uid)
     assert (await api.delete(f"{CAMERAS}/{name}")).status == 404
 
 

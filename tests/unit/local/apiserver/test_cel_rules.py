@@ -113,6 +113,9 @@ def test_other_rules_do_not_run_where_nothing_changed() -> None:
     schema = an_object(a=ruled(INTEGER, "self > 5"), b=INTEGER)
     assert check(schema, {"a": 1, "b": 2}, {"a": 1, "b": 1}) == []
     assert check(schema, {"a": 2, "b": 1}, {"a": 1, "b": 1})
+    beside_a_transition = ruled(INTEGER, "self > 5", "self >= oldSelf")
+    assert check(beside_a_transition, 1, 1) == []
+    assert len(check(beside_a_transition, 0, 1)) == 2
 
 
 def test_items_of_a_keyed_list_are_matched_by_their_keys() -> None:

@@ -18,7 +18,7 @@ from luna_local.apiserver.lists import Lists
 from luna_local.apiserver.resources import Resource
 from luna_local.apiserver.schema import compile_schema
 from luna_local.apiserver.store import Record, Store, Watcher
-from luna_local.apiserver.views import View
+from luna_local.apiserver.views import METADATA, OBJECT, TABLE, View
 from luna_local.apiserver.watches import Watches, WatchQuery
 
 THINGS = Resource("luna.test", "v1", "things", "Thing", compile_schema({"type": "object"}))
@@ -29,9 +29,9 @@ def a_thing(name: str, *, label: str = "", size: int = 0) -> dict[str, Any]:
     return {"apiVersion": "luna.test/v1", "kind": "Thing", "metadata": metadata, "filling": "x" * size}
 
 
-def watch(store: Store, *, bookmark_s: float = 30.0, **query: str) -> AsyncGenerator[bytes, None]:
+def watch(store: Store, *, bookmark_s: float = 30.0, form: str = OBJECT, **query: str) -> AsyncGenerator[bytes, None]:
     watches = Watches(store, Lists(store), bookmark_s)
-    return watches.run(View(THINGS), "", query, WatchQuery.parse(THINGS, query))
+    return watches.run(View(THINGS, form), "", query, WatchQuery.parse(THINGS, query))
 
 
 async def read(lines: AsyncGenerator[bytes, None], count: int, within_s: float = 5.0) -> list[dict[str, Any]]:
@@ -101,6 +101,26 @@ async def test_a_quiet_watch_is_sent_bookmarks() -> None:
     bookmark = (await read(lines, 1))[0]
     assert bookmark["object"]["metadata"]["resourceVersion"] == str(store.version)
     await lines.aclose()
+
+
+@pytest.mark.parametrize("form", [OBJECT, TABLE, METADATA])
+async def test_a_watch_is_of_one_form_from_its_first_event_to_its_bookmark(form: str) -> None:
+    store = Store()
+    store.put(THINGS.key, a_thing("one"))
+    store.put(THINGS.key, a_thing("two"))
+    query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+    lines = watch(store, form=form, **query)
+    events = await read(lines, 3)
+    await lines.aclose()
+    kinds = {OBJECT: "Thing"}
+    assert [event["type"] for event in events] == ["ADDED", "ADDED", "BOOKMARK"]
+    assert {event["object"]["kind"] for event in events} == {kinds.get(form, form)}
+    if form == TABLE:
+        # Columns are told once; a bookmark carries its version in its only row.
+        assert [len(event["object"]["columnDefinitions"]) for event in events] == [2, 0, 0]
+        metadata = events[2]["object"]["rows"][0]["object"]["metadata"]
+        assert metadata["resourceVersion"] == str(store.version)
+        assert metadata["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
 async def test_a_watcher_that_lags_too_far_is_told_to_start_over(monkeypatch: pytest.MonkeyPatch) -> None:
