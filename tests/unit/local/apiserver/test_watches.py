@@ -108,7 +108,11 @@ async def test_a_watch_is_of_one_form_from_its_first_event_to_its_bookmark(form:
     store = Store()
     store.put(THINGS.key, a_thing("one"))
     store.put(THINGS.key, a_thing("two"))
-    query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+    query: dict[str, Any] = {
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "allowWatchBookmarks": "true",
+    }
     lines = watch(store, form=form, **query)
     events = await read(lines, 3)
     await lines.aclose()
