@@ -109,11 +109,11 @@ class Queue:
     # -- claiming ------------------------------------------------------------------------------------------------------
 
     async def _claim_some(self, worker: Worker, request: QueueRequest) -> list[Entry]:
-        candidates = self._candidates(worker, request.filters)[: request.limit]
-        if not candidates:
-            return []
+        """Claim up to `limit` streams; those that turn out not to be had make room for the next in the queue."""
+        candidates = self._candidates(worker, request.filters)
         stop_at = asyncio.get_running_loop().time() + _CLAIMING_TIME_S
         failures: list[ApiError] = []
+        taken: list[Entry] = []
 
         async def claim(entry: Entry) -> Entry | None:
             if asyncio.get_running_loop().time() >= stop_at:
@@ -124,13 +124,19 @@ class Queue:
                 failures.append(e)
                 return None
 
-        ids = {entry.stream_id for entry in candidates}
-        self._claiming |= ids
-        try:
-            claimed = await for_each(candidates, claim, limit=self._parallel_writes)
-        finally:
-            self._claiming -= ids
-        taken = [entry for entry in claimed if entry is not None]
+        while candidates and len(taken) < request.limit and not failures:
+            wanted = request.limit - len(taken)
+            batch, candidates = candidates[:wanted], candidates[wanted:]
+            ids = {entry.stream_id for entry in batch}
+            self._claiming |= ids
+            try:
+                claimed = await for_each(batch, claim, limit=self._parallel_writes)
+            finally:
+                self._claiming -= ids
+            taken += [entry for entry in claimed if entry is not None]
+            if asyncio.get_running_loop().time() >= stop_at:
+                break
+            candidates = [entry for entry in candidates if entry.stream_id not in self._claiming]
         if failures and not taken:
             raise failures[0]
         return taken

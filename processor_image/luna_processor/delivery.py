@@ -62,11 +62,11 @@ class Delivery:
         settings: time-outs and pauses.
         outbox: where events wait.
         metrics: what is counted.
-        on_refused: called in the event loop with the id of a stream whose authorization was refused.
+        on_refused: called in the event loop with id and version of a stream whose authorization was refused.
     """
 
     def __init__(
-        self, settings: DeliverySettings, outbox: Outbox, metrics: Metrics, on_refused: Callable[[str], None]
+        self, settings: DeliverySettings, outbox: Outbox, metrics: Metrics, on_refused: Callable[[str, int], None]
     ) -> None:
         self._settings = settings
         self._outbox = outbox
@@ -77,7 +77,7 @@ class Delivery:
         self._lanes: dict[str, asyncio.Queue[ShotEvent]] = {}
         self._senders: set[asyncio.Task[None]] = set()
         self._troubles: dict[str, str] = {}
-        self._losses: dict[str, list[str]] = {}
+        self._losses: dict[str, tuple[int, str]] = {}
 
     def submit(self, event: ShotEvent, wait_unless: Callable[[], bool] | None) -> bool:
         """Take an event over, from any thread; see `Outbox.add`. Returns False when it had to be dropped."""
@@ -93,18 +93,20 @@ class Delivery:
         return self._outbox.wait_empty(stream_id, unless)
 
     def trouble(self, stream_id: str) -> str | None:
-        """Return why the events of a stream are not delivered at present, if so."""
-        text, waiting = self._troubles.get(stream_id), self._outbox.pending(stream_id)
-        return f"{text}; events that wait: {waiting}" if text and waiting else None
+        """Return why the events of a stream are not delivered at present, if so.
+
+        The text stays the same while the trouble does: it is reported, and a change would be written to the cluster.
+        """
+        return self._troubles.get(stream_id) if self._outbox.pending(stream_id) else None
 
     def take_losses(self, stream_id: str) -> str | None:
         """Return, once, how many events of a stream were not delivered and why the last of them was not."""
-        reasons = self._losses.pop(stream_id, None)
+        count, reason = self._losses.pop(stream_id, (0, ""))
         self._troubles.pop(stream_id, None)
-        if not reasons:
+        if not count:
             return None
-        count = "1 event was" if len(reasons) == 1 else f"{len(reasons)} events were"
-        return f"{count} not delivered; the last reason: {reasons[-1]}"
+        events = "1 event was" if count == 1 else f"{count} events were"
+        return f"{events} not delivered; the last reason: {reason}"
 
     async def flush(self, grace_s: float) -> None:
         """Wait until everything was delivered, at most `grace_s`."""
@@ -137,6 +139,7 @@ class Delivery:
                 self._metrics.best_shots.labels(outcome).inc(len(event.shots))
             except Exception:  # a bug in one event must not end the lane; it is logged with its traceback
                 log.exception("event %s could not be sent", event.request_id)
+                self._lose(event, "internal error")
                 self._metrics.best_shots.labels("failed").inc(len(event.shots))
             finally:
                 self._outbox.done(event)
@@ -160,7 +163,7 @@ class Delivery:
                         self._metrics.delivery_retries.inc()
                     await self._post(event, origins)
         except _Refused:
-            self._on_refused(event.stream_id)
+            self._on_refused(event.stream_id, event.version)
             return "refused"
         except _Rejected as e:
             self._lose(event, str(e))
@@ -195,7 +198,8 @@ class Delivery:
 
     def _lose(self, event: ShotEvent, reason: str) -> None:
         log.warning("stream %s: event %s is lost: %s", event.stream_id, event.request_id, reason)
-        self._losses.setdefault(event.stream_id, []).append(reason)
+        count, _ = self._losses.get(event.stream_id, (0, ""))
+        self._losses[event.stream_id] = count + 1, reason
 
     def _in_trouble(self, event: ShotEvent, reason: str) -> _Transient:
         text = f"best shots cannot be delivered to {event.target.origin}: {reason}"

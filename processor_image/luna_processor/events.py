@@ -57,6 +57,8 @@ class ShotEvent:
     """The best shots of a track or of a period of it, best first; one request."""
 
     stream_id: str
+    version: int
+    """Of the stream, as the worker took it."""
     source: str
     """Name of the stream."""
     location: Location

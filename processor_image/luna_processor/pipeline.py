@@ -259,6 +259,7 @@ class Pipeline:
         self._sink.send(
             ShotEvent(
                 stream_id=self._plan.stream_id,
+                version=self._plan.version,
                 source=self._plan.name,
                 location=self._plan.location,
                 track_id=track_id,

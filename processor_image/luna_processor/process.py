@@ -137,7 +137,7 @@ class Process:
             delivery_settings,
             outbox,
             self._metrics,
-            lambda stream_id: worker.refuse(stream_id, AUTHORIZATION_FAILED),
+            lambda stream_id, version: worker.refuse(stream_id, version, AUTHORIZATION_FAILED),
         )
 
         def context(on_change: Callable[[], None]) -> RunContext:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from luna_processor.errors import ReportRefused, ServerUnavailable, UnsuitableStream
@@ -81,7 +81,8 @@ class Worker:
         self._context = make_context(self._notify)
         self._runs: dict[str, StreamRun] = {}
         self._ended: dict[str, _Ended] = {}
-        self._last_answer_s = time.monotonic()
+        self._heard_s: dict[str, float] = {}
+        """When the server last answered a report on a stream; monotonic."""
         self.was_server_reached = False
 
     @property
@@ -93,9 +94,10 @@ class Worker:
         """Return a stream that is being processed."""
         return self._runs.get(stream_id)
 
-    def refuse(self, stream_id: str, reason: str) -> None:
-        """Let a stream fail (event loop only)."""
-        if run := self._runs.get(stream_id):
+    def refuse(self, stream_id: str, version: int, reason: str) -> None:
+        """Let a stream fail (event loop only), unless it has been replaced by another version meanwhile."""
+        run = self._runs.get(stream_id)
+        if run is not None and run.plan.version == version:
             run.refuse(reason)
 
     async def serve(self) -> None:
@@ -118,7 +120,7 @@ class Worker:
         if not self._ended:
             return
         try:
-            await self._obey(items := self._items(), await self._report(items))
+            self._obey(items := self._items(), await self._report(items), {})
         except ServerUnavailable as e:
             log.warning("%d ended streams could not be reported: %s", len(self._ended), e)
 
@@ -167,6 +169,7 @@ class Worker:
         log.info("stream %s: taken, version %d: %s", plan.stream_id, plan.version, plan.source.shown_as)
         run = StreamRun(plan, self._context)
         self._runs[plan.stream_id] = run
+        self._heard_s[plan.stream_id] = time.monotonic()
         run.start()
         self._update_room()
 
@@ -176,20 +179,19 @@ class Worker:
         while True:
             await self._wait_for_news()
             self._collect_ended()
-            items = self._items()
+            items, runs = self._items(), dict(self._runs)
             if not items:
-                self._last_answer_s = time.monotonic()
                 continue
             try:
                 answer = await self._report(items)
             except ServerUnavailable as e:
                 log.warning("%s", e)
-                await self._stop_if_unheard()
+                await self._stop_unheard()
                 await asyncio.sleep(_REPORT_RETRY_S)
                 self._news.set()
                 continue
-            self._last_answer_s = time.monotonic()
-            await self._obey(items, answer)
+            self._obey(items, answer, runs)
+            await self._stop_unheard()
 
     async def _wait_for_news(self) -> None:
         try:
@@ -244,42 +246,57 @@ class Worker:
         """Report; when the server finds the whole invalid, one by one, so that one stream harms no other."""
         try:
             return await self._api.report(items)
-        except ReportRefused as e:
-            if len(items) == 1:
-                raise ServerUnavailable(str(e)) from e
+        except ReportRefused:
+            pass  # it does not say whose fault it is
         answers: list[FeedbackStreams] = []
         for item in items:
             try:
                 answers.append(await self._api.report([item]))
             except ReportRefused as e:
                 log.warning("stream %s: %s", item.stream_id, e)
+                if item.status != "in_progress":  # it would be refused for ever
+                    self._ended.pop(item.stream_id, None)
         return FeedbackStreams(
             modified=tuple(stream for answer in answers for stream in answer.modified),
             unmodified=tuple(stream for answer in answers for stream in answer.unmodified),
         )
 
-    async def _obey(self, items: Sequence[FeedbackItem], answer: FeedbackStreams) -> None:
-        """Stop what the server calls modified; forget final reports that it has heard."""
+    def _obey(self, items: Sequence[FeedbackItem], answer: FeedbackStreams, runs: Mapping[str, StreamRun]) -> None:
+        """Stop what the server calls modified; forget final reports that it has heard.
+
+        Args:
+            items: that were reported.
+            answer: to them.
+            runs: that were going on when they were; one that began since was not meant.
+        """
         answered = {stream.stream_id for stream in (*answer.modified, *answer.unmodified)}
+        now_s = time.monotonic()
+        self._heard_s = {
+            stream_id: now_s if stream_id in answered else self._heard_s.get(stream_id, now_s)
+            for stream_id in self._runs
+        }
         for item in items:
             ended = self._ended.get(item.stream_id)
             if ended and ended.version == item.version and item.status != "in_progress" and item.stream_id in answered:
                 del self._ended[item.stream_id]
-        reported = {item.stream_id: item.version for item in items}
         for stream in answer.modified:
             run = self._runs.get(stream.stream_id)
-            if run and run.plan.version == reported.get(stream.stream_id):
+            if run is not None and run is runs.get(stream.stream_id):
                 log.info("stream %s: stopped, the server says %s", stream.stream_id, stream.status)
                 del self._runs[stream.stream_id]
                 run.stop(sends_rest=stream.status != "not_found")
         self._update_room()
 
-    async def _stop_if_unheard(self) -> None:
-        silence_s = time.monotonic() - self._last_answer_s
-        if self._runs and silence_s >= self._settings.max_feedback_delay_s:
-            log.warning("no report was answered for %.0f s: all streams are stopped, others may have them", silence_s)
-            await self.stop_all(sends_rest=lambda _run: True)
-            self._update_room()
+    async def _stop_unheard(self) -> None:
+        """Stop the streams whose reports were not answered for too long: the server is about to give them to others."""
+        limit_s, now_s = self._settings.max_feedback_delay_s, time.monotonic()
+        unheard = [run for name, run in self._runs.items() if now_s - self._heard_s.get(name, now_s) >= limit_s]
+        for run in unheard:
+            log.warning("stream %s: stopped, no report was answered for %g s", run.plan.stream_id, limit_s)
+            del self._runs[run.plan.stream_id]
+            run.stop(sends_rest=True)
+        await self._joined(unheard)
+        self._update_room()
 
     # -- threads ------------------------------------------------------------------------------------------------
 

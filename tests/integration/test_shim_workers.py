@@ -239,6 +239,18 @@ async def test_many_workers_take_each_stream_once(shim: Shim) -> None:
     assert sorted(taken) == sorted(expected)
 
 
+async def test_a_stream_that_cannot_be_handed_out_does_not_block_those_behind_it(
+    shim: Shim, deployment: Deployment
+) -> None:
+    body = v2_body()
+    body["data"]["reference"] = "rtsp://admin:secret@10.0.0.5/live"
+    broken = await shim.create(body)
+    await deployment.kube.delete(SECRETS.at(deployment.namespace, naming.secret_name(broken)))
+    await eventually_async(lambda: reads_without_secret(shim, broken))
+    behind = await shim.create(v2_body())
+    assert await DocumentedWorker(shim.http).take(limit=1) == [behind]
+
+
 async def test_a_stream_whose_secret_is_missing_waits_and_says_why(shim: Shim, deployment: Deployment) -> None:
     body = v2_body()
     body["data"]["reference"] = "rtsp://admin:secret@10.0.0.5/live"

@@ -42,6 +42,7 @@ def a_shot(box: tuple[float, float, float, float] = (10, 20, 110, 150), **change
 
 def an_event(**changes: Any) -> ShotEvent:
     event = ShotEvent(
+        version=1,
         stream_id=STREAM_ID,
         source="cam",
         location=Location(),
