@@ -10,7 +10,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from luna_kube import NotConfigured, load_credentials
+from luna_kube import Credentials, NotConfigured, load_credentials
 from luna_operator.operator import Operator
 from luna_operator.settings import PREFIX, Settings, load
 from luna_streams.configuration import SettingsError
@@ -40,20 +40,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    credentials = await load_credentials(settings.kubeconfig or None)
-    loop = asyncio.get_running_loop()
-    work: asyncio.Task[None] | None = None
+    async def load() -> Credentials:
+        return await load_credentials(settings.kubeconfig or None)
 
-    def stop() -> None:
-        if work is not None:
-            work.cancel()
-
-    def take_signals() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-
-    take_signals()
-    work = asyncio.create_task(Operator(settings, credentials, take_signals).run(), name="operator")
+    work = asyncio.create_task(Operator(settings, load).run(), name="operator")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     with suppress(asyncio.CancelledError):
         await work
 

@@ -24,13 +24,12 @@ class Draft:
     """A stream on its way to a new record.
 
     Attributes:
-        stream: as it was read.
+        obj: the Stream as the API server gave it.
         record: as it is to be, apart from its place and its conditions.
         entries: the transitions on the way.
     """
 
     obj: Json
-    stream: Stream
     record: StreamStatus
     entries: tuple[LogEntry, ...] = ()
 
@@ -58,7 +57,12 @@ def draft(obj: Json, lost_because: str | None, now: datetime) -> Draft:
     for event in (*events, lifecycle.AutorestartTick(stream.spec.autorestart)):
         outcome = lifecycle.advance(outcome.record, event, now)
         entries += outcome.entries
-    return Draft(obj, stream, outcome.record, entries)
+    return Draft(obj, outcome.record, entries)
+
+
+def unchanged(obj: Json) -> Draft:
+    """Take the record of a stream as it is, without a look at its spec, which is most of the work."""
+    return Draft(obj, StreamStatus.from_resource(obj["status"]))
 
 
 def status_patch(item: Draft, decision: Decision | None, now: datetime) -> Json:
@@ -73,7 +77,7 @@ def status_patch(item: Draft, decision: Decision | None, now: datetime) -> Json:
     if decision is not None and record.status == StreamState.PENDING:
         record = record.model_copy(update={"processor": _binding(record, decision)})
     scheduling = decision.scheduling if decision is not None else None
-    record = observe_conditions(record, now, scheduling=scheduling, generation=item.stream.generation)
+    record = observe_conditions(record, now, scheduling=scheduling, generation=item.obj["metadata"].get("generation"))
     return merge_patch(item.obj.get("status") or {}, record.to_resource())
 
 

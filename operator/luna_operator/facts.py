@@ -5,7 +5,6 @@ Ten thousand streams are held as these small values; their full models are parse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -125,10 +124,18 @@ def stream_fact(obj: Json) -> StreamFact:
         required_zones=tuple(placement.get("requiredZones") or ()),
         preferred_zones=tuple(placement.get("preferredZones") or ()),
         cost_mpx=_cost_mpx(status.get("videoInfo")),
-        scheduled=_scheduled(status.get("conditions") or ()),
+        scheduled=written_scheduling(obj),
         restart_at=_restart_at(spec, status),
         was_lost=state == StreamState.PENDING and _last_states(status, len(_LOST)) == _LOST,
     )
+
+
+def written_scheduling(obj: Json) -> tuple[str, str]:
+    """Return reason and message of the condition Scheduled, as written; empty where there is none."""
+    for condition in (obj.get("status") or {}).get("conditions") or ():
+        if condition["type"] == conditions.SCHEDULED:
+            return condition["reason"], condition.get("message", "")
+    return "", ""
 
 
 def pod_fact(obj: Json) -> PodFact:
@@ -176,13 +183,6 @@ def _cost_mpx(video_info: Json | None) -> float:
         return UNKNOWN_COST_MPX
     cost = video_info["width"] * video_info["height"] * video_info["frameRate"] / 1e6
     return cost if cost > 0 else UNKNOWN_COST_MPX
-
-
-def _scheduled(written: Sequence[Json]) -> tuple[str, str]:
-    for condition in written:
-        if condition["type"] == conditions.SCHEDULED:
-            return condition["reason"], condition.get("message", "")
-    return "", ""
 
 
 def _restart_at(spec: Json, status: Json) -> datetime | None:

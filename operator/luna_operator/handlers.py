@@ -2,13 +2,20 @@
 
 Only `on.event` handlers: no annotation, no finalizer, nothing written by kopf. With finalizers `kubectl delete` would
 hang while the operator is down; with kopf's own handlers a burst makes them run twice on stale bodies.
+
+kopf runs in a thread with an event loop of its own, for it takes the loop for its own: when it ends, it cancels every
+task that was begun after it, and it takes over the signal handlers. Events come over by `call_soon_threadsafe`, in
+their order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, cast
 
 import kopf
@@ -16,64 +23,111 @@ import kopf
 from luna_kube import PODS, STREAM_PROCESSORS, STREAMS, Credentials, Resource, open_session
 from luna_operator.manifests import MANAGER
 from luna_operator.stateless import NoDiffBase, NoProgress
-from luna_operator.world import World
 from luna_streams import naming
+
+Json = dict[str, Any]
+OnEvent = Callable[[Resource, str | None, Json], None]
+"""Takes an event: the resource, its type (None for an object of a list), the object."""
 
 USER_AGENT = "luna-operator"
 POD_LABELS = f"{naming.LABEL_MANAGED_BY}={MANAGER}"
 WATCHED = (STREAMS, STREAM_PROCESSORS, PODS)
 """In the order of listing: pods last, so that a pod a stream belongs to is only absent if it is gone."""
 
+_STOP_TIMEOUT_S = 8.0
 
-class KopfShell:
-    """One run of kopf's machinery after the other, with what they have in common.
+Controls = tuple[asyncio.AbstractEventLoop, asyncio.Event]
+
+
+async def run_kopf(
+    on_event: OnEvent, load: Callable[[], Awaitable[Credentials]], namespace: str, stop: asyncio.Event
+) -> None:
+    """Run kopf until `stop` is set, until cancelled, or until it gives up.
 
     Args:
-        world: receives every event.
-        credentials: of the API server.
-        on_relist: called when kopf listed a resource again: it does not tell which objects went meanwhile.
-        on_startup: called when kopf's machinery is up, after it took over the signal handlers.
+        on_event: called in the caller's event loop.
+        load: returns credentials for the API server; called in kopf's event loop.
+        namespace: to watch; empty for all.
+        stop: ends the run.
+
+    Raises:
+        Exception: what kopf gave up on; run it again.
     """
+    loop = asyncio.get_running_loop()
 
-    def __init__(
-        self, world: World, credentials: Credentials, on_relist: Callable[[], None], on_startup: Callable[[], None]
-    ) -> None:
-        self._world = world
-        self._credentials = credentials
-        self._on_relist = on_relist
-        self._on_startup = on_startup
+    def hand_over(resource: Resource, event_type: str | None, obj: Json) -> None:
+        loop.call_soon_threadsafe(on_event, resource, event_type, obj)
 
-    def registry(self) -> kopf.OperatorRegistry:
-        """Return the handlers of one run."""
-        registry = kopf.OperatorRegistry()
-        refused: list[float] = []
+    controls: Future[Controls] = Future()
+    outcome: Future[None] = Future()
 
-        @kopf.on.login(registry=registry, retries=1)
-        async def login(**_: Any) -> kopf.AiohttpSession:
-            if refused:  # kopf asks again because the last session was refused
-                await self._credentials.reload(refused.pop())
-            refused.append(self._credentials.generation)
-            session = open_session(self._credentials, USER_AGENT)
-            return kopf.AiohttpSession(server=self._credentials.server, aiohttp_session=session)
+    def work() -> None:
+        try:
+            asyncio.run(_operate(_registry(hand_over, load), namespace, controls))
+        except BaseException as e:  # handed over to the thread that waits
+            outcome.set_exception(e)
+        else:
+            outcome.set_result(None)
 
-        @kopf.on.startup(registry=registry)
-        async def startup(**_: Any) -> None:
-            self._on_startup()
-
-        for resource in WATCHED:
-            self._watch(registry, resource)
-        return registry
-
-    def _watch(self, registry: kopf.OperatorRegistry, resource: Resource) -> None:
-        @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, id=resource.plural)
-        async def changed(event: kopf.RawEvent, **_: Any) -> None:
-            self._world.take(resource, event["type"], cast(dict[str, Any], event["object"]))
-            if event["type"] is None:
-                self._on_relist()
+    threading.Thread(target=work, name="kopf", daemon=True).start()
+    ended = asyncio.wrap_future(outcome)
+    stopping = asyncio.create_task(stop.wait(), name="kopf's stop")
+    either: set[asyncio.Future[Any]] = {ended, stopping}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if controls.done():
+            kopf_loop, kopf_stop = controls.result()
+            with suppress(RuntimeError):  # its loop is closed: it ended by itself
+                kopf_loop.call_soon_threadsafe(kopf_stop.set)
+        await asyncio.wait({ended}, timeout=_STOP_TIMEOUT_S)
+    if ended.done():
+        ended.result()
 
 
-def tuned_settings() -> kopf.OperatorSettings:
-    """Return kopf's settings for thousands of objects; the figures are from docs/operator.md."""
+async def _operate(registry: kopf.OperatorRegistry, namespace: str, controls: Future[Controls]) -> None:
+    logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))
+    # It warns that signals are not its business in this thread; that is why it is there.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    stop = asyncio.Event()
+    controls.set_result((asyncio.get_running_loop(), stop))
+    await kopf.operator(
+        registry=registry,
+        settings=_tuned_settings(),
+        standalone=True,
+        clusterwide=not namespace,
+        namespaces=[namespace] if namespace else [],
+        stop_flag=stop,
+        # kopf would ask for the name of the user, which a container's user does not have.
+        identity=cast(Any, USER_AGENT),
+    )
+
+
+def _registry(on_event: OnEvent, load: Callable[[], Awaitable[Credentials]]) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry, retries=1)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        credentials = await load()  # again whenever the API server refused the last ones
+        return kopf.AiohttpSession(server=credentials.server, aiohttp_session=open_session(credentials, USER_AGENT))
+
+    for resource in WATCHED:
+        _watch(registry, resource, on_event)
+    return registry
+
+
+def _watch(registry: kopf.OperatorRegistry, resource: Resource, on_event: OnEvent) -> None:
+    @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, id=resource.plural)
+    async def changed(event: kopf.RawEvent, **_: Any) -> None:
+        # kopf keeps what it read, in its thread: hand over what nobody else changes.
+        obj: Json = dict(event["object"])
+        obj["metadata"] = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+        on_event(resource, event["type"], obj)
+
+
+def _tuned_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings for thousands of objects; docs/operator.md has the figures."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False  # Events are ours: counted, and fewer
     settings.scanning.disabled = True  # needs no permission on CRDs and namespaces; they are there before we start
@@ -91,27 +145,3 @@ def tuned_settings() -> kopf.OperatorSettings:
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = None  # it would kill the process, which only goes into standby
     return settings
-
-
-async def run_kopf(shell: KopfShell, namespace: str, stop: asyncio.Event) -> None:
-    """Run kopf until `stop` is set, until the process gets a signal before we take signals back, or until it gives up.
-
-    Args:
-        shell: what it feeds.
-        namespace: to watch; empty for all.
-        stop: ends the run.
-
-    Raises:
-        Exception: what kopf gave up on; run it again.
-    """
-    logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))
-    await kopf.operator(
-        registry=shell.registry(),
-        settings=tuned_settings(),
-        standalone=True,
-        clusterwide=not namespace,
-        namespaces=[namespace] if namespace else [],
-        stop_flag=stop,
-        # kopf would ask for the name of the user, which a container's user does not have.
-        identity=cast(Any, USER_AGENT),
-    )

@@ -7,7 +7,7 @@ from typing import Final
 from luna_kube import STREAM_PROCESSORS, STREAMS
 from luna_operator.drafts import Draft
 from luna_operator.events import EventKind, EventRecorder, Note, Subject
-from luna_operator.facts import stream_fact
+from luna_operator.facts import written_scheduling
 from luna_operator.placement import Decision
 from luna_operator.scaling import Removal
 from luna_streams import conditions
@@ -41,12 +41,11 @@ class Notes:
         if StreamState.HANDLER_LOST in states:
             self._stream(item, "Warning", HANDLER_LOST, item.record.last_error or "")
         elif StreamState.RESTART in states:
-            attempt, count = item.record.autorestart.current_attempt, item.stream.spec.autorestart.attempt_count
-            self._stream(item, "Normal", RESTARTED, f"Attempt {attempt} of {count}.")
+            self._stream(item, "Normal", RESTARTED, f"Attempt {item.record.autorestart.current_attempt}.")
         if decision is None:
             return
         scheduling = decision.scheduling
-        told_before = stream_fact(item.obj).scheduled == (scheduling.reason, scheduling.message)
+        told_before = written_scheduling(item.obj) == (scheduling.reason, scheduling.message)
         if item.record.status == StreamState.PENDING and not told_before:
             kind: EventKind = "Normal" if scheduling.reason in _EXPECTED else "Warning"
             self._stream(item, kind, scheduling.reason, scheduling.message)
@@ -74,8 +73,8 @@ class Notes:
         self._pool(pool, "Warning", POD_REJECTED, f"Pod {pod} was not made: {why}")
 
     def _stream(self, item: Draft, kind: EventKind, reason: str, message: str) -> None:
-        stream = item.stream
-        subject = Subject(STREAMS, stream.namespace, stream.name, stream.uid)
+        metadata = item.obj["metadata"]
+        subject = Subject(STREAMS, metadata["namespace"], metadata["name"], metadata["uid"])
         self._recorder.note(Note(subject, kind, reason, message))
 
     def _pool(self, pool: StreamProcessor, kind: EventKind, reason: str, message: str) -> None:

@@ -7,14 +7,14 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from luna_kube import Credentials, KubeClient, LeadershipLost, LeaseSettings, leadership
+from luna_kube import Credentials, KubeClient, LeadershipLost, LeaseSettings, Resource, leadership
 from luna_operator.audit import Audit
 from luna_operator.cluster import Cluster
 from luna_operator.events import EventRecorder
-from luna_operator.handlers import USER_AGENT, KopfShell, run_kopf
+from luna_operator.handlers import USER_AGENT, Json, OnEvent, run_kopf
 from luna_operator.health import health_server
 from luna_operator.metrics import Metrics
 from luna_operator.notes import Notes
@@ -32,21 +32,17 @@ class Operator:
 
     Args:
         settings: of the process.
-        credentials: of the API server.
-        take_signals: installs the process's signal handlers, again after kopf has installed its own.
+        load: returns credentials for the API server; called once here and once for each run of kopf.
 
     Attributes:
         state: "standby", "starting" or "leading".
     """
 
-    def __init__(
-        self, settings: Settings, credentials: Credentials, take_signals: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, settings: Settings, load: Callable[[], Awaitable[Credentials]]) -> None:
         self.settings = settings
         self.state = "standby"
         self.metrics = Metrics()
-        self._credentials = credentials
-        self._take_signals = take_signals
+        self._load = load
         self._identity = _identity(settings)
 
     async def run(self) -> None:
@@ -61,7 +57,7 @@ class Operator:
             retry_s=settings.lease_retry,
         )
         async with (
-            KubeClient(self._credentials, user_agent=USER_AGENT) as client,
+            KubeClient(await self._load(), user_agent=USER_AGENT) as client,
             health_server(settings.http_host, settings.http_port, self.metrics, lambda: self.state) as port,
         ):
             log.info("health and metrics on port %d", port)
@@ -88,27 +84,27 @@ class Operator:
         await audit.seed()
         self.state = "leading"
         log.info("leading: %d namespaces", len(world.spaces))
-        shell = KopfShell(world, self._credentials, audit.ask, self._take_signals)
-        # These begin before kopf does: when kopf ends, it cancels whatever was begun after it.
+
+        def take(resource: Resource, event_type: str | None, obj: Json) -> None:
+            world.take(resource, event_type, obj)
+            if event_type is None:  # kopf listed again, and does not tell which objects went meanwhile
+                audit.ask()
+
         async with asyncio.TaskGroup() as group:
             group.create_task(reconciler.run(), name="reconciler")
             group.create_task(recorder.run(), name="events")
             group.create_task(audit.run(self.settings.audit_interval), name="audit")
             while True:
-                await self._run_kopf(shell, stop_kopf)
-                # Writes that kopf's end cut off are found again.
-                reconciler.wake_all()
+                await self._run_kopf(take, stop_kopf)
 
-    async def _run_kopf(self, shell: KopfShell, stop: asyncio.Event) -> None:
+    async def _run_kopf(self, take: OnEvent, stop: asyncio.Event) -> None:
         stop.clear()
         try:
-            await run_kopf(shell, self.settings.namespace, stop)
+            await run_kopf(take, self._load, self.settings.namespace, stop)
         except Exception:  # kopf ends on watch errors that a second try mends; without it the operator is deaf
             log.exception("kopf ended; it is started again")
         else:
-            if not stop.is_set():  # a signal came while kopf had the handlers: it was meant for us
-                raise asyncio.CancelledError
-            log.warning("kopf is started again: a watch had gone deaf")
+            log.warning("kopf is started again%s", ": a watch had gone deaf" if stop.is_set() else "")
         await asyncio.sleep(_KOPF_PAUSE_S)
 
 

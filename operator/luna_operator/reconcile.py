@@ -12,9 +12,11 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -83,11 +85,6 @@ class Reconciler:
         self._dirty[namespace] = None
         self._wake.set()
 
-    def wake_all(self) -> None:
-        """Ask for a pass over everything."""
-        for namespace in self._world.spaces:
-            self.wake(namespace)
-
     async def run(self) -> None:
         """Run passes until cancelled."""
         while True:
@@ -130,7 +127,11 @@ class Reconciler:
         left_alone = memory.streams.left_alone(now)
         limit = BATCH + len(left_alone)  # those are found again every time: look further than them
         changed = changed_streams(space, now, limit)
-        items = {name: self._draft(namespace, name, lost) for name, lost in changed.items() if name not in left_alone}
+        items = {
+            name: self._draft(namespace, name, partial(drafts.draft, lost_because=lost, now=now))
+            for name, lost in changed.items()
+            if name not in left_alone
+        }
         ready = {name: item for name, item in items.items() if item is not None}
         hashes = {
             name: manifests.template_hash(manifests.pod_template(pool, self._settings))
@@ -156,18 +157,18 @@ class Reconciler:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), timeout_s)
 
-    def _draft(self, namespace: str, name: str, lost_because: str | None) -> Draft | None:
+    def _draft(self, namespace: str, name: str, make: Callable[[Json], Draft]) -> Draft | None:
         """Return what becomes of a stream; None if it is gone, or not one this release understands."""
-        obj, now = self._world.object(STREAMS, namespace, name), _now()
+        obj = self._world.object(STREAMS, namespace, name)
         if obj is None:
             return None
         try:
-            return drafts.draft(obj, lost_because, now)
+            return make(obj)
         except ValidationError as e:
             first = e.errors()[0]
-            why = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             log.warning("stream %s/%s is left alone: %s", namespace, name, why)
-            self._memories[namespace].streams.failed(name, now)
+            self._memories[namespace].streams.failed(name, _now())
             self._notes.stream_not_understood(namespace, name, obj["metadata"]["uid"], why)
             return None
 
@@ -177,8 +178,12 @@ class Reconciler:
             await self._write_stream(namespace, writes.popleft())
 
     async def _write_stream(self, namespace: str, write: StreamWrite) -> None:
-        # Without a draft, read at the last moment: a status that changed meanwhile is kept, not overwritten.
-        item = write.draft or self._draft(namespace, write.name, None)
+        item = write.draft
+        if item is None:
+            # Read at the last moment: a status that changed meanwhile is kept, not overwritten.
+            fact = self._world.space(namespace).streams.get(write.name)
+            if fact is not None and fact.is_observed:  # else it is gone, or edited: the next pass knows
+                item = self._draft(namespace, write.name, drafts.unchanged)
         patch = drafts.status_patch(item, write.decision, _now()) if item is not None else {}
         if item is None or not patch:
             return

@@ -230,7 +230,7 @@ async def test_a_failed_stream_restarts_by_itself(world: OperatorWorld) -> None:
         await world.until(lambda: world.status("cam")["autorestart"]["status"] == "failed")
         assert world.status("cam")["status"] == "failure"
         told = {event["message"] for event in await eventually_events(world, "Restarted")}
-        assert told == {"Attempt 1 of 2.", "Attempt 2 of 2."}
+        assert told == {"Attempt 1.", "Attempt 2."}
 
 
 async def test_a_status_somebody_else_writes_meanwhile_is_kept(world: OperatorWorld) -> None:
@@ -359,7 +359,7 @@ async def test_what_a_watch_missed_is_made_up_for(world: OperatorWorld, monkeypa
     """kopf goes deaf: an audit notices, and kopf is started again."""
     deaf = asyncio.Event()
 
-    async def hear_nothing(shell: object, namespace: str, stop: asyncio.Event) -> None:
+    async def hear_nothing(on_event: object, load: object, namespace: str, stop: asyncio.Event) -> None:
         deaf.set()
         await stop.wait()
 

@@ -108,7 +108,7 @@ class Simulation:
         }
         plan = decide(gather(self.space, items, Present(self.now, frozenset(), hashes, self.memories)))
         for write in plan.streams:
-            item = write.draft or drafts.draft(self.objects[write.name], None, self.now)
+            item = write.draft or drafts.unchanged(self.objects[write.name])
             if patch := drafts.status_patch(item, write.decision, self.now):
                 self.writes += 1
                 status = apply_merge_patch(item.obj.get("status") or {}, patch)

@@ -62,7 +62,7 @@ class OperatorWorld:
     async def operator(self, **changes: Any) -> AsyncIterator[Operator]:
         """Run an operator that serves this namespace; it is stopped as SIGTERM stops it."""
         settings = self.settings.model_copy(update=changes)
-        operator = Operator(settings, await load_credentials(settings.kubeconfig))
+        operator = Operator(settings, lambda: load_credentials(settings.kubeconfig))
         task = asyncio.create_task(operator.run())
         try:
             yield operator

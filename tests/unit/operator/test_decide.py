@@ -216,8 +216,9 @@ class Chaos(RuleBasedStateMachine):
         for _ in range(60):
             world.pass_()
         writes, places, pods = world.writes, world.places(), dict(world.space.pods)
-        world.pass_()
+        plan = world.pass_()
         assert (writes, places, pods) == (world.writes, world.places(), world.space.pods), "at rest nothing changes"
+        assert plan.streams == (), "and nobody is even looked at"
         spec = world.space.pools["pool"].spec
         live = [pod for pod in pods.values() if not pod.is_failed]
         assert len(live) <= spec.max_replicas

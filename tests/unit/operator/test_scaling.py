@@ -94,6 +94,11 @@ def test_an_old_pod_is_drained_when_its_successor_works() -> None:
     assert names(a_plan(*old, working, replicas=2).drain) == ["pool-1"]
 
 
+def test_old_pods_go_one_at_a_time_also_when_several_are_too_many() -> None:
+    working = PoolPod(a_pod_fact("pool-3"), 0)
+    assert names(a_plan(*pods(1, 0, 1, template_hash="old"), working, replicas=1).drain) == ["pool-1"]
+
+
 def test_an_old_pod_goes_first_where_there_is_no_node_for_both() -> None:
     waiting = PoolPod(a_pod_fact("pool-1", is_ready=False, is_unschedulable=True), 0)
     assert names(a_plan(*pods(2, template_hash="old"), waiting, replicas=1).drain) == ["pool-0"]
