@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from luna_kube import LEASES, Conflict, NotFound
+from luna_operator.handlers import run_kopf
 from luna_operator.operator import Operator
 from luna_operator.settings import PREFIX
 from luna_streams.lifecycle import Report, Taken
@@ -374,6 +375,24 @@ async def test_what_a_watch_missed_is_made_up_for(world: OperatorWorld, monkeypa
         missed = operator.metrics.registry.get_sample_value("luna_operator_missed_events_total", {"object": "Stream"})
         assert missed is not None
         assert missed >= 1
+
+
+async def test_kopf_is_started_again_when_it_gives_up(world: OperatorWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = 0
+
+    async def give_up(*arguments: object) -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            raise RuntimeError("an error in the watch-stream")
+        await run_kopf(*arguments)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr("luna_operator.operator.run_kopf", give_up)
+    async with world.operator():
+        await world.until(lambda: starts == 2)
+        await world.pool()
+        await world.stream("cam")
+        await world.until(lambda: world.pod_of("cam") == "pool-0")
 
 
 async def test_a_user_without_a_name_runs_it_as_well(world: OperatorWorld, monkeypatch: pytest.MonkeyPatch) -> None:
