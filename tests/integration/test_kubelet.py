@@ -519,3 +519,16 @@ async def test_a_pod_may_be_deleted_while_no_kubelet_runs(api: ApiServer, tmp_pa
     async with a_kubelet(api, tmp_path / "other") as run:
         await run.client.delete(PODS.at(NAMESPACE, "pod"))
         await run.is_gone("pod")
+
+
+async def test_a_pod_that_no_process_can_be_made_of_harms_no_other(run: KubeletRun) -> None:
+    impossible = a_pod(a_container("true", env=[{"name": "BAD", "value": "a\0b"}]), name="impossible")
+    harmed = await run.create(impossible)
+    await run.status_when(harmed, lambda status: _first_exit(status) is not None)
+    healthy = await run.create(a_shell_pod(FOREVER))
+    await run.pod_when(healthy, lambda status: status.get("phase") == "Running")
+
+
+def _first_exit(status: Json) -> int | None:
+    states = [each.get("lastState", {}) | each["state"] for each in status.get("containerStatuses", [])]
+    return next((state["terminated"]["exitCode"] for state in states if "terminated" in state), None)

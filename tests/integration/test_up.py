@@ -236,6 +236,24 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
         up.kill()
 
 
+def test_it_ends_in_order_when_nobody_reads_what_it_says_any_more(tmp_path: Path) -> None:
+    command = [str(COMMAND), "up", "--data", str(tmp_path / "data"), "--port", "0", "--processors", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while b"Ready." not in process.stdout.readline():
+            assert process.poll() is None
+        process.stdout.close()
+        process.stderr.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert "Traceback" not in (tmp_path / "data" / "up.log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_impatience_ends_it_at_once(tmp_path: Path) -> None:
     up = Up(tmp_path / "data", "--processors", "0")
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
@@ -99,6 +99,7 @@ def _is_image(part: Part) -> bool:
 def _field(part: Part) -> Any:
     text = part.data.decode("utf-8", "replace")
     try:
-        return json.loads(text)
-    except ValueError:
+        # Strict, so that what is kept can be written as JSON again: no NaN, no lone surrogates, no endless nesting.
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
         return text

@@ -107,10 +107,11 @@ class ContainerRunner:
         log = LogFile(log_path(self._host.log_folder, self.container.name, self._run))
         try:
             process = self._start(command, container_id)
-        except (ContainerStartError, OSError) as e:
+        except (ContainerStartError, OSError, ValueError) as e:  # ValueError: a NUL in an argument or variable
             # Into the log as well: that is where people look first.
             log.append("stderr", [Line(str(e).encode())])
             log.close()
+            forget_old_runs(self._host.log_folder, self.container.name)
             self.warn("Failed", f"Error: {e}")
             now = datetime.now(UTC)
             return Terminated(_CANNOT_START, "StartError", now, now, message=str(e), container_id=container_id)

@@ -90,7 +90,7 @@ class PodWorker:
         """Begin to run the Pod in the background."""
         self._changed.set()
         self._tasks = [
-            group.create_task(self._run_containers(), name=f"run {self.pod.key}"),
+            group.create_task(self._run_contained(), name=f"run {self.pod.key}"),
             group.create_task(self._publish(), name=f"publish {self.pod.key}"),
         ]
 
@@ -113,6 +113,14 @@ class PodWorker:
         """Whether a run of a container still goes on; runs are counted like restarts."""
         facts = (each.facts for each in (*self._init, *self._containers) if each.container.name == container)
         return any(isinstance(each.state, Running) and each.restart_count == run for each in facts)
+
+    async def _run_contained(self) -> None:
+        """Run the containers; whatever goes wrong with this Pod stays with this Pod."""
+        try:
+            await self._run_containers()
+        except Exception as e:  # the boundary between Pods: the others and the kubelet go on
+            _LOG.exception("%s failed", self.pod.key)
+            self._host.recorder.warning(self.pod, "FailedSync", f"Internal error: {type(e).__name__}: {e}")
 
     async def _run_containers(self) -> None:
         renew_at = await self._mount()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -23,12 +25,44 @@ _COLOURS = {"in_progress": "cyan", "done": "green", "failure": "red", "pending":
 _PROGRESS_INTERVAL_S = 2.0
 
 
+class _Forgiving:
+    """A text stream whose reader may go away (`| tee` ended, terminal closed): from then on nothing is written.
+
+    Ending in order matters more than the words about it; a write that fails must not cut the end short.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._go_quiet()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._go_quiet()
+
+    def _go_quiet(self) -> None:
+        """Lead the stream nowhere, also for what Python itself flushes at exit."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
 class Screen:
     """Writes for a person: to standard output, errors to standard error."""
 
     def __init__(self) -> None:
-        self._out = Console(highlight=False, soft_wrap=True)
-        self._error = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out = Console(file=cast(TextIO, _Forgiving(sys.stdout)), highlight=False, soft_wrap=True)
+        self._error = Console(file=cast(TextIO, _Forgiving(sys.stderr)), highlight=False, soft_wrap=True)
         self._live: Live | None = None
         self._shown: dict[str, StreamRow] = {}
         self._progress_at: dict[str, float] = {}
@@ -62,7 +96,7 @@ class Screen:
             if line := self._news(row, best_shots):
                 self.say(line)
         self._shown = {row.stream_id: row for row in rows}
-        sys.stdout.flush()
+        self._out.file.flush()
 
     def _news(self, row: StreamRow, best_shots: CountBestShots) -> str:
         """Return a line about a stream if there is something to say."""
