@@ -7,7 +7,7 @@ file the guardian kills every group that is left, then whatever carries the kube
 process that moved to a session of its own), removes the files it was told to, and ends.
 
 It imports the standard library only and nothing of this package: it must start in milliseconds and never fail.
-What it cannot do: outlive its own SIGKILL. The kubelet starts another one then (see `watch.py`).
+What it cannot do: outlive its own SIGKILL. The kubelet starts another one then (see `guarding.py`).
 """
 
 from __future__ import annotations
