@@ -52,17 +52,18 @@ class Session:
         return status
 
     async def _serve(self, cluster: LocalCluster) -> int:
-        await wait_until_ready(cluster, self._options.processors)
-        endpoints = Endpoints(
-            rest=cluster.addresses.rest,
-            kubernetes=cluster.server.url,
-            kubeconfig=str(self._folder.kubeconfig),
-            inbox=cluster.addresses.inbox,
-            pid=os.getpid(),
-        )
-        self._folder.publish(endpoints)
-        self._introduce(endpoints)
+        # Watched from before processors are at work: a stream that fails while others still start is not overlooked.
         async with StreamBoard(cluster.client).running() as board:
+            await wait_until_ready(cluster, self._options.processors)
+            endpoints = Endpoints(
+                rest=cluster.addresses.rest,
+                kubernetes=cluster.server.url,
+                kubeconfig=str(self._folder.kubeconfig),
+                inbox=cluster.addresses.inbox,
+                pid=os.getpid(),
+            )
+            self._folder.publish(endpoints)
+            self._introduce(endpoints)
             demo = await self._begin_demo(cluster)
             await self._watch(cluster, board, demo)
             self._conclude(cluster, board, demo)
