@@ -91,7 +91,8 @@ class Guard:
     def _send(self, line: bytes) -> None:
         # A guardian that was killed meanwhile: `_watch` starts another, which is told all groups.
         with contextlib.suppress(BrokenPipeError):
-            os.write(self._pipe, line)
+            if self._pipe >= 0:
+                os.write(self._pipe, line)
 
     async def _watch(self) -> None:
         while True:
@@ -113,6 +114,7 @@ class Guard:
 
     def _finish(self) -> None:
         os.close(self._pipe)
+        self._pipe = -1
         if self._process is not None:
             self._process.wait()
             self._process = None
