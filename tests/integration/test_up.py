@@ -254,16 +254,6 @@ def test_it_ends_in_order_when_nobody_reads_what_it_says_any_more(tmp_path: Path
         process.wait()
 
 
-def test_a_reader_that_goes_away_ends_nothing(tmp_path: Path) -> None:
-    with running_up(tmp_path / "data", "--processors", "0", stdout=subprocess.PIPE) as up:
-        assert up.endpoints
-        assert up.process.stdout is not None
-        up.process.stdout.close()
-        stream_id = up.rest("POST", "/2/streams", json=a_file_stream(CLIP)).json()["stream_id"]
-        up.stream_when(stream_id, "pending")
-        assert up.end() == 0  # it had something to say of the stream, and of its end
-
-
 def test_impatience_ends_it_at_once(tmp_path: Path) -> None:
     up = Up(tmp_path / "data", "--processors", "0")
     try:

@@ -26,13 +26,13 @@ READY_TIMEOUT_S = 150.0
 class Up:
     """A running `luna-streams up`."""
 
-    def __init__(self, data: Path, *arguments: str, stdout: int | None = None) -> None:
+    def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
         self._log = data.parent / f"{data.name}.output"
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(COMMAND), "up", "--data", str(data), "--port", "0", *arguments],
-                stdout=log if stdout is None else stdout,
+                stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -115,9 +115,9 @@ class Up:
 
 
 @contextmanager
-def running_up(data: Path, *arguments: str, stdout: int | None = None) -> Iterator[Up]:
+def running_up(data: Path, *arguments: str) -> Iterator[Up]:
     """Run `luna-streams up` for the length of the block; nothing of it is left afterwards."""
-    up = Up(data, *arguments, stdout=stdout)
+    up = Up(data, *arguments)
     try:
         yield up
     finally:

@@ -27,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run everything until a signal, or until idle; return the exit status."""
     options = parse(argv)
     screen = Screen()
+    # What cannot be logged is not shown instead: a person is told in one line, below.
+    logging.raiseExceptions = False
+    logging.lastResort = None
     try:
         _check_machine(options)
         folder = DataFolder(options.data)
@@ -39,6 +42,10 @@ def main(argv: list[str] | None = None) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.complain("ended at once; nothing is left running")
         return 130
+    except OSError as e:
+        _LOG.exception("luna-streams up cannot go on")
+        screen.complain(f"{e.strerror or e} ({e.filename or options.data}); make room, or choose another --data")
+        return EXIT_CANNOT_START
     except Exception as e:  # the outermost loop of the process: a bug goes into the log, a line to the person
         _LOG.exception("luna-streams up ended by a bug")
         screen.complain(f"this is a bug: {type(e).__name__}: {e}; {DataFolder(options.data).log} says more")

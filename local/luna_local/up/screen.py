@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, cast
@@ -56,18 +57,12 @@ class _Forgiving:
         os.close(nowhere)
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Go on without words: who read the output went away, what runs here still runs."""
-        self.quiet = True
-
-
 class Screen:
     """Writes for a person: to standard output, errors to standard error."""
 
     def __init__(self) -> None:
-        self._out = _Console(file=cast(TextIO, _Forgiving(sys.stdout)), highlight=False, soft_wrap=True)
-        self._error = _Console(file=cast(TextIO, _Forgiving(sys.stderr)), highlight=False, soft_wrap=True)
+        self._out = Console(file=cast(TextIO, _Forgiving(sys.stdout)), highlight=False, soft_wrap=True)
+        self._error = Console(file=cast(TextIO, _Forgiving(sys.stderr)), highlight=False, soft_wrap=True)
         self._live: Live | None = None
         self._shown: dict[str, StreamRow] = {}
         self._progress_at: dict[str, float] = {}
