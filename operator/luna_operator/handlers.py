@@ -127,7 +127,7 @@ def _watch(registry: kopf.OperatorRegistry, resource: Resource, on_event: OnEven
 
 
 def _tuned_settings() -> kopf.OperatorSettings:
-    """Return kopf's settings for thousands of objects; docs/operator.md has the figures."""
+    """Return kopf's settings for thousands of objects; docs/operator.md says why."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False  # Events are ours: counted, and fewer
     settings.scanning.disabled = True  # needs no permission on CRDs and namespaces; they are there before we start

@@ -202,7 +202,7 @@ class Reconciler:
 
     async def _apply_pool(self, plan: PoolPlan, memory: _Memory) -> None:
         pool, pods = plan.facts.pool, plan.pods
-        if pool.name in memory.pods.left_alone(_now()):
+        if _attempt(pool) in memory.pods.left_alone(_now()):
             return
         try:
             for removal in pods.drain:
@@ -216,10 +216,10 @@ class Reconciler:
             await self._write_pool_status(plan, memory)
         except ApiError as e:
             log.warning("pool %s/%s: %s", pool.namespace, pool.name, e)
-            memory.pods.failed(pool.name, _now())
+            memory.pods.failed(_attempt(pool), _now())
         else:
             if pool.name not in memory.rejections:
-                memory.pods.succeeded(pool.name)
+                memory.pods.succeeded(_attempt(pool))
 
     async def _create_pod(self, pool: StreamProcessor, name: str, memory: _Memory) -> None:
         template = manifests.pod_template(pool, self._settings)
@@ -228,7 +228,7 @@ class Reconciler:
         except (Forbidden, Invalid) as e:
             log.warning("pod %s/%s was refused: %s", pool.namespace, name, e)
             memory.rejections[pool.name] = str(e)
-            memory.pods.failed(pool.name, _now())
+            memory.pods.failed(_attempt(pool), _now())
             self._notes.pod_rejected(pool, name, str(e))
             return
         memory.rejections.pop(pool.name, None)
@@ -255,6 +255,11 @@ class Reconciler:
             name = pool.facts.pool.name
             self._metrics.pool_slots.labels(namespace, name).set(sum(pod.fact.slots for pod in ready))
             self._metrics.pool_streams.labels(namespace, name).set(sum(pod.streams for pod in pool.facts.pods))
+
+
+def _attempt(pool: StreamProcessor) -> str:
+    """Name what was tried: with a changed spec it is something new, tried at once."""
+    return f"{pool.name}@{pool.generation}"
 
 
 def _now() -> datetime:
