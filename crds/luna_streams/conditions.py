@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from luna_streams.lifecycle import FATAL_ERROR
+from luna_streams.lifecycle import DELIVERY_TROUBLE, FATAL_ERROR
 from luna_streams.stream import MESSAGE_LIMIT, Condition, StreamState, StreamStatus
 
 READY: Final = "Ready"
@@ -57,6 +57,8 @@ NOT_REPORTED: Final = "NotReported"
 # Delivering
 ACCEPTED: Final = "Accepted"
 """LUNA PLATFORM has not refused anything."""
+NOT_DELIVERED: Final = "NotDelivered"
+"""LUNA PLATFORM cannot be reached or answers with errors; the worker keeps trying."""
 NOT_AUTHORIZED: Final = "NotAuthorized"
 """LUNA PLATFORM refused the credentials; the stream is not restarted by itself."""
 
@@ -134,7 +136,8 @@ def _since(before: Condition | None, status: ConditionStatus, now: datetime) -> 
 def _ready(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
     status, reason, message = _PROCESSING[record.status]
     if record.status == StreamState.IN_PROGRESS and record.last_error:
-        return "False", NOT_AUTHORIZED if _is_refused(record) else SOURCE_ERROR, record.last_error
+        reason = _delivering(record)[1] if _is_platforms(record) else SOURCE_ERROR
+        return "False", reason, record.last_error
     if record.last_error and record.status in (StreamState.FAILURE, StreamState.PENDING):
         return status, reason, record.last_error
     return status, reason, message
@@ -158,7 +161,7 @@ def _scheduled(
 
 def _source(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
     is_reported = record.status in (StreamState.IN_PROGRESS, StreamState.FAILURE)
-    if record.last_error and is_reported and not _is_refused(record):
+    if record.last_error and is_reported and not _is_platforms(record):
         return "False", SOURCE_ERROR, record.last_error
     if record.video_info and record.status in (StreamState.IN_PROGRESS, StreamState.DONE):
         info = record.video_info
@@ -169,11 +172,18 @@ def _source(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
 def _delivering(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
     if _is_refused(record):
         return "False", NOT_AUTHORIZED, FATAL_ERROR
+    if _is_platforms(record):
+        return "False", NOT_DELIVERED, record.last_error or ""
     if record.status in (StreamState.IN_PROGRESS, StreamState.DONE):
         return "True", ACCEPTED, "LUNA PLATFORM has refused nothing."
     return "Unknown", NOT_REPORTED, "No worker has reported on delivery."
 
 
 def _is_refused(record: StreamStatus) -> bool:
-    """Tell whether the error is the platform's, not the source's."""
+    """Tell whether the platform refused the credentials."""
     return record.last_error == FATAL_ERROR
+
+
+def _is_platforms(record: StreamStatus) -> bool:
+    """Tell whether the error is the platform's, not the source's."""
+    return _is_refused(record) or (record.last_error or "").startswith(DELIVERY_TROUBLE)

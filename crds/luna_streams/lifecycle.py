@@ -39,6 +39,9 @@ from luna_streams.stream import (
 FATAL_ERROR: Final = "Failed to authorize in Luna Platform"
 """The one error text after which a stream is not restarted by itself."""
 
+DELIVERY_TROUBLE: Final = "best shots cannot be delivered"
+"""How the error of a stream begins whose worker cannot reach LUNA PLATFORM: nothing is wrong with the source."""
+
 ANONYMOUS_WORKER: Final = "anonymous"
 """Stands for a worker that does not say who it is, as every foreign one."""
 

@@ -20,6 +20,7 @@ from luna_processor.events import ShotEvent, event_request
 from luna_processor.http_reason import reason_of
 from luna_processor.metrics import Metrics
 from luna_processor.outbox import Outbox
+from luna_streams.lifecycle import DELIVERY_TROUBLE
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ class Delivery:
         self._losses[event.stream_id] = count + 1, reason
 
     def _in_trouble(self, event: ShotEvent, reason: str) -> _Transient:
-        text = f"best shots cannot be delivered to {event.target.origin}: {reason}"
+        text = f"{DELIVERY_TROUBLE} to {event.target.origin}: {reason}"
         if self._troubles.get(event.stream_id) != text:
             log.warning("stream %s: %s", event.stream_id, text)
         self._troubles[event.stream_id] = text

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from luna_streams import conditions
 from luna_streams.conditions import Scheduling, find_condition, observe_conditions
-from luna_streams.lifecycle import FATAL_ERROR, Report, Taken, advance
+from luna_streams.lifecycle import DELIVERY_TROUBLE, FATAL_ERROR, Report, Taken, advance
 from luna_streams.stream import MESSAGE_LIMIT
 from luna_streams.v1alpha1 import (
     READABLE_STATES,
@@ -89,6 +89,12 @@ def told(record: StreamStatus) -> dict[str, tuple[str, str]]:
             ["False NotAuthorized", "True TakenByWorker", "True InProgress", "Unknown NotReported",
              "False NotAuthorized"],
             id="refused-while-running",
+        ),
+        pytest.param(
+            "in_progress", f"{DELIVERY_TROUBLE} to http://lp: Connection refused",
+            ["False NotDelivered", "True TakenByWorker", "True InProgress", "Unknown NotReported",
+             "False NotDelivered"],
+            id="platform-away",
         ),
         pytest.param(
             "handler_lost", "pod p-0 died",
