@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import certifi
 import pytest
 from aiohttp import web
+from kubernetes.aio.config import incluster_config
 
 from luna_kube import (
     PODS,
@@ -173,6 +177,36 @@ def kubeconfig(path: Path, server: str, user: dict[str, object]) -> Path:
 async def test_no_kubeconfig_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(NotConfigured, match=r"there is no kubeconfig at .*absent; set KUBECONFIG or pass --kubeconfig"):
         await load_credentials(tmp_path / "absent")
+
+
+async def test_a_pod_uses_its_own_account_and_reads_the_token_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chaos: ChaosApi
+) -> None:
+    token, authority = tmp_path / "token", tmp_path / "ca.crt"
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
+    with pytest.raises(NotConfigured, match="the pod's ServiceAccount cannot be used"):
+        await load_credentials()
+    token.write_text("first")
+    authority.write_text(Path(certifi.where()).read_text())
+    credentials = await load_credentials()
+    assert credentials.server == "https://10.0.0.1:443"
+    assert await credentials.headers() == {"Authorization": "bearer first"}
+    token.write_text("second")
+    monkeypatch.setattr(incluster_config, "datetime", _an_hour_later())
+    assert await credentials.headers() == {"Authorization": "bearer second"}
+
+
+def _an_hour_later() -> object:
+    class Later(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Later:
+            return cls.fromtimestamp(time.time() + 3600, tz)
+
+    return SimpleNamespace(datetime=Later, timedelta=datetime.timedelta)
 
 
 @pytest.mark.parametrize("content", ["", "[", "42", "{}", '{"current-context": "c"}'])
