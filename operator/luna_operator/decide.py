@@ -73,11 +73,13 @@ class Plan:
     Attributes:
         streams: the most urgent first: lost workers, new seats, then reasons for waiting.
         waiting: streams without a seat, by reason.
+        is_whole: every candidate was decided about; if not, look again at once.
     """
 
     streams: tuple[StreamWrite, ...]
     pools: tuple[PoolPlan, ...]
     waiting: Mapping[str, int]
+    is_whole: bool
 
 
 def changed_streams(space: Space, now: datetime, limit: int) -> dict[str, str | None]:
@@ -151,9 +153,9 @@ def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Obser
     )
 
 
-def decide(observation: Observation) -> Plan:
-    """Decide where the candidates belong and which pods come and go."""
-    decisions = place(observation.candidates, observation.seats)
+def decide(observation: Observation, limit: int | None = None) -> Plan:
+    """Decide where the candidates belong (at most `limit` get a seat now) and which pods come and go."""
+    decisions = place(observation.candidates, observation.seats, limit)
     demand, waiting = _demand(observation, decisions)
     pools = []
     for pool, template_hash, pods in observation.pools:
@@ -162,7 +164,8 @@ def decide(observation: Observation) -> Plan:
         plan = plan_pods(view, memory, observation.now)
         pools.append(PoolPlan(plan, PoolFacts(pool, pods, plan.wanted, waiting[pool.name])))
     reasons = Counter(d.scheduling.reason for d in decisions.values() if d.seat is None)
-    return Plan(tuple(_writes(observation, decisions)), tuple(pools), reasons)
+    is_whole = len(decisions) == len(observation.candidates)
+    return Plan(tuple(_writes(observation, decisions)), tuple(pools), reasons, is_whole)
 
 
 def _homeless(space: Space, drafted: Mapping[str, StreamFact]) -> Iterable[StreamFact]:
@@ -256,7 +259,11 @@ def _demand(observation: Observation, decisions: Mapping[str, Decision]) -> tupl
         for pool, _, _ in observation.pools
     }
     for candidate in observation.candidates:
-        if decisions[candidate.name].seat is None and candidate.pools:
+        if not candidate.pools:
+            continue
+        if candidate.name not in decisions:
+            demand[candidate.pools[0]] += 1  # its turn comes in the next look: there is room
+        elif decisions[candidate.name].seat is None:
             growing = (pool for pool in candidate.pools if demand[pool] < limits.get(pool, 0))
             pool = next(growing, candidate.pools[0])
             demand[pool] += 1
@@ -265,8 +272,11 @@ def _demand(observation: Observation, decisions: Mapping[str, Decision]) -> tupl
 
 
 def _writes(observation: Observation, decisions: Mapping[str, Decision]) -> Iterable[StreamWrite]:
+    undecided = {candidate.name for candidate in observation.candidates} - decisions.keys()
     for name, draft in observation.drafts.items():
-        yield StreamWrite(name, draft, decisions.get(name))
+        # A new stream is written once, with its place; that a worker was lost is written at once.
+        if name not in undecided or not draft.was_pending:
+            yield StreamWrite(name, draft, decisions.get(name))
     seated = [name for name, decision in decisions.items() if decision.seat is not None]
     for name in seated:
         if name not in observation.drafts:

@@ -33,6 +33,11 @@ class Draft:
     record: StreamStatus
     entries: tuple[LogEntry, ...] = ()
 
+    @property
+    def was_pending(self) -> bool:
+        """Whether the stream waits already, or has no status yet."""
+        return (self.obj.get("status") or {}).get("status") in (None, StreamState.PENDING)
+
     def fact(self) -> StreamFact:
         """Return what is known of the stream if the draft is written."""
         return stream_fact({**self.obj, "status": self.record.to_resource()})

@@ -25,6 +25,8 @@ from luna_operator.manifests import MANAGER
 from luna_operator.stateless import NoDiffBase, NoProgress
 from luna_streams import naming
 
+log = logging.getLogger(__name__)
+
 Json = dict[str, Any]
 OnEvent = Callable[[Resource, str | None, Json], None]
 """Takes an event: the resource, its type (None for an object of a list), the object."""
@@ -90,8 +92,10 @@ async def _operate(registry: kopf.OperatorRegistry, namespace: str, controls: Fu
     logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))
     # It warns that signals are not its business in this thread; that is why it is there.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
-    stop = asyncio.Event()
-    controls.set_result((asyncio.get_running_loop(), stop))
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    # kopf leaves watches behind when it ends, about which asyncio complains at length.
+    loop.set_exception_handler(lambda _, context: log.info("kopf: %s", context["message"]))
+    controls.set_result((loop, stop))
     await kopf.operator(
         registry=registry,
         settings=_tuned_settings(),

@@ -119,20 +119,25 @@ class _Room:
         return max(slots, self._mpx[seat.uid] / seat.capacity_mpx) if seat.capacity_mpx else slots
 
 
-def place(candidates: Iterable[Candidate], seats: Iterable[Seat]) -> dict[str, Decision]:
-    """Decide where every candidate belongs.
+def place(candidates: Iterable[Candidate], seats: Iterable[Seat], limit: int | None = None) -> dict[str, Decision]:
+    """Decide where the candidates belong, the most urgent first.
 
     Args:
         candidates: pending streams without a seat, with distinct names.
         seats: ready pods that take streams, with distinct uids.
+        limit: seats given at most; further candidates are left undecided.
 
     Returns:
-        One decision for each candidate, by name.
+        One decision for each candidate that was decided about, by name.
     """
     room = _Room(seats)
     decisions: dict[str, Decision] = {}
+    seated = 0
     for candidate in sorted(candidates, key=lambda c: (-c.priority, c.since, c.name)):
+        if seated == limit:
+            break
         seat = room.take(candidate)
+        seated += seat is not None
         if seat is None:
             decisions[candidate.name] = Decision(None, _why_not(candidate, room), candidate.waits_for is not None)
         else:

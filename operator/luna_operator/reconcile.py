@@ -137,9 +137,10 @@ class Reconciler:
             name: manifests.template_hash(manifests.pod_template(pool, self._settings))
             for name, pool in space.pools.items()
         }
-        plan = decide(gather(space, ready, Present(now, memory.streams.left_alone(now), hashes, memory.pools)))
+        present = Present(now, memory.streams.left_alone(now), hashes, memory.pools)
+        plan = decide(gather(space, ready, present), BATCH)
         memory.pools = {pool.facts.pool.name: pool.pods.memory for pool in plan.pools}
-        return plan, len(changed) < limit
+        return plan, len(changed) < limit and plan.is_whole
 
     async def _until_due(self) -> None:
         """Wait until a namespace changed, or until time alone makes one worth a look."""

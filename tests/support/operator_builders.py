@@ -96,7 +96,7 @@ class Simulation:
         fact = self.space.pods[name]
         self.space.pods[name] = PodFact(**{field: getattr(fact, field) for field in PodFact.__slots__} | changes)
 
-    def pass_(self, *, pods_get_ready: bool = True) -> Plan:
+    def pass_(self, *, limit: int | None = None) -> Plan:
         """Make one pass and carry it out."""
         items = {
             name: drafts.draft(self.objects[name], lost, self.now)
@@ -106,7 +106,7 @@ class Simulation:
             name: manifests.template_hash(manifests.pod_template(pool, SETTINGS))
             for name, pool in self.space.pools.items()
         }
-        plan = decide(gather(self.space, items, Present(self.now, frozenset(), hashes, self.memories)))
+        plan = decide(gather(self.space, items, Present(self.now, frozenset(), hashes, self.memories)), limit)
         for write in plan.streams:
             item = write.draft or drafts.unchanged(self.objects[write.name])
             if patch := drafts.status_patch(item, write.decision, self.now):
@@ -114,7 +114,7 @@ class Simulation:
                 status = apply_merge_patch(item.obj.get("status") or {}, patch)
                 self.put(write.name, {**item.obj, "status": status})
         for pool in plan.pools:
-            self._carry_out(pool.facts.pool, hashes[pool.facts.pool.name], pool.pods.create, pods_get_ready)
+            self._create(pool.facts.pool, hashes[pool.facts.pool.name], pool.pods.create)
             self.memories[pool.facts.pool.name] = pool.pods.memory
             for removal in pool.pods.drain:
                 self.set_pod(removal.pod.name, is_draining=True)
@@ -136,18 +136,11 @@ class Simulation:
         """Return the pod of every stream."""
         return {name: fact.pod for name, fact in self.space.streams.items()}
 
-    def _carry_out(self, pool: StreamProcessor, template_hash: str, names: tuple[str, ...], is_ready: bool) -> None:
+    def _create(self, pool: StreamProcessor, template_hash: str, names: tuple[str, ...]) -> None:
         for name in names:
             self._births += 1
-            self.space.pods[name] = a_pod_fact(
-                name,
-                uid=f"{name}-{self._births}",
-                pool=pool.name,
-                template_hash=template_hash,
-                slots=pool.spec.slots_per_pod,
-                is_ready=is_ready,
-                is_running=is_ready,
-            )
+            uid, slots = f"{name}-{self._births}", pool.spec.slots_per_pod
+            self.space.pods[name] = a_pod_fact(name, uid=uid, pool=pool.name, template_hash=template_hash, slots=slots)
 
 
 def later(seconds: float) -> datetime:

@@ -104,6 +104,25 @@ def test_a_pod_from_which_the_shim_lost_a_stream_is_asked_last_for_a_while() -> 
     assert world.places()["cam"] not in (None, hung)
 
 
+def test_a_large_crowd_is_placed_in_portions_and_the_lost_are_told_at_once() -> None:
+    world = Simulation(a_pool(slots_per_pod=100, replicas=1))
+    world.settle()
+    world.add_stream("lost")
+    world.settle()
+    by_worker(world, "lost", Taken("w"))
+    for number in range(10):
+        world.add_stream(f"cam-{number}")
+    world.set_pod("pool-0", uid="another")
+    plan = world.pass_(limit=4)
+    assert not plan.is_whole
+    assert plan.pools[0].pods.wanted == 1
+    assert states(world, "lost")[-1] == "pending"
+    assert sum(pod is not None for pod in world.places().values()) == 4
+    assert sum("status" in obj for obj in world.objects.values()) == 5, "the others are written with their place"
+    world.settle()
+    assert None not in world.places().values()
+
+
 def test_foreign_workers_keep_their_streams() -> None:
     world = Simulation(a_pool(selector={"names": ["nobody"]}))
     world.settle()

@@ -60,6 +60,12 @@ def test_a_decoder_is_not_overloaded_but_an_idle_one_takes_a_stream_of_any_size(
     assert pods(a_candidate(cost_mpx=1.0), on=(a_seat(slots=8, capacity_mpx=0.0),)) == {"cam": None}
 
 
+def test_no_more_seats_are_given_than_asked_for_and_the_rest_is_left_undecided() -> None:
+    candidates = [a_candidate(f"cam-{number}") for number in range(5)]
+    assert list(place(candidates, (a_seat(slots=9),), limit=2)) == ["cam-0", "cam-1"]
+    assert len(place(candidates, (a_seat(slots=1),), limit=2)) == 5, "who gets no seat is told why all the same"
+
+
 @pytest.mark.parametrize(
     ("candidate", "seats", "reason", "message"),
     [
