@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,6 +11,7 @@ from luna_api_shim.desk import LeaderDesk
 from luna_api_shim.editor import Editor
 from luna_api_shim.feedback import Feedback
 from luna_api_shim.group_editor import GroupEditor
+from luna_api_shim.health import Health
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.queue import Queue
 from luna_api_shim.rendering import ApiVersion
@@ -26,7 +26,6 @@ class Context:
 
     Attributes:
         desk: brings workers' requests to the leader; workers, queue and feedback serve them there.
-        check_health: raises ApiError when the API server does not answer.
     """
 
     settings: Settings
@@ -38,7 +37,7 @@ class Context:
     queue: Queue
     feedback: Feedback
     metrics: Metrics
-    check_health: Callable[[], Awaitable[None]]
+    health: Health
 
 
 def context_of(request: Request) -> Context:

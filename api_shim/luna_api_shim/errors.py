@@ -123,3 +123,7 @@ class Disabled(Refusal):
 
 class NotReady(Exception):
     """The shim cannot answer right now: the API server was not heard yet, or no replica leads. Try again."""
+
+
+class Unhealthy(Exception):
+    """Something the service depends on is not well; the text says what, for people."""

@@ -22,6 +22,7 @@ from luna_api_shim.errors import StartupError
 from luna_api_shim.feedback import Feedback
 from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.handlers import HandlerWatch
+from luna_api_shim.health import Component, Health
 from luna_api_shim.initialiser import initialise_streams
 from luna_api_shim.kubernetes_store import KubernetesStore
 from luna_api_shim.metrics import Metrics
@@ -81,7 +82,7 @@ class Service:
                 queue=self.queue,
                 feedback=Feedback(self.store, records, self.watch, parallel_writes=parallel),
                 metrics=metrics,
-                check_health=self._check_health,
+                health=Health([Component("kubernetes", self._check_kubernetes)]),
             )
         )
         self._server = Server(
@@ -138,7 +139,7 @@ class Service:
             group.create_task(self.watch.run())
             group.create_task(initialise_streams(self.store, self._records))
 
-    async def _check_health(self) -> None:
+    async def _check_kubernetes(self) -> None:
         if (trouble := self.store.trouble) is not None:
             raise trouble
         await self._client.request(Call("GET", "/version"))

@@ -78,7 +78,7 @@ async def test_a_shim_that_starts_first_waits_for_the_api_server(
     async with shim_behind_relay(deployment, tmp_path, is_cut=True) as (shim, relay):
         health = await shim.http.get("/healthcheck")
         assert health.status_code == 502
-        assert health.json() == {"errors": [{"component": "db", "error": DATABASE_ERROR, "status": 0}]}
+        assert health.json() == {"errors": [{"component": "kubernetes", "error": DATABASE_ERROR, "status": 0}]}
         listed, created = await asyncio.gather(
             shim.http.get("/2/streams"), shim.http.post("/2/streams", json=v2_body())
         )
