@@ -24,7 +24,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from luna_kube.backoff import Backoff, BackoffSettings
@@ -103,7 +103,7 @@ class Reflector:
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Call back on every change from now on, in order, first once for every object that is here already.
 
-        The callback runs inside of the reflector: it must be quick and must not raise (that would end the reflector).
+        The callback runs inside of the reflector: it must be quick and must not raise (that ends the owner).
 
         Returns:
             A function that ends the subscription.
@@ -169,14 +169,35 @@ class Reflector:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run in the background for the length of the block; a crash of the reflector surfaces at its end."""
+        """Run in the background for the length of the block, which a crash of the reflector ends at once.
+
+        A copy that nobody keeps true any more must not be believed: the task that runs the block is cancelled, and
+        leaves it with the error of the crash (`asyncio.timeout` ends a block in the same way).
+        """
+        owner = asyncio.current_task()
+        assert owner is not None  # noqa: S101  this runs in a task
+        cancelled_before, is_over, is_interrupted = owner.cancelling(), False, False
         task = asyncio.create_task(self.run(), name=f"reflector: {self.collection}")
+
+        def interrupt(_: object) -> None:
+            nonlocal is_interrupted
+            if not is_over and _crash(task) is not None:
+                is_interrupted = True
+                owner.cancel()
+
+        task.add_done_callback(interrupt)
         try:
             yield
+        except asyncio.CancelledError:
+            # Somebody else may have cancelled the owner too: then it stays cancelled.
+            if not is_interrupted or owner.uncancel() > cancelled_before:
+                raise
         finally:
+            is_over = True
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
+        if (crash := _crash(task)) is not None:
+            raise crash
 
     async def _list(self) -> None:
         seen_before = self.cache.highest_version
@@ -239,6 +260,11 @@ class Reflector:
         elif error is None and self.last_error is not None:
             log.info("%s: in touch again", self.collection)
         self.last_error = error
+
+
+def _crash(task: asyncio.Task[None]) -> BaseException | None:
+    """Return what ended a task by itself; None if it runs or was cancelled."""
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 def _slim(obj: Json) -> Json:

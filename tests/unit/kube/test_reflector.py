@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -258,6 +258,75 @@ async def test_a_crash_in_a_callback_is_not_swallowed(chaos: ChaosApi) -> None:
         chaos.put(PATH, "a")
         with pytest.raises(LookupError):
             await asyncio.wait_for(reflector.run(), 5)
+
+
+async def owner_of(reflector: Reflector, others: Reflector, block: Awaitable[object]) -> None:
+    async with reflector.running(), others.running():
+        await reflector.synced.wait()
+        await block
+
+
+def crash_at(reflector: Reflector, name: str) -> None:
+    def crash(event: CacheEvent) -> None:
+        if event.key[1] == name:
+            raise LookupError(name)
+
+    reflector.subscribe(crash)
+
+
+async def test_a_crash_ends_the_owner_at_once_with_its_error(chaos: ChaosApi) -> None:
+    async with chaos.client() as client:
+        reflector, others = (Reflector(client, STREAMS.everywhere(), settings=QUICK) for _ in range(2))
+        crash_at(reflector, "evil")
+        owner = asyncio.create_task(owner_of(reflector, others, asyncio.sleep(60)))
+        await eventually(reflector.synced.is_set)
+        chaos.put(PATH, "evil")
+        with pytest.raises(LookupError, match="evil"):
+            async with asyncio.timeout(10):
+                await owner
+        assert owner.cancelling() == 0, "who catches the error may go on"
+
+
+async def test_an_owner_that_is_cancelled_while_its_reflector_crashes_stays_cancelled(chaos: ChaosApi) -> None:
+    async with chaos.client() as client:
+        reflector, others = (Reflector(client, STREAMS.everywhere(), settings=QUICK) for _ in range(2))
+        crash_at(reflector, "evil")
+
+        async def stubborn() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                owner.cancel()
+
+        owner = asyncio.create_task(owner_of(reflector, others, stubborn()))
+        await eventually(reflector.synced.is_set)
+        chaos.put(PATH, "evil")
+        with pytest.raises(asyncio.CancelledError):
+            await owner
+
+
+async def test_a_crash_while_the_block_ends_is_told_and_cancels_nothing_later(chaos: ChaosApi) -> None:
+    async with chaos.client() as client:
+        reflector = Reflector(client, STREAMS.everywhere(), settings=QUICK)
+        crashed = asyncio.Event()
+
+        def crash(event: CacheEvent) -> None:
+            crashed.set()
+            raise LookupError(event.key)
+
+        reflector.subscribe(crash)
+        chaos.put(PATH, "a")
+        with pytest.raises(LookupError):
+            async with reflector.running():
+                await crashed.wait()
+        await asyncio.sleep(0)
+
+
+async def test_an_error_of_the_block_passes_as_it_is(chaos: ChaosApi) -> None:
+    async with chaos.client() as client:
+        with pytest.raises(KeyError, match="of the block"):
+            async with Reflector(client, STREAMS.everywhere(), settings=QUICK).running():
+                raise KeyError("of the block")
 
 
 def test_waits_grow_to_a_limit_with_jitter_and_begin_again_after_success() -> None:
