@@ -6,13 +6,32 @@ import socket
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from luna_api_shim.errors import StartupError
 from luna_streams.configuration import SettingsError, load_settings
 
 PREFIX = "LUNA_SHIM_"
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#]+$")]
+
+
+def _split(value: object) -> object:
+    """Take a text of the environment for a list."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _split_pairs(value: object) -> object:
+    """Take a text of the environment for names with values."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(name.strip() and equals for name, equals, _ in pairs):
+        raise ValueError("must be name=address, separated by commas")
+    return {name.strip(): address.strip() for name, _, address in pairs}
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class Settings(BaseModel):
@@ -52,6 +71,28 @@ class Settings(BaseModel):
     """Largest request body; feedback on 10,000 streams takes about 6 MiB."""
     kubernetes_timeout: float = Field(default=10.0, gt=0, le=120)
     """Seconds one request to the API server may take."""
+    stream_quota: int = Field(default=0, ge=0, le=2**31)
+    """Streams that may be pending, in progress or paused at the same time; 0 sets no limit."""
+    account_stream_quota: int = Field(default=0, ge=0, le=2**31)
+    """The same for the streams of each account."""
+    active_plugins: Names = ()
+    """Plugins that run next to the service, by name; comma-separated."""
+    luna_services: Annotated[dict[str, Origin], BeforeValidator(_split_pairs)] = {}
+    """Services that `/healthcheck?include_luna_services=1` asks, e.g. `luna-api=http://luna:5000`; comma-separated."""
+    influx_host: str = "127.0.0.1"
+    """Host of the InfluxDB to which the plugin `influx_monitoring` writes."""
+    influx_port: int = Field(default=8086, ge=1, le=65535)
+    """Its port."""
+    influx_use_ssl: bool = False
+    """Whether it is spoken to by HTTPS."""
+    influx_organization: str = ""
+    """The organization that owns the bucket."""
+    influx_bucket: str = "luna_monitoring"
+    """Bucket the points go to."""
+    influx_token: SecretStr | None = None
+    """Token that may write to the bucket."""
+    influx_flushing_period: float = Field(default=1.0, gt=0, le=3600)
+    """Seconds between writes."""
     metrics_enabled: bool = True
     """Whether /metrics answers."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

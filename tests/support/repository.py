@@ -83,7 +83,7 @@ def _default(field: FieldInfo) -> str:
         return "**required**"
     if field.default_factory is not None:
         return "see meaning"
-    if field.default is None or field.default in ("", ()):
+    if field.default is None or field.default in ("", (), {}):
         return "unset"
     return f"`{field.default}`"
 
