@@ -17,6 +17,8 @@ BIN := $(VENV)/bin
 DATA ?= .demo
 PORT ?= 5160
 TEST_ARGS ?=
+# Tests run side by side: many of them wait for something most of the time.
+TEST_JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n > 4 ? 4 : n)))
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -24,8 +26,8 @@ help: ## List these commands
 demo: $(VENV)/.installed-local ## Process a sample clip: a declared stream becomes delivered events
 	@$(BIN)/luna-streams up --demo --exit-when-idle --data $(DATA) --port $(PORT)
 
-test: $(VENV)/.installed-test ## Run the tests; TEST_ARGS='-k lifecycle' chooses some
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+test: $(VENV)/.installed-test ## Run the tests; TEST_ARGS='-k lifecycle' chooses some, TEST_JOBS=0 runs one after the other
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal $(TEST_ARGS)
 
 install: $(VENV)/.installed-dev ## Make .venv with everything for development, and the git hooks
 	@$(BIN)/pre-commit install
