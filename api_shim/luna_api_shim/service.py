@@ -26,6 +26,7 @@ from luna_api_shim.health import Component, Health
 from luna_api_shim.initialiser import initialise_streams
 from luna_api_shim.kubernetes_store import KubernetesStore
 from luna_api_shim.metrics import Metrics
+from luna_api_shim.protocol import DocumentedHttp
 from luna_api_shim.queue import Queue
 from luna_api_shim.records import Records
 from luna_api_shim.settings import Settings
@@ -88,7 +89,8 @@ class Service:
         self._server = Server(
             uvicorn.Config(
                 self.app,
-                http="httptools",
+                http=DocumentedHttp,
+                ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
