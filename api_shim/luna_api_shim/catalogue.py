@@ -219,6 +219,12 @@ class Catalogue:
             return len(ids)
         return sum(1 for stream_id in ids if wanted.admits(self._by_id[stream_id]))
 
+    def count_with(self, statuses: Iterable[StreamState], account_id: str | None = None) -> int:
+        """Return how many streams, or streams of one account, have one of the statuses."""
+        account = None if account_id is None else self._indexes.get(("account", account_id), _NOTHING)
+        found = (self._indexes.get(("status", status.value), _NOTHING) for status in statuses)
+        return sum(len(ids if account is None else ids & account) for ids in found)
+
     def _matching(self, wanted: StreamFilter, ids: Set[str] | None, *, newest_first: bool) -> Iterator[Entry]:
         if ids is not None and len(ids) < _SORT_BELOW * len(self._by_id):
             entries = [self._by_id[stream_id] for stream_id in ids]

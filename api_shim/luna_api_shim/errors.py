@@ -114,6 +114,16 @@ class UnknownGroupId(Refusal):
         super().__init__(GroupNotFound(group_id).detail)
 
 
+class QuotaExceeded(Refusal):
+    """As many streams are active as may be; the text is the one clients of LUNA Streams know."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "License problem: Streams license limit exceeded. "
+            "Please contact VisionLabs for license upgrade or delete redundant streams"
+        )
+
+
 class Disabled(Refusal):
     """The resource is switched off by the settings."""
 

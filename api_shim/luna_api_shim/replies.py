@@ -46,6 +46,7 @@ DATABASE: Final = ErrorForm(500, 10017, "Database error", "Database connection t
 ERRORS: Final[Mapping[type[Exception], ErrorForm]] = MappingProxyType(
     {
         errors.BadToken: ErrorForm(401, 11062, "Forbidden"),
+        errors.QuotaExceeded: ErrorForm(403, 11055, "Forbidden"),
         errors.BadQuery: ErrorForm(400, 12012, _INCOMPLETE),
         errors.PageNotFound: ErrorForm(404, 12013, "Resource not found"),
         errors.QueryIncomplete: ErrorForm(400, 12014, _INCOMPLETE),
