@@ -186,6 +186,7 @@ async def test_a_killed_replica_that_comes_back_leads_at_once_and_remembers_ever
         with a_process(deployment, port, tmp_path / "log", "only") as process:
             await until_healthy(url)
             answer = await client.post("/2/streams", json=v2_body())
+            assert answer.status_code == 201, answer.text
             stream_id = answer.json()["stream_id"]
             assert await worker.take() == [stream_id]
             process.send_signal(signal.SIGKILL)

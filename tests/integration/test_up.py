@@ -130,6 +130,7 @@ def test_a_manifest_and_a_post_lead_to_the_same_event(up: Up, short_clip: Path) 
     with (up.data / "watched").open("w") as output:
         watching = subprocess.Popen(command, stdout=output)
         try:
+            up.poll(lambda: _watched(up, posted), "kubectl get -w has listed and watches from there", 30)
             kubectl(up, "apply", "-f", "-", given=json.dumps(manifest))
             applied = naming.stream_id("default", "from-manifest")
             up.stream_when(applied, "done")

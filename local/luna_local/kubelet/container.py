@@ -186,7 +186,7 @@ class ContainerRunner:
     async def _probed(self, process: GroupProcess, command: Command) -> AsyncIterator[None]:
         async def run_command(arguments: tuple[str, ...]) -> Answer:
             placed = self._host.prepare_probe(self.container, arguments)
-            return await _run_probe_command(replace(command, arguments=placed), self._host.guard)
+            return await run_probe_command(replace(command, arguments=placed), self._host.guard)
 
         prober = Prober(self._host.session, self.container, self._host.address, run_command)
         probing = asyncio.create_task(watch_health(self.container, prober.ask, _RunListener(self, process)))
@@ -249,7 +249,8 @@ async def _terminate(process: GroupProcess, grace_s: float) -> None:
     await process.wait()
 
 
-async def _run_probe_command(command: Command, guard: Guard) -> Answer:
+async def run_probe_command(command: Command, guard: Guard) -> Answer:
+    """Run the command of an exec probe to its end; nothing of it is left afterwards, also when cancelled."""
     with tempfile.TemporaryFile() as output:
         try:
             process = GroupProcess.start(command, guard, f"probe-{uuid.uuid4().hex}", output)
@@ -259,6 +260,7 @@ async def _run_probe_command(command: Command, guard: Guard) -> Answer:
             exit_ = await process.wait()
         finally:
             process.send(signal.SIGKILL)
+            await process.wait()
         output.seek(0)
         text = output.read(_PROBE_OUTPUT_BYTES).decode("utf-8", "replace").strip()
     return Answer(exit_.code == 0, text or f"command ended with exit code {exit_.code}")
