@@ -135,5 +135,9 @@ class NotReady(Exception):
     """The shim cannot answer right now: the API server was not heard yet, or no replica leads. Try again."""
 
 
+class LogsUnavailable(Exception):
+    """The database of the log does not answer, or its tables are not as they have to be. Try again later."""
+
+
 class Unhealthy(Exception):
     """Something the service depends on is not well; the text says what, for people."""

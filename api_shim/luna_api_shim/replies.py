@@ -68,6 +68,7 @@ ERRORS: Final[Mapping[type[Exception], ErrorForm]] = MappingProxyType(
         domain.GroupNameNotFound: ErrorForm(404, 39007, _NOT_FOUND),
         domain.GroupNotFound: ErrorForm(404, 39008, _NOT_FOUND),
         errors.NotReady: DATABASE,
+        errors.LogsUnavailable: DATABASE,
         errors.Unhealthy: ErrorForm(502, 1, INTERNAL.desc),
         ApiError: DATABASE,
     }
