@@ -131,6 +131,20 @@ class Disabled(Refusal):
         super().__init__("Resource is disabled.")
 
 
+class UnsupportedMediaType(Refusal):
+    """Accept names no form in which this resource can be answered; desc and text are swapped in LUNA, too."""
+
+    def __init__(self) -> None:
+        super().__init__("Bad/incomplete input data")
+
+
+class DocumentMissing(Exception):
+    """The documentation was not installed with the service."""
+
+    def __init__(self) -> None:
+        super().__init__("Document file not found")
+
+
 class NotReady(Exception):
     """The shim cannot answer right now: the API server was not heard yet, or no replica leads. Try again."""
 
