@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from starlette.datastructures import QueryParams
 
 from luna_api_shim.errors import BadQuery, QueryIncomplete
+from luna_api_shim.parameters import PAGE, PAGE_SIZE, Parameter, T
 from luna_streams.naming import is_uuid
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -22,10 +23,41 @@ MAX_REFERENCE: Final = 512
 
 
 class Query:
-    """The query string of one request."""
+    """The query string of one request.
 
-    def __init__(self, params: QueryParams) -> None:
+    Args:
+        declared: the parameters of the operation; no other can be read.
+    """
+
+    def __init__(self, params: QueryParams, declared: Sequence[Parameter[Any]] | None = None) -> None:
         self._params = params
+        self._declared = declared
+
+    def get(self, parameter: Parameter[T]) -> T | None:
+        """Return the value of a parameter; without one its default, or None.
+
+        Raises:
+            BadQuery: it is not what the parameter's kind allows.
+            QueryIncomplete: it is required and missing.
+        """
+        if self._declared is not None and parameter not in self._declared:
+            raise LookupError(f"the operation does not declare the parameter {parameter.name}")
+        values = self._params.getlist(parameter.name)
+        if not values and parameter.is_required:
+            raise QueryIncomplete(parameter.name)
+        if not values:
+            return parameter.kind.default
+        try:
+            return parameter.kind.parse(values)
+        except ValueError:
+            raise BadQuery(parameter.name) from None
+
+    def require(self, parameter: Parameter[T]) -> T:
+        """Return the value of a parameter that is required or has a default; raises as `get`."""
+        value = self.get(parameter)
+        if value is None:
+            raise LookupError(f"the parameter {parameter.name} may be absent")
+        return value
 
     def text(self, name: str, is_valid: Callable[[str], bool] = lambda _value: True) -> str | None:
         """Return a text, None where it is not given; of a repeated one the last counts."""
@@ -98,7 +130,7 @@ _FAR_AWAY: Final = 2**62
 
 def page_of(query: Query) -> Page:
     """Return the page asked for, by default the first of ten."""
-    return Page(query.integer("page", low=1) or 1, query.integer("page_size", low=1, high=1000) or 10)
+    return Page(query.require(PAGE), query.require(PAGE_SIZE))
 
 
 def is_name(value: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
@@ -10,8 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from luna_api_shim.frame import RESOURCE
-
-Endpoint = Callable[[Request], Awaitable[Response]]
+from luna_api_shim.operations.declaration import OPERATION, Endpoint, Operation, Served
 
 
 class _ApiVersion(Convertor[int]):
@@ -40,18 +40,36 @@ register_url_convertor("api", _ApiVersion())
 register_url_convertor("id", _Id())
 
 
-def resource(path: str, **methods: Endpoint) -> Route:
+class Resource(Route):
+    """A path and its methods.
+
+    Attributes:
+        template: the path as the document writes it, but for `{api:api}`.
+        operations: by method; what is not part of the documented API has none.
+    """
+
+    template: str
+    operations: Mapping[str, Operation]
+
+
+def resource(path: str, **methods: Endpoint | Served) -> Resource:
     """Return the route of a path.
 
     Args:
         path: with `{api:api}` for the version and `{stream_id:id}` for ids.
-        methods: GET=..., POST=...
+        methods: GET=LIST.by(list_), POST=CREATE.by(create); an endpoint alone serves what is not documented.
     """
     template = path.replace(":id}", "}")
+    endpoints = {name: it.endpoint if isinstance(it, Served) else it for name, it in methods.items()}
+    operations = {name: it.operation for name, it in methods.items() if isinstance(it, Served)}
 
     async def dispatch(request: Request) -> Response:
         api = request.path_params.get("api")
+        method = "GET" if request.method == "HEAD" else request.method
         request.scope[RESOURCE] = template.replace("{api:api}", str(api))
-        return await methods["GET" if request.method == "HEAD" else request.method](request)
+        request.scope[OPERATION] = operations.get(method)
+        return await endpoints[method](request)
 
-    return Route(path, dispatch, methods=list(methods))
+    route = Resource(path, dispatch, methods=list(methods))
+    route.template, route.operations = template, MappingProxyType(operations)
+    return route

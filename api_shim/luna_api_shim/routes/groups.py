@@ -6,15 +6,16 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from luna_api_shim.bodies import read_json
 from luna_api_shim.context import Context, api_of, context_of
-from luna_api_shim.queries import Query, is_group_name, page_of
+from luna_api_shim.operations import groups as operations
+from luna_api_shim.operations.declaration import query_of
+from luna_api_shim.parameters import ACCOUNT_ID, GROUP_IDS, GROUP_NAMES
+from luna_api_shim.queries import Query, page_of
 from luna_api_shim.replies import json_reply, no_content
-from luna_api_shim.routing import resource
+from luna_api_shim.routing import Resource, resource
 from luna_streams.group import StreamGroup
-from luna_streams.naming import is_uuid
 from luna_streams.rest.messages import GroupPatch, GroupToBeCreated, LinkerRequest, group_response
 
 
@@ -30,7 +31,7 @@ async def create(request: Request) -> Response:
 
 async def list_(request: Request) -> Response:
     """GET /groups."""
-    query = Query(request.query_params)
+    query = query_of(request)
     page = page_of(query)
     groups = sorted(await _matching(request, query), key=lambda group: (group.create_time, group.group_id))
     return json_reply({"groups": [group_response(group) for group in groups[page.offset :][: page.size]]})
@@ -38,7 +39,7 @@ async def list_(request: Request) -> Response:
 
 async def count(request: Request) -> Response:
     """GET /groups/count."""
-    return json_reply({"groups_count": len(await _matching(request, Query(request.query_params)))})
+    return json_reply({"groups_count": len(await _matching(request, query_of(request)))})
 
 
 async def read(request: Request) -> Response:
@@ -64,22 +65,22 @@ async def delete(request: Request) -> Response:
 async def link(request: Request) -> Response:
     """PATCH /linker."""
     context = context_of(request)
-    account_id = Query(request.query_params).uuid("account_id")
+    account_id = query_of(request).get(ACCOUNT_ID)
     body = await read_json(request, LinkerRequest, context.settings.max_body_bytes)
     await context.group_editor.link(body, account_id)
     return no_content()
 
 
 async def _find(request: Request, context: Context) -> StreamGroup:
-    account_id = Query(request.query_params).uuid("account_id")
+    account_id = query_of(request).get(ACCOUNT_ID)
     await context.store.ready()
     return await context.group_editor.find(request.path_params["group_id"], account_id)
 
 
 async def _matching(request: Request, query: Query) -> list[StreamGroup]:
     """Return the groups the filters mean: within a list any, between lists all."""
-    account_id = query.uuid("account_id")
-    ids, names = query.texts("group_ids", is_uuid), query.texts("group_names", is_group_name)
+    account_id = query.get(ACCOUNT_ID)
+    ids, names = query.get(GROUP_IDS), query.get(GROUP_NAMES)
     store = context_of(request).store
     await store.ready()
     return [
@@ -91,9 +92,14 @@ async def _matching(request: Request, query: Query) -> list[StreamGroup]:
     ]
 
 
-ROUTES: Final[tuple[Route, ...]] = (
-    resource("/{api:api}/groups", GET=list_, POST=create),
-    resource("/{api:api}/groups/count", GET=count),
-    resource("/{api:api}/groups/{group_id:id}", GET=read, PATCH=patch, DELETE=delete),
-    resource("/{api:api}/linker", PATCH=link),
+ROUTES: Final[tuple[Resource, ...]] = (
+    resource("/{api:api}/groups", GET=operations.LIST.by(list_), POST=operations.CREATE.by(create)),
+    resource("/{api:api}/groups/count", GET=operations.COUNT.by(count)),
+    resource(
+        "/{api:api}/groups/{group_id:id}",
+        GET=operations.READ.by(read),
+        PATCH=operations.PATCH.by(patch),
+        DELETE=operations.DELETE.by(delete),
+    ),
+    resource("/{api:api}/linker", PATCH=operations.LINK.by(link)),
 )

@@ -7,13 +7,14 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from luna_api_shim.context import context_of
 from luna_api_shim.errors import Disabled
-from luna_api_shim.queries import Query
+from luna_api_shim.operations import service as operations
+from luna_api_shim.operations.declaration import query_of
+from luna_api_shim.parameters import INCLUDE_LUNA_SERVICES
 from luna_api_shim.replies import json_reply
-from luna_api_shim.routing import resource
+from luna_api_shim.routing import Resource, resource
 
 VERSION: Final = {"Version": {"api": 1, "major": 1, "minor": 1, "patch": 18}}
 """The version of LUNA Streams whose API this is: clients look at it to know what they may ask."""
@@ -26,7 +27,7 @@ async def version(_request: Request) -> Response:
 
 async def healthcheck(request: Request) -> Response:
     """GET /healthcheck: whether what the service depends on is well."""
-    wanted = Query(request.query_params).integer("include_luna_services", low=0, high=1)
+    wanted = query_of(request).get(INCLUDE_LUNA_SERVICES)
     began = time.monotonic()
     faults = await context_of(request).health.faults(include_luna_services=wanted == 1)
     if faults:
@@ -42,8 +43,8 @@ async def metrics(request: Request) -> Response:
     return Response(context.metrics.text(), media_type="text/plain; charset=UTF-8")
 
 
-ROUTES: Final[tuple[Route, ...]] = (
-    resource("/version", GET=version),
-    resource("/healthcheck", GET=healthcheck),
-    resource("/metrics", GET=metrics),
+ROUTES: Final[tuple[Resource, ...]] = (
+    resource("/version", GET=operations.VERSION.by(version)),
+    resource("/healthcheck", GET=operations.HEALTH.by(healthcheck)),
+    resource("/metrics", GET=operations.METRICS.by(metrics)),
 )

@@ -1,0 +1,88 @@
+"""Operations for workers: the queue and the feedback."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from luna_api_shim.errors import BadBody, BadQuery, BadToken, QueryIncomplete
+from luna_api_shim.operations import answers
+from luna_api_shim.operations.declaration import Answer, Body, Operation
+from luna_api_shim.parameters import (
+    CONTENT_TYPE,
+    LIMIT,
+    NAMES,
+    QUEUE_GROUP_IDS,
+    QUEUE_GROUP_NAMES,
+    STREAM_IDS,
+)
+from luna_streams.rest.messages import FeedbackRequest, QueueRequest
+
+_TAG: Final = "queue"
+_STREAM: Final = "019a2b1c-4d7e-7c3a-9b21-5f0e8d6c4a10"
+_WORKER: Final = "http://10.0.3.7:34569/api/1/streams/preview"
+_REPORT: Final = {"stream_id": _STREAM, "version": 1, "error": None, "video_info": None}
+
+LOOK: Final = Operation(
+    "getStreamsQueue",
+    _TAG,
+    "look at the queue",
+    "Shows the streams that wait for a worker, those that wait longest first, and leaves them where they are.",
+    parameters=(LIMIT, STREAM_IDS, NAMES, QUEUE_GROUP_IDS, QUEUE_GROUP_NAMES),
+    answers=(Answer(200, "The head of the queue.", {1: answers.QueueV1, 2: answers.QueueV2}),),
+    errors=(BadQuery("limit"), QueryIncomplete("limit")),
+)
+TAKE: Final = Operation(
+    "getStreamsFromQueue",
+    _TAG,
+    "take streams from the queue",
+    "Gives a worker up to `limit` streams that wait, and makes them `in_progress`: no other worker gets them. Within a "
+    "filter any value may match, and every filter that is not empty must. From then on the worker reports each stream "
+    "at least every few seconds; a stream of which nothing is heard for 20 s is given to another worker.\n\n"
+    "A header `Prefer: wait=N` lets the request wait up to N seconds for the first stream.",
+    parameters=(CONTENT_TYPE,),
+    body=Body(
+        QueueRequest,
+        {
+            "any": {"filters": {}, "limit": 8},
+            "of_groups": {"filters": {"group_names": ["entrances", "lobby"]}, "limit": 2},
+        },
+        is_required=False,
+    ),
+    answers=(
+        Answer(200, "The streams that now are the worker's.", {1: answers.TakenStreamsV1, 2: answers.TakenStreamsV2}),
+    ),
+    errors=(BadBody("filters", "field required"), BadToken()),
+)
+FEEDBACK: Final = Operation(
+    "postStreamsFeedback",
+    _TAG,
+    "report on streams",
+    "Tells how the streams of a worker are doing. What the answer lists as `modified` was changed by somebody else "
+    "meanwhile, or deleted, or given to another worker: the worker stops it at once and reports it no more.",
+    parameters=(CONTENT_TYPE,),
+    body=Body(
+        FeedbackRequest,
+        {
+            "at_work": {
+                "streams": [
+                    _REPORT
+                    | {
+                        "status": "in_progress",
+                        "preview": {
+                            "live": {"url": f"{_WORKER}/{_STREAM}"},
+                            "last_frame": {"url": f"{_WORKER}/last/{_STREAM}"},
+                        },
+                    }
+                ]
+            },
+            "failed": {"streams": [_REPORT | {"status": "failure", "error": "Connection refused"}]},
+        },
+        is_required=False,
+    ),
+    answers=(Answer(200, "Which streams go on, and which do not.", answers.FeedbackResult),),
+    errors=(
+        BadBody("streams", "field required"),
+        BadBody("streams.0.preview.live.url", "URL host invalid"),
+        BadToken(),
+    ),
+)

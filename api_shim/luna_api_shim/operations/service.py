@@ -1,0 +1,85 @@
+"""Operations on the service itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from luna_api_shim.errors import BadQuery, Disabled, UnsupportedMediaType
+from luna_api_shim.operations import answers
+from luna_api_shim.operations.declaration import Answer, Operation
+from luna_api_shim.parameters import (
+    ACCEPT_CONFIG,
+    ACCEPT_DOCUMENT,
+    ACCEPT_MANUAL,
+    INCLUDE_LUNA_SERVICES,
+)
+
+VERSION: Final = Operation(
+    "getVersion",
+    "version",
+    "tell the version",
+    "Tells the version of LUNA Streams whose API this is.",
+    answers=(Answer(200, "The version.", answers.ServiceVersion, msgpack=True),),
+)
+HEALTH: Final = Operation(
+    "healthcheck",
+    "health",
+    "tell whether all is well",
+    "Asks everything the service depends on whether it is well.",
+    parameters=(INCLUDE_LUNA_SERVICES,),
+    answers=(
+        Answer(200, "All is well.", answers.Healthy),
+        Answer(502, "Something is not well.", answers.UnhealthyComponents),
+    ),
+    errors=(BadQuery("include_luna_services"),),
+)
+METRICS: Final = Operation(
+    "metrics",
+    "metrics",
+    "count requests",
+    "Counts requests by path and status, and tells a few figures of the queue, for Prometheus.",
+    answers=(Answer(200, "The figures.", texts={"text/plain": "Prometheus' text format."}),),
+    errors=(Disabled(),),
+)
+SPEC: Final = Operation(
+    "getSpec",
+    "documents",
+    "get this document",
+    "Answers this document: as YAML for programs, as a page for people. What `Accept` prefers decides; without a "
+    "preference it is YAML.",
+    parameters=(ACCEPT_DOCUMENT,),
+    answers=(
+        Answer(
+            200,
+            "The document.",
+            texts={"application/x-yaml": "OpenAPI 3.0 in YAML.", "text/html": "The same as a page."},
+        ),
+    ),
+    errors=(UnsupportedMediaType(),),
+)
+MANUAL: Final = Operation(
+    "getDevManual",
+    "documents",
+    "get the manual",
+    "Answers the first page of the manual of this service. The other pages lie below this path.",
+    parameters=(ACCEPT_MANUAL,),
+    answers=(Answer(200, "The manual.", texts={"text/html": "A page with links to the others."}),),
+)
+CONFIG: Final = Operation(
+    "getConfig",
+    "config",
+    "tell the configuration",
+    "Tells the settings of the service. Passwords and tokens are masked.",
+    parameters=(ACCEPT_CONFIG,),
+    answers=(
+        Answer(200, "The settings.", answers.Configuration, texts={"text/plain": "One setting a line, in sections."}),
+    ),
+    errors=(UnsupportedMediaType(),),
+)
+PLUGINS: Final = Operation(
+    "getPlugins",
+    "plugins",
+    "list the plugins",
+    "Lists the plugins that run beside the service, and whether they do.",
+    answers=(Answer(200, "The plugins.", answers.Plugins),),
+)
