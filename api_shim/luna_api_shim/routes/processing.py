@@ -7,17 +7,18 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from luna_api_shim.bodies import read, validate
 from luna_api_shim.context import api_of, context_of
 from luna_api_shim.desk import departure
+from luna_api_shim.operations import processing as operations
+from luna_api_shim.operations.declaration import query_of
+from luna_api_shim.parameters import LIMIT, NAMES, QUEUE_GROUP_IDS, QUEUE_GROUP_NAMES, STREAM_IDS, Parameter
 from luna_api_shim.preview_urls import check_preview_urls
-from luna_api_shim.queries import Query, is_group_name, is_name
+from luna_api_shim.queries import Query
 from luna_api_shim.rendering import render_streams
 from luna_api_shim.replies import json_reply, raw_json_reply
-from luna_api_shim.routing import resource
-from luna_streams.naming import is_uuid
+from luna_api_shim.routing import Resource, resource
 from luna_streams.rest.messages import FeedbackRequest, QueueFilters, QueueRequest
 
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,6}(?:\.\d{1,6})?)"?\s*(?:;[^,]*)?(?=,|$)', re.IGNORECASE | re.ASCII)
@@ -25,13 +26,13 @@ _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,6}(?:\.\d{1,6})?)"?\s*(?:;[^,]
 
 async def look(request: Request) -> Response:
     """GET /streams/processing/queue."""
-    context, query = context_of(request), Query(request.query_params)
-    limit = query.required_integer("limit", low=1)
+    context, query = context_of(request), query_of(request)
+    limit = query.require(LIMIT)
     filters = QueueFilters(
-        stream_ids=tuple(query.texts("stream_ids", is_uuid) or ()),
-        names=tuple(query.texts("names", is_name) or ()),
-        group_ids=tuple(query.texts("group_ids", is_uuid) or ()),
-        group_names=tuple(query.texts("group_names", is_group_name) or ()),
+        stream_ids=_any_of(query, STREAM_IDS),
+        names=_any_of(query, NAMES),
+        group_ids=_any_of(query, QUEUE_GROUP_IDS),
+        group_names=_any_of(query, QUEUE_GROUP_NAMES),
     )
     await context.store.ready()
     entries = context.queue.pending(filters, limit)
@@ -48,6 +49,11 @@ async def feedback(request: Request) -> Response:
     """POST /streams/processing/feedback."""
     context = context_of(request)
     return await context.desk.serve(request, await read(request, context.settings.max_body_bytes), _feedback)
+
+
+def _any_of(query: Query, parameter: Parameter[frozenset[str]]) -> tuple[str, ...]:
+    values = query.get(parameter)
+    return tuple(values) if values else ()
 
 
 async def _take(request: Request, body: bytes) -> Response:
@@ -77,7 +83,7 @@ def wait_of(prefer: str) -> float:
     return float(match[1]) if match else 0.0
 
 
-ROUTES: Final[tuple[Route, ...]] = (
-    resource("/{api:api}/streams/processing/queue", GET=look, POST=take),
-    resource("/{api:api}/streams/processing/feedback", POST=feedback),
+ROUTES: Final[tuple[Resource, ...]] = (
+    resource("/{api:api}/streams/processing/queue", GET=operations.LOOK.by(look), POST=operations.TAKE.by(take)),
+    resource("/{api:api}/streams/processing/feedback", POST=operations.FEEDBACK.by(feedback)),
 )
