@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.datastructures import QueryParams
 
 from luna_api_shim.errors import BadQuery, QueryIncomplete
-from luna_api_shim.parameters import PAGE, PAGE_SIZE, Parameter, T
+from luna_api_shim.parameters import ORDER, PAGE, PAGE_SIZE, Parameter, T
 from luna_streams.naming import is_uuid
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -150,7 +150,7 @@ def is_group_name(value: str) -> bool:
 
 def is_newest_first(query: Query) -> bool:
     """Return the order asked for; by default the oldest come first."""
-    return query.text("order", lambda value: value in ("asc", "desc")) == "desc"
+    return query.get(ORDER) == "desc"
 
 
 def _microseconds(clock: str) -> str:

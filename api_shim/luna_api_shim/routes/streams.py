@@ -8,17 +8,29 @@ from typing import Final
 from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from luna_api_shim.bodies import read_json
 from luna_api_shim.catalogue import Entry, StreamFilter
 from luna_api_shim.context import Context, api_of, context_of
-from luna_api_shim.queries import Query, is_group_name, is_name, is_newest_first, is_reference, page_of
+from luna_api_shim.operations import streams as operations
+from luna_api_shim.operations.declaration import query_of
+from luna_api_shim.parameters import (
+    ACCOUNT_ID,
+    CREATE_TIME_GTE,
+    CREATE_TIME_LT,
+    GROUP_NAME,
+    NAMES,
+    REFERENCE,
+    STATUSES,
+    STREAM_ID_GTE,
+    STREAM_ID_LT,
+    STREAM_IDS,
+)
+from luna_api_shim.queries import Query, is_newest_first, page_of
 from luna_api_shim.rendering import ApiVersion, render, render_streams
 from luna_api_shim.replies import json_reply, no_content, raw_json_reply
-from luna_api_shim.routing import resource
+from luna_api_shim.routing import Resource, resource
 from luna_streams.errors import CredentialsMissing
-from luna_streams.naming import is_uuid
 from luna_streams.references import split_reference
 from luna_streams.rest.messages import StreamPatch, StreamsDelete
 from luna_streams.rest.v1 import StreamToBeCreatedV1
@@ -41,7 +53,7 @@ async def create(request: Request) -> Response:
 
 async def list_(request: Request) -> Response:
     """GET /streams."""
-    context, query = context_of(request), Query(request.query_params)
+    context, query = context_of(request), query_of(request)
     page, wanted, newest_first = page_of(query), _filter_of(query, context), is_newest_first(query)
     await context.store.ready()
     entries = context.store.catalogue.select(wanted, newest_first=newest_first, offset=page.offset, limit=page.size)
@@ -51,7 +63,7 @@ async def list_(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """GET /streams/count."""
     context = context_of(request)
-    wanted = _filter_of(Query(request.query_params), context)
+    wanted = _filter_of(query_of(request), context)
     await context.store.ready()
     return json_reply({"streams_count": context.store.catalogue.count(wanted)})
 
@@ -59,7 +71,7 @@ async def count(request: Request) -> Response:
 async def delete_matching(request: Request) -> Response:
     """DELETE /streams: those with one of the ids or one of the names."""
     context = context_of(request)
-    account_id = Query(request.query_params).uuid("account_id")
+    account_id = query_of(request).get(ACCOUNT_ID)
     body = await read_json(request, StreamsDelete, context.settings.max_body_bytes)
     await context.store.ready()
     catalogue = context.store.catalogue
@@ -103,24 +115,24 @@ async def _read_stream(request: Request, context: Context) -> StreamToBeCreatedV
 
 
 async def _find(request: Request, context: Context) -> Entry:
-    account_id = Query(request.query_params).uuid("account_id")
+    account_id = query_of(request).get(ACCOUNT_ID)
     return await context.editor.find(request.path_params["stream_id"], account_id)
 
 
 def _filter_of(query: Query, context: Context) -> StreamFilter:
-    reference = query.text("reference", is_reference)
+    reference = query.get(REFERENCE)
     stored, user_info = (None, None) if reference is None else split_reference(reference)
     return StreamFilter(
-        account_id=query.uuid("account_id"),
-        stream_ids=query.texts("stream_ids", is_uuid),
-        names=query.texts("names", is_name),
+        account_id=query.get(ACCOUNT_ID),
+        stream_ids=query.get(STREAM_IDS),
+        names=query.get(NAMES),
         reference=stored,
-        statuses=query.texts("statuses", lambda _status: True),
-        group_name=query.text("group_name", is_group_name),
-        create_time_gte=query.time("create_time__gte"),
-        create_time_lt=query.time("create_time__lt"),
-        stream_id_gte=query.uuid("stream_id__gte"),
-        stream_id_lt=query.uuid("stream_id__lt"),
+        statuses=query.get(STATUSES),
+        group_name=query.get(GROUP_NAME),
+        create_time_gte=query.get(CREATE_TIME_GTE),
+        create_time_lt=query.get(CREATE_TIME_LT),
+        stream_id_gte=query.get(STREAM_ID_GTE),
+        stream_id_lt=query.get(STREAM_ID_LT),
         check=None if reference is None else _has_user_info(context, user_info),
     )
 
@@ -137,8 +149,19 @@ def _has_user_info(context: Context, wanted: SecretStr | None) -> Callable[[Entr
     return check
 
 
-ROUTES: Final[tuple[Route, ...]] = (
-    resource("/{api:api}/streams", GET=list_, POST=create, DELETE=delete_matching),
-    resource("/{api:api}/streams/count", GET=count),
-    resource("/{api:api}/streams/{stream_id:id}", GET=read, PATCH=patch, PUT=put, DELETE=delete),
+ROUTES: Final[tuple[Resource, ...]] = (
+    resource(
+        "/{api:api}/streams",
+        GET=operations.LIST.by(list_),
+        POST=operations.CREATE.by(create),
+        DELETE=operations.DELETE_MATCHING.by(delete_matching),
+    ),
+    resource("/{api:api}/streams/count", GET=operations.COUNT.by(count)),
+    resource(
+        "/{api:api}/streams/{stream_id:id}",
+        GET=operations.READ.by(read),
+        PATCH=operations.PATCH.by(patch),
+        PUT=operations.PUT.by(put),
+        DELETE=operations.DELETE.by(delete),
+    ),
 )
