@@ -6,21 +6,23 @@ conditional; the operator may bring the status in line before us, with the same 
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 
-from luna_api_shim.catalogue import Entry
+from luna_api_shim.catalogue import Entry, Key
 from luna_api_shim.concurrency import for_each
-from luna_api_shim.errors import UnknownGroupId, UnknownGroupName
+from luna_api_shim.errors import NotReady, Refusal, UnknownGroupId, UnknownGroupName
+from luna_api_shim.quota import Quota
 from luna_api_shim.records import Records, utc_now
 from luna_api_shim.specs import refused, write_spec
 from luna_api_shim.store import Store
-from luna_kube import ApiError, Invalid
+from luna_kube import ApiError, Invalid, Unavailable
 from luna_streams import naming
-from luna_streams.errors import StreamNotFound
+from luna_streams.credentials import secret_names
+from luna_streams.errors import DomainError, StreamNotFound
 from luna_streams.lifecycle import UserRequest, advance
 from luna_streams.rest.messages import StreamPatch
 from luna_streams.rest.submission import StreamBody, Submission
@@ -35,7 +37,7 @@ class Editor:
     Args:
         store: where streams are kept.
         records: writes their statuses.
-        new_name: makes names of objects, which are stream ids.
+        quota: says whether one more may be active; by default there is no limit.
         parallel_writes: how many deletions of one request run at the same time.
     """
 
@@ -44,15 +46,14 @@ class Editor:
         store: Store,
         records: Records,
         *,
+        quota: Quota | None = None,
         parallel_writes: int = 16,
-        new_name: Callable[[], str] | None = None,
-        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._store = store
         self._records = records
-        self._new_name = new_name or naming.UuidV7Factory()
+        self._quota = quota or Quota(store)
+        self._new_name = naming.UuidV7Factory()
         self._parallel_writes = parallel_writes
-        self._now = now
 
     async def find(self, stream_id: str, account_id: str | None = None) -> Entry:
         """Return a stream.
@@ -66,26 +67,29 @@ class Editor:
         return entry
 
     async def create(self, body: StreamBody) -> Entry:
-        """Create a stream: the object, then its Secret; without its Secret it does not stay.
+        """Create a stream; its Secret is made first, so that a crash in between leaves no stream without credentials.
 
         Raises:
-            Refusal: a group does not exist, or the cluster refuses the values.
+            Refusal: a group does not exist, the quota is used up, or the cluster refuses the values.
         """
-        name = self._new_name()
-        submission = body.to_submission(naming.secret_name(name))
+        key = self._store.namespace, self._new_name()
+        secret = naming.secret_name(key[1], secrets.token_hex(5))
+        submission = body.to_submission(secret)
         groups = await self._groups(submission)
         spec = submission.spec.model_copy(update={"groups": groups}) if groups else submission.spec
+        async with self._quota.place(key[1], spec.account_id, spec.desired_status):
+            return await self._write_new(key, spec, secret, submission.credentials.secret_data())
+
+    async def _write_new(self, key: Key, spec: StreamSpec, secret: str, values: Mapping[str, str]) -> Entry:
+        if not values:
+            return await self._create(key[1], spec)
+        await self._store.create_secret(key, secret, values, owner=None)
+        async with self._taking_back(key, secret):
+            entry = await self._create(key[1], spec)
         try:
-            entry = await self._store.create_stream(name, spec)
-        except Invalid as e:
-            raise refused(e) from e
-        values = submission.credentials.secret_data()
-        if values:
-            try:
-                await self._store.keep_secret(entry, values)
-            except BaseException:
-                await asyncio.shield(self._take_back(entry))
-                raise
+            await self._store.adopt_secrets(entry)
+        except ApiError as e:
+            log.warning("stream %s: its Secret has no owner yet: %s", entry.stream_id, e)
         return entry
 
     async def patch(self, entry: Entry, patch: StreamPatch) -> Entry:
@@ -93,21 +97,24 @@ class Editor:
 
         Raises:
             CannotPause, CannotCancel: the rules do not allow it; nothing was written.
+            QuotaExceeded: one more stream may not be active.
             StreamNotFound: the stream is gone.
         """
-        if patch.status is not None:
-            entry = await self._records.initialise(entry)
-        before = entry
+        if patch.status is None:
+            return await write_spec(self._store, entry, lambda current: _changed(current, patch))
+        entry = await self._records.initialise(entry)
+        becomes = advance(entry.record, _request(entry, patch.status), utc_now()).record.status
+        async with self._quota.place(entry.stream_id, entry.stream.spec.account_id, becomes):
+            return await self._move(entry, patch, _WISHES[patch.status])
+
+    async def _move(self, before: Entry, patch: StreamPatch, wanted: DesiredState) -> Entry:
+        """Write a changed wish, then the status that follows from it."""
 
         def change(current: Entry) -> StreamSpec:
-            if patch.status is not None:  # refused before anything is written
-                advance(current.record, _request(current, patch.status), self._now())
-            return current.stream.spec.model_copy(update=_changes(patch))
+            advance(current.record, _request(current, wanted.value), utc_now())  # refused before anything is written
+            return _changed(current, patch)
 
-        entry = await write_spec(self._store, entry, change)
-        if patch.status is None:
-            return entry
-        wanted = _WISHES[patch.status]
+        entry = await write_spec(self._store, before, change)
 
         def follow(current: Entry, record: StreamStatus, now: datetime) -> StreamStatus:
             if current.record.observed_intent.desired_status == wanted != before.record.observed_intent.desired_status:
@@ -124,24 +131,32 @@ class Editor:
 
         Raises:
             StreamNotFound: the stream is gone.
-            Refusal: a group does not exist, or the cluster refuses the values.
+            Refusal: a group does not exist, the quota is used up, or the cluster refuses the values.
         """
-        submission = body.to_submission(naming.secret_name(entry.stream.name))
+        secret = naming.secret_name(entry.stream.name, secrets.token_hex(5))
+        submission = body.to_submission(secret)
         joined = await self._groups(submission)
+        async with self._quota.place(entry.stream_id, submission.spec.account_id, submission.spec.desired_status):
+            return await self._replace(entry, submission, joined, secret)
+
+    async def _replace(self, entry: Entry, submission: Submission, joined: tuple[str, ...], secret: str) -> Entry:
         values = submission.credentials.secret_data()
         entry = await self._records.initialise(entry)  # a record made of the new spec would be version 1 again
-        if values:
-            await self._store.keep_secret(entry, values)
+        replaced = entry.stream.spec
 
         def change(current: Entry) -> StreamSpec:
-            old = current.stream.spec
-            kept = {"groups": tuple(dict.fromkeys((*old.groups, *joined))), "restarted_at": self._now()}
-            kept |= {"priority": old.priority, "placement": old.placement}
+            nonlocal replaced
+            replaced = current.stream.spec
+            kept = {"groups": tuple(dict.fromkeys((*replaced.groups, *joined))), "restarted_at": utc_now()}
+            kept |= {"priority": replaced.priority, "placement": replaced.placement}
             return submission.spec.model_copy(update=kept)
 
-        entry = await write_spec(self._store, entry, change)
-        if not values:
-            await self._store.keep_secret(entry, {})
+        if values:
+            await self._store.create_secret(entry.key, secret, values, owner=entry)
+        async with self._taking_back(entry.key, secret):
+            entry = await write_spec(self._store, entry, change)
+        # Only what this very write replaced: a Secret that another PUT has just made is named by no spec yet.
+        await self._store.discard_secrets(entry.key, secret_names(replaced.data))
         # restartedAt changed the data's hash: bringing the record in line with the spec raises the version, once.
         return await self._records.move(entry, lambda _entry, record, _now: record)
 
@@ -173,12 +188,22 @@ class Editor:
             names.append(group.spec.group_name)
         return tuple(dict.fromkeys(names))
 
-    async def _take_back(self, entry: Entry) -> None:
-        """Delete a stream whose Secret could not be written; if that fails too, it waits for its Secret for ever."""
-        with suppress(ApiError):
-            await self._store.delete_stream(entry)
-            return
-        log.error("stream %s has no Secret and could not be deleted: delete it by hand", entry.stream_id)
+    async def _create(self, name: str, spec: StreamSpec) -> Entry:
+        try:
+            return await self._store.create_stream(name, spec)
+        except Invalid as e:
+            raise refused(e) from e
+
+    @asynccontextmanager
+    async def _taking_back(self, key: Key, secret: str) -> AsyncIterator[None]:
+        """Delete a Secret again if the spec that names it was not written; if that is not known, leave it."""
+        try:
+            yield
+        except Unavailable:
+            raise
+        except (ApiError, DomainError, Refusal, NotReady):
+            await self._store.discard_secrets(key, (secret,))
+            raise
 
 
 _WISHES: dict[str, DesiredState] = {
@@ -192,10 +217,10 @@ def _request(entry: Entry, status: str) -> UserRequest:
     return UserRequest(_WISHES[status], entry.stream_id, is_videofile=entry.stream.spec.data.type == "videofile")
 
 
-def _changes(patch: StreamPatch) -> dict[str, object]:
+def _changed(entry: Entry, patch: StreamPatch) -> StreamSpec:
     changes: dict[str, object] = {}
     if patch.description is not None:
         changes["description"] = patch.description
     if patch.status is not None:
         changes["desired_status"] = _WISHES[patch.status]
-    return changes
+    return entry.stream.spec.model_copy(update=changes)

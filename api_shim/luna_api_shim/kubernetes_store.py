@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -14,13 +13,13 @@ from pydantic import ValidationError
 from luna_api_shim.catalogue import Catalogue, Entry, Key
 from luna_api_shim.errors import NotReady
 from luna_api_shim.store import Listener
-from luna_api_shim.views import Groups, Secrets, View
+from luna_api_shim.vault import Vault
+from luna_api_shim.views import Groups, View
 from luna_kube import (
     SECRETS,
     STREAM_GROUPS,
     STREAM_PROCESSORS,
     STREAMS,
-    AlreadyExists,
     ApiError,
     CacheEvent,
     CollectionRef,
@@ -54,7 +53,7 @@ class KubernetesStore:
 
     def __init__(self, client: KubeClient, *, namespace: str, everywhere: bool = False) -> None:
         self._client = client
-        self._namespace = namespace
+        self.namespace = namespace
         self._everywhere = everywhere
         self._listeners: list[Listener] = []
         self._surroundings: list[Callable[[], None]] = []
@@ -68,13 +67,13 @@ class KubernetesStore:
         self._secrets.subscribe(lambda _event: self._surroundings_changed())
         self.groups = Groups(View(self._group_objects, StreamGroup.from_object, self._surroundings_changed))
         self.pools: Iterable[StreamProcessor] = View(pools, StreamProcessor.from_object, self._surroundings_changed)
-        self.secrets = Secrets(self._secrets)
+        self.vault = Vault(client, self._secrets)
 
     def _reflector(self, resource: Resource, labels: str = "") -> Reflector:
         return Reflector(self._client, self._collection(resource), labels=labels)
 
     def _collection(self, resource: Resource) -> CollectionRef:
-        return resource.everywhere() if self._everywhere else resource.within(self._namespace)
+        return resource.everywhere() if self._everywhere else resource.within(self.namespace)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -125,20 +124,24 @@ class KubernetesStore:
 
     def credentials(self, stream: Stream) -> Credentials:
         """See `Store`."""
-        return resolve(stream.spec.data, lambda ref: self.secrets.value(stream.namespace, ref))
+        return resolve(stream.spec.data, lambda ref: self.vault.value(stream.namespace, ref))
 
     def secret_versions(self, stream: Stream) -> tuple[str, ...]:
         """See `Store`."""
-        return self.secrets.versions(stream.namespace, stream.spec.data)
+        return self.vault.versions(stream.namespace, stream.spec.data)
 
     async def find(self, stream_id: str) -> Entry | None:
         """See `Store`."""
         await self.ready()
-        return self.catalogue.get(stream_id) or await self._read((self._namespace, stream_id))
+        return self.catalogue.get(stream_id) or await self._read((self.namespace, stream_id))
 
     async def refetch(self, entry: Entry) -> Entry | None:
         """See `Store`."""
         return await self._read(entry.key)
+
+    async def fetch_secrets(self, stream: Stream) -> None:
+        """See `Store`."""
+        await self.vault.fetch(stream)
 
     async def find_group(self, group_id: str) -> StreamGroup | None:
         """See `Store`."""
@@ -151,7 +154,7 @@ class KubernetesStore:
 
     async def _read_group(self, name: str) -> StreamGroup | None:
         try:
-            return self._group(await self._client.get(STREAM_GROUPS.at(self._namespace, name)))
+            return self._group(await self._client.get(STREAM_GROUPS.at(self.namespace, name)))
         except NotFound:
             return None
 
@@ -165,8 +168,8 @@ class KubernetesStore:
 
     async def create_stream(self, name: str, spec: StreamSpec) -> Entry:
         """See `Store`."""
-        body = {**_header(STREAMS, self._namespace, name), "spec": spec.to_resource()}
-        return self._entry(await self._client.create(STREAMS.within(self._namespace), body))
+        body = {**_header(STREAMS, self.namespace, name), "spec": spec.to_resource()}
+        return self._entry(await self._client.create(STREAMS.within(self.namespace), body))
 
     async def replace_spec(self, entry: Entry, spec: StreamSpec) -> Entry:
         """See `Store`."""
@@ -194,29 +197,23 @@ class KubernetesStore:
             self._streams.observe_deleted(*entry.key, entry.stream.uid)
         return True
 
-    async def keep_secret(self, entry: Entry, values: Mapping[str, str]) -> None:
+    async def create_secret(self, key: Key, name: str, values: Mapping[str, str], owner: Entry | None) -> None:
         """See `Store`."""
-        namespace, name = entry.stream.namespace, naming.secret_name(entry.stream.name)
-        ref = SECRETS.at(namespace, name)
-        if not values:
-            with suppress(NotFound):
-                known = self._secrets.get(namespace, name)
-                if known is not None:
-                    await self._client.delete(ref)
-                    self._secrets.observe_deleted(namespace, name, known["metadata"]["uid"])
-            return
-        body = _secret(entry, name, values)
-        try:
-            answer = await self._client.create(SECRETS.within(namespace), body)
-        except AlreadyExists:
-            answer = await self._client.replace(ref, body)
-        self._secrets.observe(answer)
+        await self.vault.create(key, name, values, None if owner is None else owner.stream)
+
+    async def adopt_secrets(self, entry: Entry) -> None:
+        """See `Store`."""
+        await self.vault.adopt(entry.stream)
+
+    async def discard_secrets(self, key: Key, names: Iterable[str]) -> None:
+        """See `Store`."""
+        await self.vault.discard(key, names)
 
     async def create_group(self, spec: StreamGroupSpec) -> StreamGroup:
         """See `Store`."""
         name = naming.group_object_name(spec.account_id, spec.group_name)
-        body = {**_header(STREAM_GROUPS, self._namespace, name), "spec": spec.to_resource()}
-        return self._group(await self._client.create(STREAM_GROUPS.within(self._namespace), body))
+        body = {**_header(STREAM_GROUPS, self.namespace, name), "spec": spec.to_resource()}
+        return self._group(await self._client.create(STREAM_GROUPS.within(self.namespace), body))
 
     async def describe_group(self, group: StreamGroup, description: str) -> bool:
         """See `Store`."""
@@ -287,20 +284,3 @@ def _header(resource: Resource, namespace: str, name: str) -> dict[str, Any]:
         "kind": resource.kind,
         "metadata": {"namespace": namespace, "name": name},
     }
-
-
-def _secret(entry: Entry, name: str, values: Mapping[str, str]) -> Json:
-    """Return the Secret of a stream: marked as ours, and deleted together with the stream."""
-    stream = entry.stream
-    owner = {
-        "apiVersion": STREAMS.api_version,
-        "kind": STREAMS.kind,
-        "name": stream.name,
-        "uid": stream.uid,
-        "blockOwnerDeletion": False,
-        "controller": True,
-    }
-    body = _header(SECRETS, stream.namespace, name)
-    body["metadata"] |= {"labels": {naming.LABEL_CREDENTIALS: "stream"}, "ownerReferences": [owner]}
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-    return {**body, "type": "Opaque", "data": data}

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from luna_api_shim.catalogue import Entry
@@ -35,8 +35,6 @@ _CLAIMING_TIME_S: Final = 3.0
 """A worker that asks for very many gets what can be claimed in this time; it asks again soon."""
 _BREATH_S: Final = 0.1
 _MOST_PODS: Final = 10_000
-_SECRET_GRACE: Final = timedelta(seconds=5)
-"""A stream is created before its Secret."""
 
 
 class _NotForYou(Exception):
@@ -173,25 +171,28 @@ class Queue:
             if not self._may_have(worker, current, record.status, record.processor.pod_uid):
                 raise _NotForYou
             self._store.credentials(current.stream)
-            return advance(record, Taken(worker.process), now).record
+            address = None if worker.address is None else str(worker.address)
+            return advance(record, Taken(worker.process, address), now).record
 
         try:
-            claimed = await self._records.move(entry, decide)
+            try:
+                claimed = await self._records.move(entry, decide)
+            except CredentialsMissing as e:
+                if entry.record.last_error == _withheld(e):
+                    return None
+                await self._store.fetch_secrets(entry.stream)  # they may be as new as the stream
+                claimed = await self._records.move(entry, decide)
         except (_NotForYou, StreamNotFound):
             return None
         except CredentialsMissing as e:
-            await self._withhold(entry, f"{e}; it needs the label {naming.LABEL_CREDENTIALS}")
+            await self._withhold(entry, _withheld(e))
             return None
         self._watch.heard(claimed.stream_id)
         return claimed
 
     async def _withhold(self, entry: Entry, reason: str) -> None:
-        def decide(current: Entry, record: StreamStatus, now: datetime) -> StreamStatus:
-            is_new = now - current.stream.create_time < _SECRET_GRACE
-            return record if is_new else advance(record, Withheld(reason), now).record
-
         with suppress(StreamNotFound):
-            await self._records.move(entry, decide)
+            await self._records.move(entry, lambda _entry, record, now: advance(record, Withheld(reason), now).record)
 
     async def _hand_back(self, taken: list[Entry]) -> None:
         async def give_up(entry: Entry) -> None:
@@ -302,6 +303,10 @@ async def _rings(bell: asyncio.Event, deadline: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _withheld(missing: CredentialsMissing) -> str:
+    return f"{missing}; it needs the label {naming.LABEL_CREDENTIALS}"
 
 
 def _waiting(entry: Entry) -> tuple[datetime, datetime, str]:

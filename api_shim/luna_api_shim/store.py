@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
-from luna_api_shim.catalogue import Catalogue, Entry
+from luna_api_shim.catalogue import Catalogue, Entry, Key
 from luna_streams.credentials import Credentials
 from luna_streams.group import StreamGroup, StreamGroupSpec
 from luna_streams.pool import StreamProcessor
@@ -34,6 +34,10 @@ class GroupLookup(Protocol):
 
 class Store(Protocol):
     """What the rest of the shim asks of it."""
+
+    @property
+    def namespace(self) -> str:
+        """Where streams and groups are created."""
 
     @property
     def catalogue(self) -> Catalogue:
@@ -76,6 +80,9 @@ class Store(Protocol):
     async def refetch(self, entry: Entry) -> Entry | None:
         """Read a stream past the cache; None when it is gone."""
 
+    async def fetch_secrets(self, stream: Stream) -> None:
+        """Read those Secrets of a stream that are not known here yet."""
+
     async def find_group(self, group_id: str) -> StreamGroup | None:
         """Return a group, also one that another replica has only just created."""
 
@@ -99,8 +106,21 @@ class Store(Protocol):
     async def delete_stream(self, entry: Entry) -> bool:
         """Delete a stream; False if somebody else did."""
 
-    async def keep_secret(self, entry: Entry, values: Mapping[str, str]) -> None:
-        """Make the stream's own Secret hold exactly these values; none removes it."""
+    async def create_secret(self, key: Key, name: str, values: Mapping[str, str], owner: Entry | None) -> None:
+        """Make a Secret, never to be changed, for a stream that is about to refer to it.
+
+        Args:
+            key: namespace and name of the stream.
+            name: of the Secret.
+            values: by key of the Secret.
+            owner: the stream; None if it does not exist yet.
+        """
+
+    async def adopt_secrets(self, entry: Entry) -> None:
+        """Let the Secrets that were made for a stream before it existed be deleted together with it."""
+
+    async def discard_secrets(self, key: Key, names: Iterable[str]) -> None:
+        """Delete those of the Secrets that `create_secret` made for a stream; does not fail."""
 
     async def create_group(self, spec: StreamGroupSpec) -> StreamGroup:
         """Create a group.

@@ -70,6 +70,12 @@ def resolve(data: StreamData, lookup: Callable[[SecretKeyRef], str | None]) -> C
     )
 
 
+def secret_names(data: StreamData) -> tuple[str, ...]:
+    """Return the names of the Secrets that a stream refers to, each once."""
+    refs = (data.reference_from, *map(_token_ref, data.analytics))
+    return tuple(sorted({ref.name for ref in refs if ref is not None}))
+
+
 def secret_lookup(secrets: Mapping[str, Mapping[str, str]]) -> Callable[[SecretKeyRef], str | None]:
     """Return a lookup over decoded Secrets by name."""
     return lambda ref: secrets.get(ref.name, {}).get(ref.key)

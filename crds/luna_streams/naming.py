@@ -26,6 +26,8 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_NAME = "app.kubernetes.io/name"
 LABEL_CREDENTIALS = f"{GROUP}/credentials"
 """Marks the Secrets that streams refer to; only these are watched."""
+ANNOTATION_STREAM = f"{GROUP}/stream"
+"""On a Secret that the REST API made: the Stream it was made for."""
 ANNOTATION_TEMPLATE_HASH = f"{GROUP}/template-hash"
 ANNOTATION_DRAIN = f"{GROUP}/drain"
 TOKEN_AUDIENCE = "luna-streams"  # noqa: S105  the audience of a token, not a token
@@ -94,9 +96,14 @@ def group_id(namespace: str, name: str) -> str:
     return name if is_uuid(name) else str(uuid.uuid5(_NAMESPACE, f"streamgroup/{namespace}/{name}"))
 
 
-def secret_name(stream_object_name: str) -> str:
-    """Return the name of the Secret that holds a stream's credentials."""
-    suffix = "-credentials"
+def secret_name(stream_object_name: str, mark: str) -> str:
+    """Return the name of a Secret that holds credentials of a stream.
+
+    Args:
+        stream_object_name: the stream's.
+        mark: tells it from the stream's other Secrets; lower case letters and digits.
+    """
+    suffix = f"-credentials-{mark}"
     if len(stream_object_name) + len(suffix) <= _MAX_DNS_SUBDOMAIN:
         return stream_object_name + suffix
     return _shortened(stream_object_name, f"secret/{stream_object_name}", suffix, _MAX_DNS_SUBDOMAIN)

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 import pytest
 
-from luna_kube import SECRETS, STREAM_GROUPS, STREAMS, Json, NotFound
+from luna_kube import SECRETS, STREAM_GROUPS, STREAMS, Json
 from luna_streams import naming
-from luna_streams.stream import StreamState
+from luna_streams.stream import SecretKeyRef, StreamState
 from support.apiservers import ApiServer, unique
-from support.builders import ACCOUNT, HANDLER, OTHER_ACCOUNT, a_group, stream_object, v1_body, v2_body
+from support.builders import ACCOUNT, HANDLER, OTHER_ACCOUNT, a_group, some_data, stream_object, v1_body, v2_body
 from support.shims import Deployment, Shim, a_deployment
 from support.worker import DocumentedWorker
 
@@ -155,16 +155,16 @@ async def test_credentials_stand_in_a_secret_only_and_are_put_back_on_read(
     metrics = (await shim.http.get("/metrics")).text
     for place in (resource, metrics, caplog.text):
         assert "s3cret" not in place
-    secret = await deployment.kube.get(SECRETS.at(deployment.namespace, naming.secret_name(stream_id)))
+    [secret] = await deployment.secrets_of(stream_id)
     assert secret["metadata"]["ownerReferences"][0]["name"] == stream_id
+    assert secret["immutable"] is True
     async with deployment.shim() as another:
         assert (await another.read(stream_id))["data"]["reference"] == body["data"]["reference"]
 
 
 async def test_without_credentials_there_is_no_secret(shim: Shim, deployment: Deployment) -> None:
     stream_id = await shim.create(v2_body())
-    with pytest.raises(NotFound):
-        await deployment.kube.get(SECRETS.at(deployment.namespace, naming.secret_name(stream_id)))
+    assert await deployment.secrets_of(stream_id) == []
 
 
 async def test_put_replaces_credentials_and_removes_the_secret_with_the_last_one(
@@ -175,11 +175,56 @@ async def test_put_replaces_credentials_and_removes_the_secret_with_the_last_one
 
     await shim.http.put(url, json=with_credentials(user_info="root:other"))
     assert (await shim.read(stream_id))["data"]["reference"] == "rtsp://root:other@10.0.0.5:554/live"
+    assert len(await deployment.secrets_of(stream_id)) == 1
 
     await shim.http.put(url, json=v2_body())
     assert (await shim.read(stream_id))["data"]["reference"] == "rtsp://some_stream_address"
-    with pytest.raises(NotFound):
-        await deployment.kube.get(SECRETS.at(deployment.namespace, naming.secret_name(stream_id)))
+    assert await deployment.secrets_of(stream_id) == []
+
+
+async def test_puts_at_once_mix_no_credentials(shim: Shim, deployment: Deployment) -> None:
+    stream_id = await shim.create(with_credentials())
+    async with deployment.shim() as another:
+
+        async def put(number: int) -> None:
+            body = with_credentials(user_info=f"user{number}:s3cret")
+            body["data"]["reference"] += f"/{number}"
+            body["data"]["analytics"][0]["event_handler"]["authorization"] = {"token": f"token{number}"}
+            replica = (shim, another)[number % 2]
+            assert (await replica.http.put(f"/2/streams/{stream_id}", json=body)).status_code == 200
+
+        for _ in range(3):
+            await asyncio.gather(*map(put, range(6)))
+            data = (await shim.read(stream_id))["data"]
+            number = data["reference"].rpartition("/")[2]
+            assert data["reference"] == f"rtsp://user{number}:s3cret@10.0.0.5:554/live/{number}"
+            token = data["analytics"][0]["event_handler"]["authorization"]["token"]
+            assert token == f"token{number}"
+            assert len(await deployment.secrets_of(stream_id)) == 1
+
+
+async def test_a_secret_that_a_user_made_outlives_a_put(shim: Shim, deployment: Deployment) -> None:
+    """Also one that is named like ours and carries the label that every such Secret needs."""
+    name = naming.secret_name("front-door", "0a1b2c3d4e")
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "labels": {naming.LABEL_CREDENTIALS: "stream"}},
+        "stringData": {"reference": "viewer:change-me"},
+    }
+    await deployment.kube.create(SECRETS.within(deployment.namespace), secret)
+    data = some_data(
+        type="tcp", reference="rtsp://10.0.0.5/live", reference_from=SecretKeyRef(name=name, key="reference")
+    )
+    body = stream_object("front-door", namespace=deployment.namespace, data=data)
+    await deployment.kube.create(STREAMS.within(deployment.namespace), body)
+    stream_id = naming.stream_id(deployment.namespace, "front-door")
+    assert (await shim.read(stream_id))["data"]["reference"] == "rtsp://viewer:change-me@10.0.0.5/live"
+
+    await shim.http.put(f"/2/streams/{stream_id}", json=with_credentials())
+
+    assert (await shim.read(stream_id))["data"]["reference"] == with_credentials()["data"]["reference"]
+    assert await deployment.kube.get(SECRETS.at(deployment.namespace, name))
 
 
 async def test_a_refused_body_says_nothing_of_its_credentials(shim: Shim, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from luna_kube import PODS, SECRETS, STREAM_GROUPS, STREAM_PROCESSORS, Json
+from luna_kube import PODS, SECRETS, STREAM_GROUPS, STREAM_PROCESSORS, STREAMS, Json
 from luna_streams import naming
 from support.apiservers import ApiServer
 from support.builders import ACCOUNT, OTHER_ACCOUNT, a_group, stream_object, v1_body, v2_body
@@ -93,6 +93,22 @@ async def test_the_same_end_reported_twice_is_fine(shim: Shim) -> None:
     await worker.finish(stream_id)
     worker.work[stream_id] = work
     assert (await worker.report())["unmodified"] == [{"stream_id": stream_id, "status": "done", "version": 1}]
+
+
+async def test_a_worker_on_a_drained_pod_is_told_to_stop_and_then_the_stream_is_in_the_queue(
+    shim: Shim, deployment: Deployment
+) -> None:
+    stream_id = await shim.create(v2_body())
+    worker = DocumentedWorker(shim.http)
+    await worker.take()
+    leave_by = {"leaveBy": "2099-01-01T00:00:00Z"}  # as the operator asks
+    ref = STREAMS.at(deployment.namespace, stream_id)
+    await deployment.kube.patch(ref.status, {"status": {"processor": leave_by}})
+    async with asyncio.timeout(10):
+        while (told := await worker.report())["modified"] == []:
+            await asyncio.sleep(0.02)
+    assert told["modified"] == [{"stream_id": stream_id, "status": "pending", "version": 1}]
+    assert await DocumentedWorker(shim.http).take() == [stream_id]
 
 
 async def test_the_worker_is_told_what_the_user_changed_and_obeys(shim: Shim) -> None:
@@ -245,7 +261,8 @@ async def test_a_stream_that_cannot_be_handed_out_does_not_block_those_behind_it
     body = v2_body()
     body["data"]["reference"] = "rtsp://admin:secret@10.0.0.5/live"
     broken = await shim.create(body)
-    await deployment.kube.delete(SECRETS.at(deployment.namespace, naming.secret_name(broken)))
+    [secret] = await deployment.secrets_of(broken)
+    await deployment.kube.delete(SECRETS.at(deployment.namespace, secret["metadata"]["name"]))
     await eventually_async(lambda: reads_without_secret(shim, broken))
     behind = await shim.create(v2_body())
     assert await DocumentedWorker(shim.http).take(limit=1) == [behind]
@@ -255,17 +272,12 @@ async def test_a_stream_whose_secret_is_missing_waits_and_says_why(shim: Shim, d
     body = v2_body()
     body["data"]["reference"] = "rtsp://admin:secret@10.0.0.5/live"
     stream_id = await shim.create(body)
-    secret = SECRETS.at(deployment.namespace, naming.secret_name(stream_id))
-    kept = await deployment.kube.get(secret)
-    await deployment.kube.delete(secret)
+    [kept] = await deployment.secrets_of(stream_id)
+    await deployment.kube.delete(SECRETS.at(deployment.namespace, kept["metadata"]["name"]))
     worker = DocumentedWorker(shim.http)
     await eventually_async(lambda: reads_without_secret(shim, stream_id))
 
     assert await worker.take() == []
-    async with asyncio.timeout(15):  # a new stream's Secret gets a few seconds to appear
-        while (await shim.read(stream_id))["last_error"] is None:
-            assert await worker.take() == []
-            await asyncio.sleep(0.2)
     stream = await shim.read(stream_id)
     assert (stream["status"], "Secret" in stream["last_error"]) == ("pending", True)
 

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import random
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from luna_api_shim.catalogue import Catalogue, Entry, Key
 from luna_api_shim.store import Listener
 from luna_kube import Conflict, NotFound
-from luna_streams.credentials import Credentials, resolve, secret_lookup
+from luna_streams.credentials import Credentials, resolve, secret_lookup, secret_names
 from luna_streams.group import StreamGroup, StreamGroupSpec
-from luna_streams.naming import secret_name
 from luna_streams.pool import StreamProcessor
 from luna_streams.stream import Stream, StreamSpec, StreamStatus
 
@@ -36,11 +37,18 @@ class MemoryGroups:
 
 
 class MemoryStore:
+    namespace = "default"
+
     def __init__(self) -> None:
         self.catalogue = Catalogue()
         self.groups = MemoryGroups()
         self.pools: list[StreamProcessor] = []
         self.secrets: dict[str, dict[str, str]] = {}
+        self.owners: dict[str, str | None] = {}
+        """Of the Secrets that `create_secret` made: uid of the stream, if they have one."""
+        self.refetches: list[str] = []
+        self.order: random.Random | None = None
+        """If set, every access waits for a random number of turns of the loop: tasks meet in every order."""
         self.objects: dict[Key, Stream] = {}
         self.writes: list[str] = []
         self.before_write: Callable[[str, Stream | None], None] = lambda _what, _stream: None
@@ -78,7 +86,7 @@ class MemoryStore:
         return resolve(stream.spec.data, secret_lookup(self.secrets))
 
     def secret_versions(self, stream: Stream) -> tuple[str, ...]:
-        return (str(hash(str(self.secrets.get(secret_name(stream.name))))),)
+        return tuple(str(hash(str(self.secrets.get(name)))) for name in secret_names(stream.spec.data))
 
     async def ready(self) -> None:
         pass
@@ -87,6 +95,8 @@ class MemoryStore:
         return self.catalogue.get(stream_id)
 
     async def refetch(self, entry: Entry) -> Entry | None:
+        await self._turn()
+        self.refetches.append(entry.stream_id)
         stream = self.objects.get(entry.key)
         return None if stream is None else self._keep(stream)
 
@@ -97,6 +107,7 @@ class MemoryStore:
         return self.groups.named(account_id, group_name)
 
     async def create_stream(self, name: str, spec: StreamSpec) -> Entry:
+        await self._turn()
         self._write("create", None)
         return self._keep(
             Stream(
@@ -110,28 +121,47 @@ class MemoryStore:
         )
 
     async def replace_spec(self, entry: Entry, spec: StreamSpec) -> Entry:
+        await self._turn()
         present = self._expect("spec", entry)
         changes = {"spec": spec, "generation": present.generation + 1, "resource_version": str(next(self._versions))}
         return self._keep(present.model_copy(update=changes))
 
     async def write_status(self, entry: Entry, record: StreamStatus) -> Entry:
+        await self._turn()
         present = self._expect("status", entry)
         changes = {"status": record, "resource_version": str(next(self._versions))}
         return self._keep(present.model_copy(update=changes))
 
     async def delete_stream(self, entry: Entry) -> bool:
+        await self._turn()
         self._write("delete", entry.stream)
         if self.objects.pop(entry.key, None) is None:
             return False
         self._tell(self.catalogue.remove(entry.key), None)
         return True
 
-    async def keep_secret(self, entry: Entry, values: Mapping[str, str]) -> None:
-        self._write("secret", entry.stream)
-        if values:
-            self.secrets[secret_name(entry.stream.name)] = dict(values)
-        else:
-            self.secrets.pop(secret_name(entry.stream.name), None)
+    async def create_secret(self, key: Key, name: str, values: Mapping[str, str], owner: Entry | None) -> None:
+        await self._turn()
+        assert name not in self.secrets
+        self._write("secret", None if owner is None else owner.stream)
+        self.secrets[name] = dict(values)
+        self.owners[name] = None if owner is None else owner.stream.uid
+
+    async def adopt_secrets(self, entry: Entry) -> None:
+        await self._turn()
+        self._write("adopt", entry.stream)
+        for name in secret_names(entry.stream.spec.data):
+            if name in self.owners:
+                self.owners[name] = entry.stream.uid
+
+    async def discard_secrets(self, key: Key, names: Iterable[str]) -> None:
+        await self._turn()
+        for name in set(names) & self.owners.keys():
+            self._write("discard", self.objects.get(key))
+            del self.owners[name], self.secrets[name]
+
+    async def fetch_secrets(self, stream: Stream) -> None:
+        pass
 
     async def create_group(self, spec: StreamGroupSpec) -> StreamGroup:
         raise NotImplementedError("tests put groups into `groups.all`")
@@ -143,6 +173,10 @@ class MemoryStore:
         raise NotImplementedError("groups are tested against an API server")
 
     # -- below ---------------------------------------------------------------------------------------------------------
+
+    async def _turn(self) -> None:
+        for _ in range(self.order.randrange(4) if self.order else 0):
+            await asyncio.sleep(0)
 
     def _expect(self, what: str, entry: Entry) -> Stream:
         self._write(what, entry.stream)

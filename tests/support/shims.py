@@ -20,7 +20,16 @@ import yaml
 
 from luna_api_shim.service import Service, connected, listen
 from luna_api_shim.settings import Settings
-from luna_kube import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, PODS, STREAMS, Json, KubeClient, load_credentials
+from luna_kube import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    STREAMS,
+    Json,
+    KubeClient,
+    load_credentials,
+)
 from luna_kube.resources import Resource
 from luna_streams import naming
 from luna_streams.stream import ProcessorBinding, Stream
@@ -98,6 +107,12 @@ class Deployment:
     async def stream(self, stream_id: str) -> Stream:
         """Return a stream as it stands in the API server."""
         return Stream.from_object(await self.kube.get(STREAMS.at(self.namespace, stream_id)))
+
+    async def secrets_of(self, stream_name: str) -> list[Json]:
+        """Return the Secrets that the REST API made for a stream."""
+        listed = await self.kube.list(SECRETS.within(self.namespace), labels=naming.LABEL_MANAGED_BY)
+        notes = naming.ANNOTATION_STREAM
+        return [obj for obj in listed.items if obj["metadata"].get("annotations", {}).get(notes) == stream_name]
 
     async def pod_with_token(self, audience: str = naming.TOKEN_AUDIENCE) -> tuple[Json, str]:
         """Create a pod that no kubelet runs; return it and a token bound to it."""

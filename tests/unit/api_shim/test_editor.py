@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from luna_api_shim.catalogue import Entry
 from luna_api_shim.editor import Editor
-from luna_api_shim.errors import UnknownGroupId, UnknownGroupName
+from luna_api_shim.errors import BadBody, UnknownGroupId, UnknownGroupName
 from luna_api_shim.records import Records
-from luna_kube import Unavailable
+from luna_kube import ApiError, Forbidden, Invalid, Unavailable
 from luna_streams.errors import CannotCancel, CannotPause, StreamNotFound
 from luna_streams.lifecycle import Taken, advance, observe
 from luna_streams.rest.messages import StreamPatch
 from luna_streams.rest.v2 import StreamToBeCreatedV2
-from luna_streams.stream import ProcessorBinding, Stream, StreamState
-from support.builders import NOW, OTHER_ACCOUNT, STREAM_ID, a_group, a_record, a_stream, v2_body
+from luna_streams.stream import ProcessorBinding, SecretKeyRef, Stream, StreamState
+from support.builders import NOW, OTHER_ACCOUNT, STREAM_ID, a_group, a_record, a_stream, some_data, v2_body
 from support.memory_store import MemoryStore
 
 
@@ -34,10 +38,25 @@ def a_body(**changes: Any) -> StreamToBeCreatedV2:
     return StreamToBeCreatedV2.from_peer(v2_body(**changes))
 
 
-def with_password() -> StreamToBeCreatedV2:
+def with_password(user_info: str = "user:password", reference: str = "rtsp://camera/live") -> StreamToBeCreatedV2:
     body = v2_body()
-    body["data"]["reference"] = "rtsp://user:password@camera/live"
+    body["data"]["reference"] = reference.replace("://", f"://{user_info}@")
     return StreamToBeCreatedV2.from_peer(body)
+
+
+def credentials_of(store: MemoryStore, entry: Entry) -> str:
+    """Return the user info of a stream as it stands, wherever it came from."""
+    found = store.credentials(store.objects[entry.key]).user_info
+    assert found is not None
+    return found.get_secret_value()
+
+
+def fail(store: MemoryStore, what: str, error: ApiError) -> None:
+    def before_write(present: str, _stream: Stream | None) -> None:
+        if present == what:
+            raise error
+
+    store.before_write = before_write
 
 
 def existing(store: MemoryStore, status: str = "pending", **spec: Any) -> Entry:
@@ -53,24 +72,90 @@ def as_operator(store: MemoryStore, stream: Stream) -> None:
         store.change(present, status=record)
 
 
-async def test_a_stream_whose_secret_cannot_be_written_does_not_stay(store: MemoryStore, editor: Editor) -> None:
-    def fail(what: str, _stream: Stream | None) -> None:
-        if what == "secret":
-            raise Unavailable("POST secrets", "no answer")
-
-    store.before_write = fail
-    with pytest.raises(Unavailable):
-        await editor.create(with_password())
-    assert store.objects == {}
-    assert store.writes == ["create", "secret", "delete"]
-
-
-async def test_a_new_stream_takes_one_write_and_one_for_its_secret(store: MemoryStore, editor: Editor) -> None:
+async def test_a_new_stream_takes_one_write_and_its_secret_two_more(store: MemoryStore, editor: Editor) -> None:
     await editor.create(a_body())
     assert store.writes == ["create"]
     entry = await editor.create(with_password())
-    assert store.writes == ["create", "create", "secret"]
-    assert store.secrets[f"{entry.stream.name}-credentials"] == {"reference": "user:password"}
+    assert store.writes == ["create", "secret", "create", "adopt"]
+    assert credentials_of(store, entry) == "user:password"
+    assert list(store.owners.values()) == [entry.stream.uid]
+
+
+@pytest.mark.parametrize(
+    ("failing", "error", "is_kept"),
+    [
+        pytest.param("secret", Unavailable("POST secrets", "no answer"), False, id="secret"),
+        pytest.param("create", Invalid("POST streams", "wrong", status=422), False, id="stream-refused"),
+        pytest.param("create", Forbidden("POST streams", "quota", status=403), False, id="stream-forbidden"),
+        pytest.param("create", Unavailable("POST streams", "no answer"), True, id="stream-perhaps-written"),
+    ],
+)
+async def test_no_stream_is_ever_there_without_its_secret(
+    store: MemoryStore, editor: Editor, failing: str, error: ApiError, is_kept: bool
+) -> None:
+    fail(store, failing, error)
+    with pytest.raises((ApiError, BadBody)):
+        await editor.create(with_password())
+    assert store.objects == {}
+    assert bool(store.secrets) == is_kept
+
+
+async def test_a_stream_is_created_although_its_secret_gets_no_owner_yet(store: MemoryStore, editor: Editor) -> None:
+    fail(store, "adopt", Unavailable("PUT secrets", "no answer"))
+    assert credentials_of(store, await editor.create(with_password())) == "user:password"
+
+
+async def test_every_put_has_a_secret_of_its_own_and_drops_the_one_it_replaces(
+    store: MemoryStore, editor: Editor
+) -> None:
+    entry = await editor.create(with_password("one"))
+    entry = await editor.replace(entry, with_password("two"))
+    assert credentials_of(store, entry) == "two"
+    assert (len(store.secrets), list(store.owners.values())) == (1, [entry.stream.uid])
+    await editor.replace(entry, a_body())
+    assert store.secrets == {}
+
+
+async def test_a_put_that_is_not_written_leaves_the_old_credentials_alone(store: MemoryStore, editor: Editor) -> None:
+    entry = await editor.create(with_password("one"))
+    fail(store, "spec", Invalid("PUT streams", "wrong", status=422))
+    with pytest.raises(BadBody):
+        await editor.replace(entry, with_password("two"))
+    assert credentials_of(store, entry) == "one"
+    assert len(store.secrets) == 1
+
+
+async def test_a_put_never_deletes_a_secret_that_a_user_made(store: MemoryStore, editor: Editor) -> None:
+    store.secrets["front-door"] = {"reference": "user:password"}
+    data = some_data(
+        type="tcp", reference="rtsp://camera/live", reference_from=SecretKeyRef(name="front-door", key="reference")
+    )
+    await editor.replace(existing(store, data=data), with_password("two"))
+    assert store.secrets["front-door"] == {"reference": "user:password"}
+
+
+@given(order=st.randoms(use_true_random=False), crash_at=st.integers(0, 16))
+@settings(max_examples=150)
+async def test_specs_never_stand_with_the_credentials_of_another_put(order: random.Random, crash_at: int) -> None:
+    """Several PUTs at once, each step of each in a random order, the process gone at some point."""
+    store = MemoryStore()
+    store.order = order
+    editor = Editor(store, Records(store))
+    entry = await editor.create(with_password("first", "rtsp://first/live"))
+    steps = 0
+
+    def crash(_what: str, _stream: Stream | None) -> None:
+        nonlocal steps
+        steps += 1
+        if steps > crash_at:
+            raise asyncio.CancelledError
+
+    store.before_write = crash
+    puts = [editor.replace(entry, with_password(f"put{n}", f"rtsp://put{n}/live")) for n in range(3)]
+    await asyncio.gather(*puts, return_exceptions=True)
+
+    spec = store.objects[entry.key].spec
+    assert spec.data.reference == f"rtsp://{credentials_of(store, entry)}/live"
 
 
 async def test_a_stream_joins_groups_of_its_account_only(store: MemoryStore, editor: Editor) -> None:

@@ -119,8 +119,10 @@ def test_groups_of_one_name_are_different_groups_in_different_accounts() -> None
 
 
 @given(object_names)
-def test_the_name_of_a_secret_is_valid(name: str) -> None:
-    assert DNS_SUBDOMAIN.fullmatch(naming.secret_name(name))
+def test_the_name_of_a_secret_is_valid_and_its_own(name: str) -> None:
+    one, other = naming.secret_name(name, "0123456789"), naming.secret_name(name, "abcdef0123")
+    assert DNS_SUBDOMAIN.fullmatch(one)
+    assert one != other
 
 
 @given(object_names, st.integers(0, 999))
@@ -134,7 +136,7 @@ def test_the_name_of_a_pod_is_valid_as_a_host_name(pool: str, ordinal: int) -> N
 @settings(max_examples=50)
 def test_different_pools_and_streams_share_no_name(names: list[str]) -> None:
     assert len({naming.pod_name(name, 0) for name in names}) == len(names)
-    assert len({naming.secret_name(name) for name in names}) == len(names)
+    assert len({naming.secret_name(name, "m") for name in names}) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -143,15 +145,15 @@ def test_different_pools_and_streams_share_no_name(names: list[str]) -> None:
 )
 def test_names_that_look_alike_when_cut_stay_apart(one: str, other: str) -> None:
     assert naming.pod_name(one, 0) != naming.pod_name(other, 0)
-    assert naming.secret_name(one) != naming.secret_name(other)
+    assert naming.secret_name(one, "m") != naming.secret_name(other, "m")
 
 
 def test_a_name_is_not_cut_behind_a_dot() -> None:
-    name = naming.secret_name("a" * 231 + "." + "b" * 20)
+    name = naming.secret_name("a" * 229 + "." + "b" * 20, "m")
     assert DNS_SUBDOMAIN.fullmatch(name)
     assert len(name) <= 253
 
 
 def test_a_short_name_stays_readable() -> None:
     assert naming.pod_name("gpu", 3) == "gpu-3"
-    assert naming.secret_name("front-door") == "front-door-credentials"
+    assert naming.secret_name("front-door", "0a1b") == "front-door-credentials-0a1b"
