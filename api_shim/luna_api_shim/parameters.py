@@ -16,9 +16,11 @@ from luna_streams.naming import is_uuid
 
 T = TypeVar("T")
 
-_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
+_INTEGER: Final = re.compile(r"-?[0-9]{1,100}")
 # A plus sign that a client did not encode arrives as a space.
-_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)([Zz]|[+\- ]\d\d:\d\d)?", re.ASCII)
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d+)?)([Zz]|[+\- ]\d\d:\d\d)?", re.ASCII)
+_NO_TEXT: Final = frozenset("\0\ufffd")
+"""What no text holds: NUL, and what stands for bytes that are no UTF-8."""
 _LOG_FIELDS: Final = ("stream_id", "status", "error", "video_info", "log_time", "version", "preview")
 
 
@@ -28,12 +30,13 @@ class Kind(Generic[T]):
 
     Attributes:
         schema: of OpenAPI.
-        parse: takes the values under one name, at least one; ValueError for what the schema does not allow.
+        parse: takes the values under one name, at least one, None if that is as good as none;
+            ValueError for what the schema does not allow.
         default: what no value means, if that is a value.
     """
 
     schema: Mapping[str, Any]
-    parse: Callable[[Sequence[str]], T]
+    parse: Callable[[Sequence[str]], T | None]
     default: T | None = None
 
 
@@ -80,7 +83,12 @@ def text(*, max_length: int | None = None, pattern: str | None = None, choices: 
     def parse(values: Sequence[str]) -> str:
         value = values[-1]
         is_long = max_length is not None and len(value) > max_length
-        if is_long or "\0" in value or (choices and value not in choices) or form.fullmatch(value) is None:
+        if (
+            is_long
+            or not _NO_TEXT.isdisjoint(value)
+            or (choices and value not in choices)
+            or form.fullmatch(value) is None
+        ):
             raise ValueError
         return value
 
@@ -118,10 +126,22 @@ def array(items: Kind[str], default: Sequence[str] = ()) -> Kind[frozenset[str]]
     schema: dict[str, Any] = {"type": "array", "items": dict(items.schema)}
     schema |= {"default": list(default)} if default else {}
 
-    def parse(values: Sequence[str]) -> frozenset[str]:
-        return frozenset(items.parse((part,)) for value in values for part in value.split(","))
+    absent = frozenset(default) if default else None
 
-    return Kind(schema, parse, frozenset(default) if default else None)
+    def parse(values: Sequence[str]) -> frozenset[str] | None:
+        parts = [part for value in values for part in value.split(",")]
+        if parts == [""] and not _is_allowed(items, ""):
+            return absent  # how an array without items is written
+        return frozenset(part for part in parts if items.parse((part,)) is not None)
+
+    return Kind(schema, parse, absent)
+
+
+def _is_allowed(kind: Kind[str], value: str) -> bool:
+    try:
+        return kind.parse((value,)) is not None
+    except ValueError:
+        return False
 
 
 def _uuid(values: Sequence[str]) -> str:
@@ -131,11 +151,13 @@ def _uuid(values: Sequence[str]) -> str:
 
 
 def _time(values: Sequence[str]) -> datetime:
-    """Read RFC 3339; a time without an offset is taken for UTC."""
+    """Read RFC 3339; a time without an offset is taken for UTC, a leap second for the one before it."""
     match = _TIME.fullmatch(values[-1])
     if match is None:
         raise ValueError
     whole, dot, fraction = match[2].partition(".")
+    if whole.endswith(":60"):
+        whole, dot, fraction = f"{whole[:-2]}59", ".", "999999"
     offset = (match[3] or "Z").replace(" ", "+").upper()
     try:
         # Python holds no more than microseconds.
