@@ -14,6 +14,7 @@ from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.health import Health
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.queue import Queue
+from luna_api_shim.quota import Quota
 from luna_api_shim.rendering import ApiVersion
 from luna_api_shim.settings import Settings
 from luna_api_shim.store import Store
@@ -25,7 +26,7 @@ class Context:
     """The parts of one replica that endpoints call.
 
     Attributes:
-        desk: brings workers' requests to the leader; workers, queue and feedback serve them there.
+        desk: brings requests to the leader; workers, queue, feedback and quota serve them there.
     """
 
     settings: Settings
@@ -35,6 +36,7 @@ class Context:
     desk: LeaderDesk
     workers: Workers
     queue: Queue
+    quota: Quota
     feedback: Feedback
     metrics: Metrics
     health: Health

@@ -1,4 +1,7 @@
-"""The desk for workers: requests are served here when this replica leads, else they are passed on to the leader."""
+"""The leader's desk: requests that one replica alone must serve are served here when this one leads, else passed on.
+
+Those of workers, and, where there is a quota, those that make streams active.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _FORWARDED: Final = "Luna-Forwarded"
 _PASSED_ON: Final = ("Authorization", "Content-Type", "Prefer", WORKER_HEADER)
+_BROUGHT_BACK: Final = ("Content-Type", "Location")
 _LOOK_AGAIN_S: Final = 0.1
 _CONNECT_TIMEOUT_S: Final = 1.0
 _ANSWER_MARGIN_S: Final = 15.0
@@ -30,11 +34,11 @@ Serve = Callable[[Request, bytes], Awaitable[Response]]
 
 
 class LeaderDesk:
-    """Sees to it that a worker's request is served where the leader is.
+    """Sees to it that a request is served where the leader is.
 
     Args:
         election: knows who leads.
-        patience_s: how long a request waits while nobody leads; then the worker has to try again.
+        patience_s: how long a request waits while nobody leads; then the client has to try again.
         longest_wait_s: how long the leader may take to answer.
     """
 
@@ -55,7 +59,7 @@ class LeaderDesk:
         await self._http.aclose()
 
     async def serve(self, request: Request, body: bytes, serve: Serve) -> Response:
-        """Answer a worker.
+        """Answer a request.
 
         Raises:
             NotReady: there is no leader, or it cannot be reached.
@@ -79,8 +83,9 @@ class LeaderDesk:
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         headers |= {HEADER: request.scope[REQUEST_ID], _FORWARDED: "1"}
         path = request.url.path
+        url = f"{origin}{path}?{request.url.query}" if request.url.query else origin + path
         asking = asyncio.create_task(
-            self._http.post(origin + path, content=body, headers=headers), name=f"forward {path}"
+            self._http.request(request.method, url, content=body, headers=headers), name=f"forward {path}"
         )
         try:
             async with departure(request) as gone:
@@ -93,11 +98,13 @@ class LeaderDesk:
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise
         except httpx.HTTPError as e:
-            # It may have been served: a claimed stream whose answer was lost goes back into the queue by itself.
+            # It may have been served: a claimed stream whose answer was lost goes back into the queue by itself, and
+            # users look what became of theirs.
             raise NotReady(f"the leader did not answer: {type(e).__name__}") from e
         finally:
             asking.cancel()
-        return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
+        kept = {name: answer.headers[name] for name in _BROUGHT_BACK if name in answer.headers}
+        return Response(answer.content, answer.status_code, kept)
 
 
 @asynccontextmanager

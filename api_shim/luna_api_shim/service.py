@@ -28,6 +28,7 @@ from luna_api_shim.kubernetes_store import KubernetesStore
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.protocol import DocumentedHttp
 from luna_api_shim.queue import Queue
+from luna_api_shim.quota import Quota
 from luna_api_shim.records import Records
 from luna_api_shim.settings import Settings
 from luna_api_shim.workers import Workers
@@ -69,6 +70,7 @@ class Service:
         parallel = settings.parallel_writes
         self.watch = HandlerWatch(self.store, records, period_s=settings.obsoleting_period, parallel_writes=parallel)
         self.desk = LeaderDesk(self.election, patience_s=settings.leader_patience, longest_wait_s=settings.longest_wait)
+        quota = Quota(self.store, deployment=settings.stream_quota, account=settings.account_stream_quota)
         self.queue = Queue(self.store, records, self.watch, parallel_writes=parallel)
         metrics = Metrics()
         metrics.watch(self.store.catalogue, lambda: self.election.is_leader)
@@ -76,11 +78,12 @@ class Service:
             Context(
                 settings=settings,
                 store=self.store,
-                editor=Editor(self.store, records, parallel_writes=parallel),
+                editor=Editor(self.store, records, quota=quota, parallel_writes=parallel),
                 group_editor=GroupEditor(self.store, parallel_writes=parallel),
                 desk=self.desk,
                 workers=Workers(client),
                 queue=self.queue,
+                quota=quota,
                 feedback=Feedback(self.store, records, self.watch, parallel_writes=parallel),
                 metrics=metrics,
                 health=Health([Component("kubernetes", self._check_kubernetes)]),

@@ -157,9 +157,10 @@ def v1_body(**changes: Any) -> dict[str, Any]:
 
 def v2_body(**changes: Any) -> dict[str, Any]:
     """Return the smallest body of POST /2/streams."""
-    handler = {"handler_id": HANDLER, "frame_store": None, "authorization": {"account_id": ACCOUNT}}
+    account = changes.get("account_id", ACCOUNT)
+    handler = {"handler_id": HANDLER, "frame_store": None, "authorization": {"account_id": account}}
     return {
-        "account_id": ACCOUNT,
+        "account_id": account,
         "data": {
             "type": "tcp",
             "reference": "rtsp://some_stream_address",

@@ -9,9 +9,12 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from luna_api_shim.bodies import read_json
+from luna_api_shim.accounts import check_accounts
+from luna_api_shim.bodies import read as read_body
+from luna_api_shim.bodies import read_json, validate
 from luna_api_shim.catalogue import Entry, StreamFilter
 from luna_api_shim.context import Context, api_of, context_of
+from luna_api_shim.desk import Serve
 from luna_api_shim.operations import streams as operations
 from luna_api_shim.operations.declaration import query_of
 from luna_api_shim.parameters import (
@@ -44,8 +47,12 @@ _BODIES: Final[dict[ApiVersion, type[StreamToBeCreatedV1] | type[StreamToBeCreat
 
 async def create(request: Request) -> Response:
     """POST /streams."""
+    return await _limited(request, _create)
+
+
+async def _create(request: Request, body: bytes) -> Response:
     context, api = context_of(request), api_of(request)
-    entry = await context.editor.create(await _read_stream(request, context))
+    entry = await context.editor.create(_read_stream(request, body))
     reply = json_reply({"stream_id": entry.stream_id, "version": 1}, 201)
     reply.headers["Location"] = f"/{api}/streams/{entry.stream_id}"
     return reply
@@ -89,17 +96,25 @@ async def read(request: Request) -> Response:
 
 async def patch(request: Request) -> Response:
     """PATCH /streams/{stream_id}."""
+    return await _limited(request, _patch)
+
+
+async def _patch(request: Request, body: bytes) -> Response:
     context = context_of(request)
-    body = await read_json(request, StreamPatch, context.settings.max_body_bytes)
-    await context.editor.patch(await _find(request, context), body)
+    changes = validate(request, body, StreamPatch)
+    await context.editor.patch(await _find(request, context), changes)
     return no_content()
 
 
 async def put(request: Request) -> Response:
     """PUT /streams/{stream_id}; the one operation on a stream that does not look at account_id."""
+    return await _limited(request, _put)
+
+
+async def _put(request: Request, body: bytes) -> Response:
     context = context_of(request)
-    body = await _read_stream(request, context)
-    entry = await context.editor.replace(await context.editor.find(request.path_params["stream_id"]), body)
+    wanted = _read_stream(request, body)
+    entry = await context.editor.replace(await context.editor.find(request.path_params["stream_id"]), wanted)
     return json_reply({"stream_id": entry.stream_id, "version": entry.record.version})
 
 
@@ -110,8 +125,17 @@ async def delete(request: Request) -> Response:
     return no_content()
 
 
-async def _read_stream(request: Request, context: Context) -> StreamToBeCreatedV1 | StreamToBeCreatedV2:
-    return await read_json(request, _BODIES[api_of(request)], context.settings.max_body_bytes)
+async def _limited(request: Request, serve: Serve) -> Response:
+    """Serve what may make a stream active; where there is a quota, the leader does, who counts for all replicas."""
+    context = context_of(request)
+    body = await read_body(request, context.settings.max_body_bytes)
+    return await (context.desk.serve(request, body, serve) if context.quota.is_on else serve(request, body))
+
+
+def _read_stream(request: Request, body: bytes) -> StreamToBeCreatedV1 | StreamToBeCreatedV2:
+    stream = validate(request, body, _BODIES[api_of(request)])
+    check_accounts(stream)
+    return stream
 
 
 async def _find(request: Request, context: Context) -> Entry:
