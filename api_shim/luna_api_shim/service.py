@@ -31,6 +31,7 @@ from luna_api_shim.queue import Queue
 from luna_api_shim.quota import Quota
 from luna_api_shim.records import Records
 from luna_api_shim.settings import Settings
+from luna_api_shim.sweeper import Sweeper
 from luna_api_shim.workers import Workers
 from luna_kube import Credentials, KubeClient, LeaseSettings
 from luna_kube.transport import Call
@@ -143,6 +144,7 @@ class Service:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.watch.run())
             group.create_task(initialise_streams(self.store, self._records))
+            group.create_task(Sweeper(self._client, self.store.vault, self.store.catalogue).run())
 
     async def _check_kubernetes(self) -> None:
         if (trouble := self.store.trouble) is not None:
