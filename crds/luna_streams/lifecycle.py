@@ -165,6 +165,20 @@ class HandlerLost:
 
 
 @dataclass(frozen=True)
+class Drained:
+    """The worker is to let go of the stream, but still runs.
+
+    It learns so from the answer to its next report, and only then the stream goes back into the queue: no second
+    worker has it meanwhile.
+
+    Attributes:
+        leave_by: when the worker is lost if it has not reported.
+    """
+
+    leave_by: datetime
+
+
+@dataclass(frozen=True)
 class AutorestartTick:
     """The moment to look whether an automatic restart is due or an attempt can be judged."""
 
@@ -176,7 +190,7 @@ class Deleted:
     """The user removed the stream."""
 
 
-Event = UserRequest | Replaced | Taken | Withheld | Report | HandlerLost | AutorestartTick | Deleted
+Event = UserRequest | Replaced | Taken | Withheld | Report | HandlerLost | Drained | AutorestartTick | Deleted
 
 
 @dataclass(frozen=True)
@@ -224,6 +238,8 @@ def advance(record: StreamStatus, event: Event, now: datetime) -> Outcome:
             return _report(record, event, now)
         case HandlerLost():
             return _lose_handler(record, event.reason, now)
+        case Drained():
+            return _drain(record, event)
         case AutorestartTick():
             return _autorestart(record, event.policy, now)
         case Deleted():  # pragma: no branch  (there is no other event)
@@ -339,6 +355,8 @@ def _report(record: StreamStatus, event: Report, now: datetime) -> Outcome:
         or not _is_held_by(record, event.worker)
     ):
         return Outcome(record)
+    if record.processor.leave_by is not None and event.status == StreamState.IN_PROGRESS:
+        return _lose_handler(record, f"processor pod {record.processor.pod} is drained", now)
     told = record.model_copy(
         update={
             "last_error": _shorten(event.error),
@@ -360,6 +378,13 @@ def _lose_handler(record: StreamStatus, reason: str, now: datetime) -> Outcome:
     told = record.model_copy(update={"last_error": _shorten(reason), "preview": None})
     outcome = _apply(told, Trigger.HANDLER_LOST, now)
     return Outcome(record) if outcome.record is told else outcome
+
+
+def _drain(record: StreamStatus, event: Drained) -> Outcome:
+    if record.status != StreamState.IN_PROGRESS or record.processor.leave_by is not None:
+        return Outcome(record)
+    leaving = record.processor.model_copy(update={"leave_by": event.leave_by})
+    return _with(Outcome(record), processor=leaving)
 
 
 def _autorestart(record: StreamStatus, policy: AutorestartPolicy, now: datetime) -> Outcome:

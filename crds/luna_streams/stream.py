@@ -291,6 +291,8 @@ class ProcessorBinding(Model):
     pod_uid: Annotated[str, StringConstraints(max_length=128)] | None = None
     worker: Annotated[str, StringConstraints(max_length=128)] | None = None
     """Process that took the stream from the queue: its Luna-Worker-Id, or `anonymous`."""
+    leave_by: Time | None = None
+    """Set when the process is to let go of the stream: with its next report, or as lost at this time."""
 
 
 class ObservedIntent(Model):

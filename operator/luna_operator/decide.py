@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from luna_operator.drafts import Draft, why_lost
+from luna_operator.drafts import Draft, Happening, what_happened, why_lost
 from luna_operator.facts import PodFact, StreamFact
 from luna_operator.placement import Candidate, Decision, Seat, assigned_to, place
 from luna_operator.pool_status import PoolFacts
@@ -82,16 +82,16 @@ class Plan:
     is_whole: bool
 
 
-def changed_streams(space: Space, now: datetime, limit: int) -> dict[str, str | None]:
-    """Return the streams whose record has to change before they can be placed, and why their worker is lost, if it is.
+def changed_streams(space: Space, now: datetime, limit: int) -> dict[str, Happening | None]:
+    """Return the streams whose record has to change before they can be placed, and what happened to their worker.
 
     Lost workers come first, then due restarts, then specs that were not looked at.
     """
-    changed: dict[str, str | None] = {}
+    changed: dict[str, Happening | None] = {}
     for pod, facts in space.held.items():
         for fact in facts.values():
-            if fact.state == StreamState.IN_PROGRESS and (reason := why_lost(fact, space.pods.get(pod))):
-                changed[fact.name] = reason
+            if fact.state == StreamState.IN_PROGRESS and (event := what_happened(fact, space.pods.get(pod), now)):
+                changed[fact.name] = event
                 if len(changed) >= limit:
                     return changed
     for fact in space.due_restarts(now, limit):

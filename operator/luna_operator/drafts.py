@@ -6,8 +6,8 @@ The documented statuses change through the domain only (`observe`, `advance`); t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from luna_kube import merge_patch
 from luna_operator.facts import PodFact, StreamFact, stream_fact
@@ -17,6 +17,11 @@ from luna_streams.conditions import observe_conditions
 from luna_streams.v1alpha1 import LogEntry, ProcessorBinding, Stream, StreamState, StreamStatus
 
 Json = dict[str, Any]
+Happening = lifecycle.HandlerLost | lifecycle.Drained
+
+HANDOVER: Final = timedelta(seconds=12)
+"""How long a worker on a drained pod may take to let go of a stream: it reports every 5 s and hears then that it is to
+stop; after 10 s without an answer it stops by itself, so that no two workers have one stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,12 @@ class Draft:
         return stream_fact({**self.obj, "status": self.record.to_resource()})
 
 
-def draft(obj: Json, lost_because: str | None, now: datetime) -> Draft:
-    """Bring a stream in line with its spec, with the loss of its worker, and with the time for a restart.
+def draft(obj: Json, happened: Happening | None, now: datetime) -> Draft:
+    """Bring a stream in line with its spec, with what happened to its worker, and with the time for a restart.
 
     Args:
         obj: the Stream as the API server gave it.
-        lost_because: why the worker of a stream in progress is lost; None if it is not.
+        happened: to the worker of a stream in progress, if anything.
         now: present time.
 
     Raises:
@@ -58,7 +63,7 @@ def draft(obj: Json, lost_because: str | None, now: datetime) -> Draft:
     stream_id = naming.stream_id(stream.namespace, stream.name)
     outcome = lifecycle.observe(stream.spec, stream.status, stream_id, now)
     entries = outcome.entries
-    events: list[lifecycle.Event] = [] if lost_because is None else [lifecycle.HandlerLost(lost_because)]
+    events: list[lifecycle.Event] = [] if happened is None else [happened]
     for event in (*events, lifecycle.AutorestartTick(stream.spec.autorestart)):
         outcome = lifecycle.advance(outcome.record, event, now)
         entries += outcome.entries
@@ -86,6 +91,19 @@ def status_patch(item: Draft, decision: Decision | None, now: datetime) -> Json:
     return merge_patch(item.obj.get("status") or {}, record.to_resource())
 
 
+def what_happened(fact: StreamFact, pod: PodFact | None, now: datetime) -> Happening | None:
+    """Return what the pod of a stream in progress means for its worker; None if nothing new."""
+    reason = why_lost(fact, pod)
+    if reason is None:
+        return None
+    if pod is not None and reason == _drained(pod):
+        if fact.leave_by is None:
+            return lifecycle.Drained(now + HANDOVER)
+        if now < fact.leave_by:
+            return None
+    return lifecycle.HandlerLost(reason)
+
+
 def why_lost(fact: StreamFact, pod: PodFact | None) -> str | None:
     """Say why a stream cannot stay with the pod it belongs to; None if it can."""
     name = f"processor pod {fact.pod}"
@@ -97,11 +115,15 @@ def why_lost(fact: StreamFact, pod: PodFact | None) -> str | None:
         return f"{name} ended: {pod.trouble or 'no reason given'}"
     if pod.is_stopping:
         return f"{name} is being deleted"
-    if pod.is_draining:
-        return f"{name} is drained"
     if not pod.is_running:
         return f"{name} does not run: {pod.trouble or 'its container is not started'}"
+    if pod.is_draining:
+        return _drained(pod)
     return None
+
+
+def _drained(pod: PodFact) -> str:
+    return f"processor pod {pod.name} is drained"
 
 
 def _binding(record: StreamStatus, decision: Decision) -> ProcessorBinding:

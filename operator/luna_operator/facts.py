@@ -35,6 +35,7 @@ class StreamFact:
         state: the documented status; None before the first.
         is_observed: the status was computed from the present spec.
         pod, pod_uid: where it belongs; None when nowhere.
+        leave_by: when its worker is lost that was asked to let go of it; None if it was not asked.
         since: when the state was entered; the queue's order.
         cost_mpx: what it asks of a decoder, megapixels per second.
         scheduled: reason and message of the condition Scheduled, as written.
@@ -50,6 +51,7 @@ class StreamFact:
     is_deleting: bool
     pod: str | None
     pod_uid: str | None
+    leave_by: datetime | None
     since: datetime
     priority: int
     required_zones: tuple[str, ...]
@@ -119,6 +121,7 @@ def stream_fact(obj: Json) -> StreamFact:
         is_deleting="deletionTimestamp" in metadata,
         pod=binding.get("pod"),
         pod_uid=binding.get("podUid"),
+        leave_by=_time(binding["leaveBy"]) if "leaveBy" in binding else None,
         since=_time(status.get("statusTime") or metadata["creationTimestamp"]),
         priority=spec.get("priority", 0),
         required_zones=tuple(placement.get("requiredZones") or ()),

@@ -117,7 +117,8 @@ class Reconciler:
         if writes or not is_all or len(plan.streams) > BATCH:
             self.wake(namespace)
         looks = [pool.pods.look_again for pool in plan.pools]
-        looks += [self._world.space(namespace).next_restart()]
+        space = self._world.space(namespace)
+        looks += [space.next_restart(), space.next_leave()]
         looks += [memory.streams.next_try(now), memory.pods.next_try(now)]
         memory.wake_at = min((moment for moment in looks if moment is not None), default=None)
 
@@ -128,8 +129,8 @@ class Reconciler:
         limit = BATCH + len(left_alone)  # those are found again every time: look further than them
         changed = changed_streams(space, now, limit)
         items = {
-            name: self._draft(namespace, name, partial(drafts.draft, lost_because=lost, now=now))
-            for name, lost in changed.items()
+            name: self._draft(namespace, name, partial(drafts.draft, happened=event, now=now))
+            for name, event in changed.items()
             if name not in left_alone
         }
         ready = {name: item for name, item in items.items() if item is not None}
@@ -155,8 +156,10 @@ class Reconciler:
                 return
             next_at = min((m.wake_at for m in self._memories.values() if m.wake_at is not None), default=None)
             timeout_s = None if next_at is None else (next_at - now).total_seconds()
+            # Not wait_for, which can swallow a cancellation in Python 3.11: the operator would not end.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._wake.wait()
 
     def _draft(self, namespace: str, name: str, make: Callable[[Json], Draft]) -> Draft | None:
         """Return what becomes of a stream; None if it is gone, or not one this release understands."""

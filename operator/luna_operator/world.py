@@ -112,6 +112,14 @@ class Space:
             heapq.heappop(self._restarts)
         return None
 
+    def next_leave(self) -> datetime | None:
+        """Return when the next worker on a drained pod is lost if it does not let go before."""
+        leaving = (fact for name, pod in self.pods.items() if pod.is_draining for fact in self._held_by(name))
+        return min((fact.leave_by for fact in leaving if fact.leave_by is not None), default=None)
+
+    def _held_by(self, pod: str) -> Iterable[StreamFact]:
+        return self.held.get(pod, {}).values()
+
     def _unindex(self, old: StreamFact) -> None:
         self._pools_of.pop(old.name, None)
         self.waiting.pop(old.name, None)

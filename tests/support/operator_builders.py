@@ -99,8 +99,8 @@ class Simulation:
     def pass_(self, *, limit: int | None = None) -> Plan:
         """Make one pass and carry it out."""
         items = {
-            name: drafts.draft(self.objects[name], lost, self.now)
-            for name, lost in changed_streams(self.space, self.now, 1000).items()
+            name: drafts.draft(self.objects[name], event, self.now)
+            for name, event in changed_streams(self.space, self.now, 1000).items()
         }
         hashes = {
             name: manifests.template_hash(manifests.pod_template(pool, SETTINGS))

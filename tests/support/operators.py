@@ -28,6 +28,7 @@ from luna_kube import (
     STREAMS,
     AlreadyExists,
     ApiError,
+    Conflict,
     KubeClient,
     NotFound,
     Reflector,
@@ -109,15 +110,15 @@ class OperatorWorld:
     # -- what the shim does ----------------------------------------------------------------------------------------
 
     async def advance(self, name: str, event: Event) -> None:
-        """Write a stream's status as the shim does for a worker."""
+        """Write a stream's status as the shim does for a worker: if the operator was first, read and decide again."""
         ref = STREAMS.at(self.namespace, name)
-        obj = await self.client.get(ref)
-        record = advance(StreamStatus.from_resource(obj["status"]), event, datetime.now(UTC)).record
-        version = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-        await self.client.replace(ref.status, {**obj, "metadata": {**obj["metadata"], **version}, "status": {
-            **record.to_resource(), "conditions": obj["status"].get("conditions", []),
-            "observedGeneration": obj["status"].get("observedGeneration"),
-        }})  # fmt: skip
+        while True:
+            obj = await self.client.get(ref)
+            record = advance(StreamStatus.from_resource(obj["status"]), event, datetime.now(UTC)).record
+            observed = {key: obj["status"][key] for key in ("conditions", "observedGeneration") if key in obj["status"]}
+            with suppress(Conflict):
+                await self.client.replace(ref.status, {**obj, "status": {**record.to_resource(), **observed}})
+                return
 
     # -- what the kubelet does -------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from luna_streams.lifecycle import (
     FATAL_ERROR,
     AutorestartTick,
     Deleted,
+    Drained,
     HandlerLost,
     Outcome,
     Report,
@@ -154,9 +155,11 @@ class Life(RuleBasedStateMachine):
         if not is_heard:
             assert outcome.record is before
         elif status == StreamState.IN_PROGRESS:
-            assert outcome.entries == ()
+            lost = ["handler_lost", "restart", "pending"] if before.processor.leave_by else []
+            assert [entry.status for entry in outcome.entries] == lost
+        goes_on = is_heard and (status in FINISHED_STATES or before.processor.leave_by is None)
         assert follows_report(self.record, report) == (
-            is_heard or (not behind and before.status == status and status in FINISHED_STATES)
+            goes_on or (not behind and before.status == status and status in FINISHED_STATES)
         )
 
     @rule(reason=st.sampled_from(["no feedback for 20 s", "pod p-0 died"]))
@@ -167,6 +170,12 @@ class Life(RuleBasedStateMachine):
             assert self.record.status == StreamState.PENDING
         else:
             assert self.record is before
+
+    @rule()
+    def pod_is_drained(self) -> None:
+        before = self.record
+        self.accept(advance(before, Drained(self.now + timedelta(seconds=12)), self.now), before)
+        assert (before.status == StreamState.IN_PROGRESS) == (self.record.processor.leave_by is not None)
 
     @rule()
     def tick(self) -> None:

@@ -18,6 +18,7 @@ from luna_streams.lifecycle import (
     TRANSITIONS,
     AutorestartTick,
     Deleted,
+    Drained,
     Event,
     HandlerLost,
     Replaced,
@@ -28,6 +29,7 @@ from luna_streams.lifecycle import (
     Withheld,
     advance,
     create,
+    follows_report,
 )
 from luna_streams.stream import DesiredState
 from luna_streams.v1alpha1 import READABLE_STATES, AutorestartPolicy, StreamSpec, StreamState, StreamStatus
@@ -175,6 +177,27 @@ def test_a_lost_handler_is_logged_with_the_reason() -> None:
         ("pending", None),
     ]
     assert (lost.record.last_error, lost.record.preview) == ("pod p-0 died", None)
+
+
+def test_a_drained_worker_is_told_to_stop_before_the_stream_is_queued_for_another() -> None:
+    taken = a_record(SPEC, status="in_progress")
+    held = taken.model_copy(update={"processor": taken.processor.model_copy(update={"pod": "gpu-0"})})
+    asked = advance(held, Drained(LATER), NOW)
+    assert (asked.record.status, asked.record.processor.leave_by, asked.entries) == ("in_progress", LATER, ())
+    assert advance(asked.record, Drained(LATER + timedelta(seconds=1)), NOW).record is asked.record
+    report = Report(StreamState.IN_PROGRESS, 1, worker=WORKER)
+    told = advance(asked.record, report, NOW).record
+    assert (told.status, told.processor.model_dump(exclude_none=True)) == ("pending", {})
+    assert told.last_error == "processor pod gpu-0 is drained"
+    assert not follows_report(told, report)
+
+
+def test_a_drained_worker_may_still_finish_and_nobody_else_is_asked_to_leave() -> None:
+    asked = advance(a_record(SPEC, status="in_progress"), Drained(LATER), NOW).record
+    assert advance(asked, Report(StreamState.IN_PROGRESS, 1, worker="other"), NOW).record is asked
+    assert advance(asked, Report(StreamState.DONE, 1, worker=WORKER), NOW).record.status == "done"
+    waiting = a_record(SPEC)
+    assert advance(waiting, Drained(LATER), NOW).record is waiting
 
 
 def test_a_stream_that_is_taken_forgets_the_error_of_the_last_time() -> None:

@@ -123,6 +123,54 @@ def test_a_large_crowd_is_placed_in_portions_and_the_lost_are_told_at_once() -> 
     assert None not in world.places().values()
 
 
+def drained(world: Simulation) -> str:
+    """Have the pool give up the pod of a stream in progress; return the pod's name."""
+    world.settle()
+    world.add_stream("cam")
+    world.settle()
+    by_worker(world, "cam", Taken("w"))
+    pod = world.places()["cam"]
+    assert pod is not None
+    world.set_pod(pod, is_draining=True)
+    world.pass_()
+    return pod
+
+
+def test_a_drained_pod_keeps_its_stream_until_the_worker_has_heard_that_it_is_to_stop() -> None:
+    world = Simulation(a_pool(replicas=2))
+    pod = drained(world)
+    for _ in range(5):
+        world.pass_()
+        assert (world.places()["cam"], states(world, "cam")[-1]) == (pod, "in_progress")
+    assert pod in world.space.pods
+    by_worker(world, "cam", Report(StreamState.IN_PROGRESS, 1, worker="w"))
+    world.settle()
+    assert world.places()["cam"] not in (None, pod)
+    assert states(world, "cam")[-3:] == ["handler_lost", "restart", "pending"]
+    assert world.objects["cam"]["status"]["processor"].keys() == {"pool", "pod", "podUid"}
+
+
+def test_a_worker_on_a_drained_pod_that_says_nothing_loses_its_stream_in_the_end() -> None:
+    world = Simulation(a_pool(replicas=2))
+    pod = drained(world)
+    due = world.space.next_leave()
+    assert due is not None
+    while world.now < due:
+        assert world.places()["cam"] == pod
+        world.pass_()
+    world.settle()
+    assert world.places()["cam"] not in (None, pod)
+    assert world.space.next_leave() is None
+
+
+def test_a_drained_pod_that_dies_is_not_waited_for() -> None:
+    world = Simulation(a_pool(replicas=2))
+    pod = drained(world)
+    del world.space.pods[pod]
+    world.pass_()
+    assert world.places()["cam"] not in (None, pod)
+
+
 def test_foreign_workers_keep_their_streams() -> None:
     world = Simulation(a_pool(selector={"names": ["nobody"]}))
     world.settle()
@@ -201,7 +249,7 @@ class Chaos(RuleBasedStateMachine):
             by_worker(self.world, name, HandlerLost("no feedback"))
 
     @precondition(lambda self: self.world.space.pods)
-    @rule(data=st.data(), how=st.sampled_from(["gone", "failed", "unready", "ready", "stopping"]))
+    @rule(data=st.data(), how=st.sampled_from(["gone", "failed", "unready", "ready", "stopping", "draining"]))
     def harm_a_pod(self, data: st.DataObject, how: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.world.space.pods)))
         changes: dict[str, dict[str, Any]] = {
@@ -209,6 +257,7 @@ class Chaos(RuleBasedStateMachine):
             "unready": {"is_ready": False},
             "ready": {"is_ready": not self.world.space.pods[name].is_failed},
             "stopping": {"is_stopping": True, "is_ready": False},
+            "draining": {"is_draining": True},
         }
         if how == "gone":
             del self.world.space.pods[name]

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from luna_operator.drafts import draft, why_lost
+from luna_operator.drafts import HANDOVER, draft, what_happened, why_lost
 from luna_operator.facts import UNKNOWN_COST_MPX, pod_fact, stream_fact
 from luna_streams import naming
+from luna_streams.lifecycle import Drained, HandlerLost
 from luna_streams.v1alpha1 import ProcessorBinding, StreamState
 from support.builders import NOW, a_record, a_spec
 from support.operator_builders import a_pod_fact, a_pod_object, a_served_stream, later
@@ -112,6 +113,10 @@ def test_the_trouble_of_a_pod_is_its_most_telling_fact(status: dict[str, Any], t
         ({"is_stopping": True}, "processor pod pool-0 is being deleted"),
         ({"is_draining": True}, "processor pod pool-0 is drained"),
         ({"is_running": False}, "processor pod pool-0 does not run: its container is not started"),
+        (
+            {"is_running": False, "is_draining": True},
+            "processor pod pool-0 does not run: its container is not started",
+        ),
     ],
 )
 def test_why_a_stream_cannot_stay(changes: dict[str, Any], reason: str | None) -> None:
@@ -121,9 +126,21 @@ def test_why_a_stream_cannot_stay(changes: dict[str, Any], reason: str | None) -
     assert why_lost(fact, None) == "processor pod pool-0 is gone"
 
 
+def test_the_worker_of_a_drained_pod_is_asked_first_and_lost_when_it_says_nothing() -> None:
+    pod = a_pod_fact("pool-0", is_draining=True)
+    bound = ProcessorBinding(pool="pool", pod="pool-0", pod_uid="uid-pool-0", worker="w")
+    fact = stream_fact(a_served(a_record(status="in_progress", processor=bound)))
+    assert what_happened(fact, pod, NOW) == Drained(NOW + HANDOVER)
+    asked = bound.model_copy(update={"leave_by": NOW + HANDOVER})
+    fact = stream_fact(a_served(a_record(status="in_progress", processor=asked)))
+    assert what_happened(fact, pod, later(11)) is None
+    assert what_happened(fact, pod, later(12)) == HandlerLost("processor pod pool-0 is drained")
+    assert what_happened(fact, None, later(1)) == HandlerLost("processor pod pool-0 is gone"), "no need to wait"
+
+
 def test_a_draft_follows_the_spec_the_loss_and_the_clock_at_once() -> None:
     taken = a_record(status="in_progress", observed_generation=1)
-    lost = draft(a_served(taken), "the pod is gone", later(5))
+    lost = draft(a_served(taken), HandlerLost("the pod is gone"), later(5))
     assert (lost.record.status, lost.record.last_error) == (StreamState.PENDING, "the pod is gone")
     assert [entry.status for entry in lost.entries] == ["handler_lost", "restart", "pending"]
     spec: dict[str, Any] = {"autorestart": {"restart": 1, "attempt_count": 2, "delay": 30}}
