@@ -140,7 +140,9 @@ class BodySending(Model):
     """How complete a body's set must be."""
 
     send_only_full_set: bool = True
+    """Send only when all best shots were found."""
     delete_track_after_sending: bool = False
+    """Begin with an empty set after sending."""
 
 
 class BestshotSettings(Model):
@@ -149,7 +151,9 @@ class BestshotSettings(Model):
     type: ShotKinds = 3
     """1 faces only, 2 bodies only, 3 faces with bodies, 4 separately."""
     face_bestshots_to_send: Int32 = 1
+    """Best shots of a face that are sent together."""
     body_bestshots_to_send: Int32 = 1
+    """Best shots of a body that are sent together."""
 
 
 class Sending(SendingPeriod):
@@ -165,12 +169,17 @@ class LivenessCommon(Model):
     """Liveness checks that v1 and v2 have alike."""
 
     use_mask_liveness_filtration: bool = False
+    """Tell a person from a picture by what changes behind the face."""
     use_flying_faces_liveness_filtration: bool = False
+    """Tell a person from a picture by what surrounds the face."""
     liveness_mode: Annotated[Literal[0, 1, 2], NotBoolean] = 0
     """Frames that are checked: 0 the first N, 1 the last N before sending, 2 all."""
     number_of_liveness_checks: Int32 = 0
+    """N: how many frames are checked."""
     liveness_threshold: float = 0.0
+    """The weighted sum of the checks above which a face is taken for alive."""
     mask_backgrounds_count: Int32 = 0
+    """Frames of the background that the mask check needs."""
 
 
 class Liveness(LivenessCommon):
@@ -201,7 +210,9 @@ class AutorestartPolicy(Model):
     """Whether and how often a failed stream is started again by itself."""
 
     restart: Annotated[Literal[0, 1], NotBoolean] = 0
+    """1 starts a failed stream again."""
     attempt_count: int = Field(default=10, ge=1, le=INT32_MAX)
+    """Attempts after which it is given up."""
     delay: int = Field(default=60, ge=1, le=INT32_MAX)
     """Seconds between attempts, and after which an attempt is judged."""
 
@@ -222,6 +233,7 @@ class VideoInfo(Model):
     duration: float | None = Field(default=None, ge=0)
     """Seconds; only where the source has an end."""
     progress: float | None = Field(default=None, ge=0, le=1)
+    """How much of the source is processed; only where it has an end."""
 
 
 class PreviewUrl(Model):

@@ -33,6 +33,7 @@ class QueueRequest(Model):
 
     filters: QueueFilters
     limit: int = Field(ge=1, le=INT32_MAX)
+    """How many streams the worker takes at most."""
 
 
 class FeedbackItem(Model):
@@ -40,10 +41,15 @@ class FeedbackItem(Model):
 
     stream_id: Uuid
     status: Literal["in_progress", "done", "failure"]
+    """How the stream is doing; `done` and `failure` are the last report on it."""
     version: int = Field(ge=1, le=INT32_MAX)
+    """Of the stream as the worker has it."""
     error: str | None
+    """What went wrong last; null if nothing did."""
     video_info: VideoInfo | None
+    """What the worker knows of the source; null if nothing yet."""
     preview: Preview | None = None
+    """Where pictures of the stream can be fetched."""
 
     def to_report(self, worker: str) -> Report:
         """Convert to the event of the lifecycle."""
@@ -93,7 +99,9 @@ class StreamPatch(Model):
     """Body of PATCH /streams/{stream_id}."""
 
     description: Annotated[str, StringConstraints(max_length=128)] | None = None
+    """For people."""
     status: Literal["pending", "pause", "cancel"] | None = None
+    """What the stream is to do from now on."""
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -126,6 +134,7 @@ class LinkerRequest(Model):
     """Body of PATCH /linker: streams that join a group or leave it."""
 
     action: Literal["attach", "detach"]
+    """Whether the streams join the group or leave it."""
     stream_ids: Annotated[tuple[Uuid, ...], Field(max_length=1000)]
     group_id: Uuid
 

@@ -51,12 +51,14 @@ class TokenAuthorization(Model):
     """Authorization by a token."""
 
     token: str = Field(repr=False)
+    """JSON Web Token that LUNA PLATFORM issued."""
 
 
 class AccountAuthorization(Model):
     """Authorization by an account."""
 
     account_id: Uuid
+    """Account in whose name events are sent."""
 
 
 RestAuthorization = TokenAuthorization | AccountAuthorization
@@ -66,13 +68,19 @@ class NewStream(Model):
     """What both versions ask of a new stream besides its data."""
 
     account_id: Uuid
+    """Account the stream belongs to; its events are sent in its name."""
     name: StreamName = ""
+    """For people and for filters; it need not be unique."""
     description: Annotated[str, StringConstraints(max_length=512)] = ""
+    """For people."""
     location: Location = Location()
     autorestart: AutorestartPolicy = AutorestartPolicy()
     status: Literal["pending", "pause"] = "pending"
+    """`pending` puts the stream into the queue at once, `pause` when it is resumed."""
     group_name: GroupName | None = None
+    """Group the stream joins."""
     group_id: Uuid | None = None
+    """Another way to name the group; with both the stream joins both."""
 
     def submission(self, data: StreamData, credentials: Credentials) -> Submission:
         """Return the submission of this body.
@@ -108,24 +116,43 @@ class Source(Model):
     """What both versions say of every type of source."""
 
     reference: Reference = Field(repr=False)  # may hold a password
+    """Where the source is: a URL, a file, a folder of pictures or a device."""
     roi: Roi = WHOLE_FRAME
+    """Part of the frame that is looked at; without it the whole frame."""
     rotation: Annotated[Literal[0, 90, 180, 270], NotBoolean] = 0
+    """Degrees by which frames are turned before they are looked at."""
     preferred_program_stream_frame_width: int = Field(default=800, ge=0, le=INT32_MAX)
+    """Of the programs of an HLS or MPEG-TS source, the one whose width in pixels is nearest to this is taken."""
 
 
 class Decoding(Model):
     """How frames are read; in `policies` in v1, in `data` in v2 and in the resource."""
 
     frame_processing_mode: Literal["auto", "full", "scale"] = "auto"
+    """`full` looks at frames as they are, `scale` makes them smaller first, `auto` leaves the choice to the worker."""
     real_time_mode_fps: Int32 = 0
+    """Frames per second at which a file is read; 0 reads it as fast as it can be processed."""
     ffmpeg_threads_number: Int32 = 0
+    """Threads that decode; 0 leaves the choice to the decoder."""
 
 
 class NetworkSource(Model):
     """A source on the network, or a device."""
 
-    type: Literal["tcp", "udp"]
     endless: bool = True
+    """Whether the end of the source is an error, after which it is opened again; otherwise the stream is done."""
+
+
+class TcpSource(NetworkSource):
+    """A source that is reached by TCP: RTSP, HTTP, HLS; or a device."""
+
+    type: Literal["tcp"]
+
+
+class UdpSource(NetworkSource):
+    """A source that is reached by UDP."""
+
+    type: Literal["udp"]
 
 
 class VideofileSource(Model):
@@ -139,6 +166,7 @@ class ImagesSource(Model):
 
     type: Literal["images"]
     mask: Annotated[str, StringConstraints(max_length=128)]
+    """Name of the pictures with a place for their number, e.g. `frame_%05d.jpg`."""
 
 
 def shared_fields(source: Model, shape: type[Model]) -> dict[str, Any]:

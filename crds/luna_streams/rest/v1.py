@@ -30,13 +30,14 @@ from luna_streams.policies import (
 from luna_streams.rest.submission import (
     Decoding,
     ImagesSource,
-    NetworkSource,
     NewStream,
     QueuedStream,
     RestAuthorization,
     Source,
     Submission,
+    TcpSource,
     TokenAuthorization,
+    UdpSource,
     VideofileSource,
     queued,
     response_frame,
@@ -69,32 +70,44 @@ class EventHandlerV1(Model):
     """Where best shots are delivered."""
 
     origin: PlatformUrl
+    """Address of LUNA PLATFORM, e.g. `http://luna-platform:5000`."""
     api_version: Int32
+    """Version of LUNA PLATFORM's API, 6 for the present one."""
     bestshot_handler: HandlerRef
+    """Handler that receives the best shots."""
     detection_handler: HandlerRef | None = None
+    """Without effect; kept for older clients."""
     frame_store: PlatformUrl | None = None
+    """Where source frames are kept; null keeps none."""
     authorization: RestAuthorization | None = None
+    """How to authorize at LUNA PLATFORM; without it, with the account of the stream."""
 
 
 class SendingV1(SendingPeriod):
     """When and what is sent for a track."""
 
     number_of_bestshots_to_send: Int32 = 1
+    """Best shots of one track that are sent together."""
     send_only_full_set: bool = True
+    """Bodies: send only when all of them were found."""
     delete_track_after_sending: bool = False
+    """Bodies: begin with an empty set after sending."""
 
 
 class FilteringV1(FilteringCommon):
     """Filters of best-shot candidates; one score threshold for whatever is detected."""
 
     min_score: float = 0.5187
+    """Smallest detection score."""
 
 
 class LivenessV1(LivenessCommon):
     """Liveness checks; of the three weights the first is without effect."""
 
     use_shoulders_liveness_filtration: bool = False
+    """Without effect; kept for older clients."""
     livenesses_weights: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """How much each check counts: shoulders (without effect), mask, flying faces."""
 
 
 class PoliciesV1(Decoding):
@@ -111,10 +124,15 @@ class DataV1(Source):
     """What every type of source has."""
 
     droi: Roi = WHOLE_FRAME
+    """Part of the source frame in which a detection must lie wholly to become a best shot."""
 
 
-class NetworkDataV1(NetworkSource, DataV1):
-    """A source on the network, or a device."""
+class TcpDataV1(TcpSource, DataV1):
+    """A source that is reached by TCP: RTSP, HTTP, HLS; or a device."""
+
+
+class UdpDataV1(UdpSource, DataV1):
+    """A source that is reached by UDP."""
 
 
 class VideofileDataV1(VideofileSource, DataV1):
@@ -125,7 +143,7 @@ class ImagesDataV1(ImagesSource, DataV1):
     """A folder of pictures."""
 
 
-SourceV1 = Annotated[NetworkDataV1 | VideofileDataV1 | ImagesDataV1, Field(discriminator="type")]
+SourceV1 = Annotated[TcpDataV1 | UdpDataV1 | VideofileDataV1 | ImagesDataV1, Field(discriminator="type")]
 
 
 class StreamToBeCreatedV1(NewStream):

@@ -23,13 +23,14 @@ from luna_streams.policies import (
 from luna_streams.rest.submission import (
     Decoding,
     ImagesSource,
-    NetworkSource,
     NewStream,
     QueuedStream,
     RestAuthorization,
     Source,
     Submission,
+    TcpSource,
     TokenAuthorization,
+    UdpSource,
     VideofileSource,
     queued,
     response_frame,
@@ -56,16 +57,22 @@ class EventHandlerV2(Model):
 
     type: Literal["luna_handler"] = "luna_handler"
     handler_id: Uuid
+    """Handler of LUNA PLATFORM that receives the best shots."""
     frame_store: PlatformUrl | None
+    """Where source frames are kept; null keeps none."""
     authorization: RestAuthorization
+    """How to authorize at LUNA PLATFORM."""
 
 
 class AnalyticsV2(Model):
     """One analysis of a stream."""
 
     enabled: bool = True
+    """Whether it is done."""
     mode: Annotated[Literal[1, 2, 3], NotBoolean] = MODE_HUMANS
+    """What is looked for: 1 faces, 2 bodies, 3 both."""
     droi: Roi = WHOLE_FRAME
+    """Part of the source frame in which a detection must lie wholly to become a best shot."""
     filtering: Filtering = Filtering()
     primary_track_policy: PrimaryTrackPolicy = PrimaryTrackPolicy()
     sending: Sending = Sending()
@@ -78,10 +85,15 @@ class DataV2(Source, Decoding):
     """What every type of source has."""
 
     analytics: tuple[AnalyticsV2, ...] = Field(min_length=1, max_length=16)
+    """What is looked for, and where it is delivered."""
 
 
-class NetworkDataV2(NetworkSource, DataV2):
-    """A source on the network, or a device."""
+class TcpDataV2(TcpSource, DataV2):
+    """A source that is reached by TCP: RTSP, HTTP, HLS; or a device."""
+
+
+class UdpDataV2(UdpSource, DataV2):
+    """A source that is reached by UDP."""
 
 
 class VideofileDataV2(VideofileSource, DataV2):
@@ -92,7 +104,7 @@ class ImagesDataV2(ImagesSource, DataV2):
     """A folder of pictures."""
 
 
-SourceV2 = Annotated[NetworkDataV2 | VideofileDataV2 | ImagesDataV2, Field(discriminator="type")]
+SourceV2 = Annotated[TcpDataV2 | UdpDataV2 | VideofileDataV2 | ImagesDataV2, Field(discriminator="type")]
 
 
 class StreamToBeCreatedV2(NewStream):
