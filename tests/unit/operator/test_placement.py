@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -147,3 +148,28 @@ def test_nobody_waits_while_a_seat_that_fits_is_free(candidates: list[Candidate]
         if decisions[candidate.name].seat is None:
             fitting = [seat for seat in roomy if seat.pool in candidate.pools]
             assert all(seat.used + given_away[seat.uid] >= seat.slots for seat in fitting)
+
+
+@settings(deadline=None)
+@given(candidates=some_candidates, seats=some_seats, limit=st.integers(1, 4))
+def test_in_portions_everybody_gets_the_seat_that_one_pass_would_give(
+    candidates: list[Candidate], seats: list[Seat], limit: int
+) -> None:
+    whole = {name: decision.seat.pod if decision.seat else None for name, decision in place(candidates, seats).items()}
+    placed: dict[str, str | None] = dict.fromkeys(whole)
+    left, decided = candidates, 0
+    while len(left) > decided:
+        decisions = place(left, seats, limit)
+        decided = sum(decision.seat is None for decision in decisions.values())
+        for candidate in left:
+            decision = decisions.get(candidate.name)
+            if decision is not None and decision.seat is not None:
+                placed[candidate.name] = decision.seat.pod
+        taken = {c.name: placed[c.name] for c in left if placed[c.name] is not None}
+        seats = [occupied(seat, [c for c in left if taken.get(c.name) == seat.pod]) for seat in seats]
+        left = [c for c in left if c.name not in taken]
+    assert placed == whole
+
+
+def occupied(seat: Seat, by: list[Candidate]) -> Seat:
+    return replace(seat, used=seat.used + len(by), used_mpx=sum((c.cost_mpx for c in by), seat.used_mpx))
