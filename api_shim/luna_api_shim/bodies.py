@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from email.message import Message
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request
 
 from luna_api_shim.errors import BadBody, BadContentType, BadJson, BodyTooLarge, EmptyBody, UnacceptableContentType
@@ -85,13 +87,35 @@ def parse(body: bytes, model: type[M]) -> M:
     """
     _refuse_numbers_json_lacks(body)
     try:
-        value = model.from_rest(body)
+        value = _validated(body, model)
     except ValidationError as e:
         if (message := not_json(e)) is not None:
             raise BadJson(message) from None
         raise BadBody(*first_problem(e, model)) from None
     _refuse_nul(body)
     return value
+
+
+def _validated(body: bytes, model: type[M]) -> M:
+    """Validate JSON text; 5.0 is as whole a number as 5, though pydantic's strict mode tells them apart."""
+    try:
+        return model.from_rest(body)
+    except ValidationError as e:
+        if not any(map(_is_whole, (problem["input"] for problem in e.errors(include_url=False)))):
+            raise
+        return model.from_rest(json.dumps(_with_whole_numbers(from_json(body))))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(child) for child in value]
+    return int(value) if _is_whole(value) else value
 
 
 def _refuse_numbers_json_lacks(body: bytes) -> None:

@@ -99,7 +99,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> tuple[str, 
         location, message = location[:-1], f"ensure this value has at least {index + 1} items"
     if problem["type"] == "roi_mode":
         location = (*location, "mode")
-    if field := problem.get("ctx", {}).get("field"):
+    if (field := problem.get("ctx", {}).get("field")) is not None:
         location = (*location, str(field))
     return ".".join(map(str, location))[:_LONGEST_PATH], message
 

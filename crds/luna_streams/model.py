@@ -92,6 +92,16 @@ Int32 = Annotated[int, Field(ge=-INT32_MAX - 1, le=INT32_MAX)]
 """An integer that the document leaves without bounds; every reader of it holds 32 bits."""
 
 
+def _clamped(value: int) -> int:
+    return max(-INT32_MAX - 1, min(value, INT32_MAX))
+
+
+Clamped32 = Annotated[
+    int, AfterValidator(_clamped), Field(json_schema_extra={"minimum": -INT32_MAX - 1, "maximum": INT32_MAX})
+]
+"""A figure that somebody measured: what 32 bits do not hold is cut, since a report is worth more than its last bit."""
+
+
 def _no_boolean(value: object) -> object:
     """Refuse true and false where a number is asked for; Python would take them for 1 and 0."""
     if isinstance(value, bool):

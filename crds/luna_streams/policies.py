@@ -5,15 +5,16 @@ Source of names, defaults and bounds: LUNA Streams API 1.1.18, components/schema
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, LiteralString
 
 from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag
 from pydantic_core import PydanticCustomError
 
-from luna_streams.model import INT32_MAX, Int32, Model, NotBoolean, Time
+from luna_streams.model import INT32_MAX, Clamped32, Int32, Model, NotBoolean, Time
 
 String36 = Annotated[str, StringConstraints(max_length=36)]
-Pixels = Annotated[int, Field(ge=0, le=65536)]
+_LONGEST_SIDE: Final = 65536
+Pixels = Annotated[int, Field(ge=0, le=_LONGEST_SIDE)]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 PercentSize = Annotated[float, Field(ge=0.00001, le=100.0)]
 Angle = Annotated[float, Field(ge=0, le=180)]
@@ -42,11 +43,24 @@ class RoiPercent(Model):
 
 def _from_array(value: object) -> object:
     """Turn the deprecated form [x, y, width, height] into the object form; it is always in pixels."""
-    if isinstance(value, list | tuple):
-        if len(value) != 4:
-            raise PydanticCustomError("roi_length", "an array roi holds exactly 4 integers: x, y, width, height")
-        return dict(zip(("x", "y", "width", "height"), value, strict=True), mode="abs")
-    return value
+    if not isinstance(value, list | tuple):
+        return value
+    if len(value) != 4:
+        bound = "least" if len(value) < 4 else "most"
+        raise PydanticCustomError("roi_length", f"ensure this value has at {bound} 4 items")
+    for index, side in enumerate(value):
+        if fault := _fault_of(side):
+            raise PydanticCustomError("roi_side", fault, {"field": index})
+    return dict(zip(("x", "y", "width", "height"), value, strict=True), mode="abs")
+
+
+def _fault_of(side: object) -> LiteralString | None:
+    """Return what is wrong with a side of a region in pixels; named here, since an item has an index and no name."""
+    if not isinstance(side, int) or isinstance(side, bool):
+        return "value is not a valid integer"
+    if side < 0:
+        return "ensure this value is greater than or equal to 0"
+    return "ensure this value is less than or equal to 65536" if side > _LONGEST_SIDE else None
 
 
 def _roi_mode(value: Any) -> str | None:
@@ -220,13 +234,13 @@ class AutorestartPolicy(Model):
 class VideoInfo(Model):
     """What a worker found out about the source."""
 
-    width: Int32
-    height: Int32
-    frame_rate: Int32
+    width: Clamped32
+    height: Clamped32
+    frame_rate: Clamped32
     """Frames per second, rounded."""
-    bit_rate: Int32
+    bit_rate: Clamped32
     """Bits per second."""
-    gop_size: Int32
+    gop_size: Clamped32
     """Frames between keyframes."""
     start_time: Time
     """When processing began."""

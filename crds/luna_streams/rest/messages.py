@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from luna_streams.group import GroupDescription, StreamGroup, StreamGroupSpec
 from luna_streams.lifecycle import Report
-from luna_streams.model import INT32_MAX, GroupName, Model, StreamName, Uuid
+from luna_streams.model import GroupName, Model, StreamName, Uuid
 from luna_streams.policies import Preview, VideoInfo
 from luna_streams.stream import LogEntry, StreamState
 
@@ -32,7 +32,7 @@ class QueueRequest(Model):
     """Body of POST /streams/processing/queue."""
 
     filters: QueueFilters
-    limit: int = Field(ge=1, le=INT32_MAX)
+    limit: int = Field(ge=1)
     """How many streams the worker takes at most."""
 
 
@@ -42,7 +42,7 @@ class FeedbackItem(Model):
     stream_id: Uuid
     status: Literal["in_progress", "done", "failure"]
     """How the stream is doing; `done` and `failure` are the last report on it."""
-    version: int = Field(ge=1, le=INT32_MAX)
+    version: int = Field(ge=1)
     """Of the stream as the worker has it."""
     error: str | None
     """What went wrong last; null if nothing did."""

@@ -17,6 +17,7 @@ from luna_streams.rest.submission import RestAuthorization
 from luna_streams.rest.v1 import SourceV1, StreamToBeCreatedV1
 from luna_streams.rest.v2 import StreamToBeCreatedV2
 from support.builders import HANDLER, v1_body, v2_body
+from support.worker import VIDEO_INFO
 
 ITEM = "data.analytics.0"
 
@@ -51,6 +52,14 @@ CASES: list[tuple[type[Model], object, str, str]] = [
     (StreamToBeCreatedV2, v2_body(account_id="x"), "account_id", "value is not a valid uuid"),
     (StreamToBeCreatedV2, v2_body(group_name="a b"), "group_name",
      'string does not match regex "^[a-zA-Z0-9_\\-]{1,128}$"'),
+    (StreamToBeCreatedV2, with_data(roi=[1, 2, 3]), "data.roi", "ensure this value has at least 4 items"),
+    (StreamToBeCreatedV2, with_data(roi=[1, 2, 3, 4, 5]), "data.roi", "ensure this value has at most 4 items"),
+    (StreamToBeCreatedV2, with_data(roi=[1, 2, 3.5, 4]), "data.roi.2", "value is not a valid integer"),
+    (StreamToBeCreatedV2, with_data(roi=[1, 2, 3, True]), "data.roi.3", "value is not a valid integer"),
+    (StreamToBeCreatedV2, with_data(roi=[-1, 2, 3, 4]), "data.roi.0",
+     "ensure this value is greater than or equal to 0"),
+    (StreamToBeCreatedV2, with_analytics(droi=[0, 0, 0, 65537]), f"{ITEM}.droi.3",
+     "ensure this value is less than or equal to 65536"),
     (StreamToBeCreatedV2, v2_body(autorestart={"restart": 2}), "autorestart.restart",
      "unexpected value; permitted: 0, 1"),
     (StreamToBeCreatedV2, v2_body(autorestart={"delay": 0}), "autorestart.delay",
@@ -163,3 +172,35 @@ def test_nul_is_refused_wherever_it_stands() -> None:
 
 def test_a_backslash_that_only_looks_like_nul_is_fine() -> None:
     assert parse(b'{"description": "\\\\u0000"}', StreamPatch).description == "\\u0000"
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_number_may_be_written_with_a_fraction() -> None:
+    body = with_data(rotation=90.0, roi=[1.0, 2, 3, 4], preferred_program_stream_frame_width=640.0)
+    parsed = parse(json.dumps(body).encode(), StreamToBeCreatedV2)
+    assert parsed.to_submission("secret").spec.data.model_dump(
+        include={"rotation", "preferred_program_stream_frame_width"}
+    ) == {
+        "rotation": 90,
+        "preferred_program_stream_frame_width": 640,
+    }
+    assert parsed.data.roi.to_rest() == {"x": 1, "y": 2, "width": 3, "height": 4, "mode": "abs"}
+
+
+@pytest.mark.parametrize("value", [1.5, "1", True, None, -0.5])
+def test_nothing_else_is_taken_for_a_whole_number(value: object) -> None:
+    with pytest.raises(BadBody, match="Path: 'limit'"):
+        parse(json.dumps({"filters": {}, "limit": value}).encode(), QueueRequest)
+
+
+def test_a_worker_may_ask_for_as_many_streams_as_it_can_count() -> None:
+    assert parse(b'{"filters": {}, "limit": 18446744073709551615}', QueueRequest).limit == 2**64 - 1
+
+
+def test_figures_that_are_too_large_are_cut_and_the_report_counts() -> None:
+    report = a_report(video_info=VIDEO_INFO | {"bit_rate": 2**40})
+    info = parse(json.dumps(report).encode(), FeedbackRequest).streams[0].video_info
+    assert info is not None
+    assert info.bit_rate == 2**31 - 1

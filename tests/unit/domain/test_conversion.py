@@ -140,7 +140,8 @@ def test_every_form_of_a_region_is_understood(region: object, shown: dict[str, A
 @pytest.mark.parametrize(
     ("region", "message"),
     [
-        pytest.param([1, 2, 3], "exactly 4 integers", id="three-numbers"),
+        pytest.param([1, 2, 3], "at least 4 items", id="three-numbers"),
+        pytest.param([1, 2, 3, 4, 5], "at most 4 items", id="five-numbers"),
         pytest.param([1, 2, 3, 4.5], "valid integer", id="fraction-in-an-array"),
         pytest.param(7, "object", id="not-a-region"),
         pytest.param({"x": 0, "y": 0, "width": 1, "height": 1, "mode": "px"}, "'abs', 'percent'", id="unknown-mode"),
