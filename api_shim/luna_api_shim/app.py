@@ -15,10 +15,16 @@ from luna_api_shim.context import Context
 from luna_api_shim.errors import MethodNotAllowed, PageNotFound, Refusal
 from luna_api_shim.frame import Frame
 from luna_api_shim.replies import error_reply
-from luna_api_shim.routes import groups, processing, service, streams
+from luna_api_shim.routes import groups, previews, processing, service, streams
 from luna_streams.errors import DomainError
 
-ROUTES: Final[tuple[Route, ...]] = (*processing.ROUTES, *streams.ROUTES, *groups.ROUTES, *service.ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (
+    *processing.ROUTES,
+    *streams.ROUTES,
+    *previews.ROUTES,
+    *groups.ROUTES,
+    *service.ROUTES,
+)
 
 
 def create_app(context: Context) -> Starlette:

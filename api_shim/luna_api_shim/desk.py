@@ -6,6 +6,7 @@ Those of workers, and, where there is a quota, those that make streams active.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +16,7 @@ import httpx
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from luna_api_shim.destinations import Address, address_of
 from luna_api_shim.election import Election
 from luna_api_shim.errors import NotReady
 from luna_api_shim.frame import REQUEST_ID
@@ -24,6 +26,10 @@ from luna_api_shim.workers import WORKER_HEADER
 log = logging.getLogger(__name__)
 
 _FORWARDED: Final = "Luna-Forwarded"
+"""In a request that another replica passes on: what only replicas know."""
+_FORWARDED_FOR: Final = "Luna-Forwarded-For"
+"""Address that the other replica heard the worker from."""
+_OF_PROXIES: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-IP")
 _PASSED_ON: Final = ("Authorization", "Content-Type", "Prefer", WORKER_HEADER)
 _BROUGHT_BACK: Final = ("Content-Type", "Location")
 _LOOK_AGAIN_S: Final = 0.1
@@ -78,10 +84,24 @@ class LeaderDesk:
                 raise NotReady("no replica leads, or the leader cannot be reached")
             await asyncio.sleep(_LOOK_AGAIN_S)
 
+    def sender_of(self, request: Request) -> Address | None:
+        """Return the address a worker's request came from; None where that is not the worker's own, or not certain."""
+        if _FORWARDED in request.headers:
+            secret = self._election.secret
+            shown = request.headers[_FORWARDED].encode("latin-1")
+            if secret is None or not hmac.compare_digest(shown, secret.encode()):
+                return None
+            return address_of(request.headers.get(_FORWARDED_FOR, ""))
+        if request.client is None or any(name in request.headers for name in _OF_PROXIES):
+            return None
+        return address_of(request.client.host)
+
     async def _forward(self, request: Request, body: bytes, origin: str) -> Response:
         """Pass a request on; when its client goes away, so does the leader's."""
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        headers |= {HEADER: request.scope[REQUEST_ID], _FORWARDED: "1"}
+        headers |= {HEADER: request.scope[REQUEST_ID], _FORWARDED: self._election.secret or "1"}
+        if (sender := self.sender_of(request)) is not None:
+            headers[_FORWARDED_FOR] = str(sender)
         path = request.url.path
         url = f"{origin}{path}?{request.url.query}" if request.url.query else origin + path
         asking = asyncio.create_task(

@@ -46,6 +46,12 @@ class Election:
         holder = (lease or {}).get("spec", {}).get("holderIdentity") or ""
         return None if holder == self._settings.identity else origin_of(holder)
 
+    @property
+    def secret(self) -> str | None:
+        """What only replicas know: the Lease's uid, a random one that whoever may not read Leases cannot see."""
+        lease = self._leases.get(self._settings.namespace, self._settings.name)
+        return str(lease["metadata"]["uid"]) if lease else None
+
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Stand for election, lead, stand again, until cancelled.
 

@@ -124,6 +124,14 @@ class QuotaExceeded(Refusal):
         )
 
 
+class NoPreview(Refusal):
+    """No worker shows this stream at present."""
+
+    def __init__(self, stream_id: str) -> None:
+        # LUNA Streams says `live` for the last frame, too.
+        super().__init__(f"Not found `live` preview url for stream with id '{stream_id}'.")
+
+
 class Disabled(Refusal):
     """The resource is switched off by the settings."""
 
@@ -143,6 +151,10 @@ class DocumentMissing(Exception):
 
     def __init__(self) -> None:
         super().__init__("Document file not found")
+
+
+class PreviewFailed(Exception):
+    """The picture of a stream cannot be had from its worker, or not any more; the text says why."""
 
 
 class NotReady(Exception):

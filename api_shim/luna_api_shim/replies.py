@@ -69,6 +69,8 @@ ERRORS: Final[Mapping[type[Exception], ErrorForm]] = MappingProxyType(
         domain.GroupExists: ErrorForm(409, 39006, domain.GroupExists.desc),
         domain.GroupNameNotFound: ErrorForm(404, 39007, _NOT_FOUND),
         domain.GroupNotFound: ErrorForm(404, 39008, _NOT_FOUND),
+        errors.NoPreview: ErrorForm(404, 39009, "Forbidden"),
+        errors.PreviewFailed: ErrorForm(500, 39010, "Preview processing error"),
         errors.NotReady: DATABASE,
         errors.LogsUnavailable: DATABASE,
         errors.Unhealthy: ErrorForm(502, 1, INTERNAL.desc),

@@ -26,6 +26,7 @@ from luna_api_shim.health import Component, Health
 from luna_api_shim.initialiser import initialise_streams
 from luna_api_shim.kubernetes_store import KubernetesStore
 from luna_api_shim.metrics import Metrics
+from luna_api_shim.previews import Previews
 from luna_api_shim.protocol import DocumentedHttp
 from luna_api_shim.queue import Queue
 from luna_api_shim.quota import Quota
@@ -73,6 +74,7 @@ class Service:
         self.desk = LeaderDesk(self.election, patience_s=settings.leader_patience, longest_wait_s=settings.longest_wait)
         quota = Quota(self.store, deployment=settings.stream_quota, account=settings.account_stream_quota)
         self.queue = Queue(self.store, records, self.watch, parallel_writes=parallel)
+        self.previews = Previews(settings.preview_networks)
         metrics = Metrics()
         metrics.watch(self.store.catalogue, lambda: self.election.is_leader)
         self.app = create_app(
@@ -86,6 +88,7 @@ class Service:
                 queue=self.queue,
                 quota=quota,
                 feedback=Feedback(self.store, records, self.watch, parallel_writes=parallel),
+                previews=self.previews,
                 metrics=metrics,
                 health=Health([Component("kubernetes", self._check_kubernetes)]),
             )
@@ -99,6 +102,7 @@ class Service:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # a worker must not choose the address it is heard from
                 timeout_graceful_shutdown=_GRACEFUL_STOP_S,
             )
         )
@@ -118,6 +122,7 @@ class Service:
         """Ask to end; may be called from a signal handler of the event loop."""
         self.queue.close()
         self.desk.stop()
+        self.previews.stop()
         self._server.should_exit = True
 
     @asynccontextmanager
@@ -131,6 +136,7 @@ class Service:
                 standing.cancel()
                 await asyncio.gather(standing, return_exceptions=True)
                 await self.desk.close()
+                await self.previews.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """End the process when a part of it crashed: whoever started it starts a whole one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, model_validator
@@ -93,6 +94,11 @@ class Settings(BaseModel):
     """Token that may write to the bucket."""
     influx_flushing_period: float = Field(default=1.0, gt=0, le=3600)
     """Seconds between writes."""
+    preview_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split)] = ()
+    """Networks previews may be fetched from besides the addresses of workers, comma-separated, e.g. 10.20.0.0/16.
+
+    Needed where workers are heard through a proxy, or report another address than the one they speak from.
+    """
     metrics_enabled: bool = True
     """Whether /metrics answers."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

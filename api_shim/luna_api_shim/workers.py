@@ -6,16 +6,20 @@ A token that is shown and not accepted is refused: a managed worker must never b
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from luna_api_shim.destinations import Address, address_of
 from luna_api_shim.errors import BadRequest, BadToken
-from luna_kube import TOKEN_REVIEWS, Json, KubeClient
+from luna_kube import PODS, TOKEN_REVIEWS, Forbidden, Json, KubeClient, NotFound
 from luna_streams import naming
 from luna_streams.lifecycle import ANONYMOUS_WORKER
+
+log = logging.getLogger(__name__)
 
 WORKER_HEADER: Final = "Luna-Worker-Id"
 
@@ -43,10 +47,12 @@ class Worker:
     Attributes:
         process: what the process calls itself; `ANONYMOUS_WORKER` where it does not say.
         pod: None for a worker from outside.
+        address: its IP address, where it was looked for and is known.
     """
 
     process: str
     pod: Pod | None = None
+    address: Address | None = None
 
 
 class Workers:
@@ -61,6 +67,7 @@ class Workers:
         self._client = client
         self._clock = clock
         self._known: dict[bytes, tuple[float, Pod | None]] = {}
+        self._addresses: dict[tuple[str, str], Address] = {}
 
     async def identify(self, headers: Mapping[str, str]) -> Worker:
         """Return who sent a request.
@@ -74,6 +81,36 @@ class Workers:
             raise BadRequest(f"{WORKER_HEADER} must be 1 to 128 letters, digits, dots, colons, underscores or hyphens")
         authorization = headers.get("Authorization")
         return Worker(process, None if authorization is None else await self._pod(authorization))
+
+    async def locate(self, worker: Worker, sender: Address | None) -> Worker:
+        """Return a worker with its address: a pod's own, for others the one they are heard from.
+
+        A pod is often heard from another address, for example its node's.
+
+        Raises:
+            ApiError: the API server does not answer; the worker may ask again.
+        """
+        if worker.pod is None:
+            return replace(worker, address=sender)
+        key = worker.pod.uid, worker.process  # a sandbox that is made anew has another address, and another process
+        if key not in self._addresses:
+            address = await self._address_of_pod(worker.pod)
+            if address is None:
+                return worker
+            while len(self._addresses) >= _MOST_REMEMBERED:
+                del self._addresses[next(iter(self._addresses))]
+            self._addresses[key] = address
+        return replace(worker, address=self._addresses[key])
+
+    async def _address_of_pod(self, pod: Pod) -> Address | None:
+        try:
+            found = await self._client.get(PODS.at(pod.namespace, pod.name))
+        except (Forbidden, NotFound) as e:
+            log.warning("previews of streams in pod %s cannot be shown: %s", pod.name, e)
+            return None
+        if found["metadata"]["uid"] != pod.uid:
+            return None
+        return address_of((found.get("status") or {}).get("podIP") or "")
 
     async def _pod(self, authorization: str) -> Pod:
         scheme, _, token = authorization.partition(" ")

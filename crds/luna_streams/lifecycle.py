@@ -128,9 +128,14 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Taken:
-    """A worker took the stream from the queue."""
+    """A worker took the stream from the queue.
+
+    Attributes:
+        address: its IP address, where known.
+    """
 
     worker: str
+    address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -339,7 +344,7 @@ def _take(record: StreamStatus, event: Taken, now: datetime) -> Outcome:
     outcome = _apply(record, Trigger.TAKEN, now)
     if outcome.record is record:
         return outcome
-    held = record.processor.model_copy(update={"worker": event.worker})
+    held = record.processor.model_copy(update={"worker": event.worker, "address": event.address})
     return Outcome(outcome.record.model_copy(update={"processor": held, "last_error": None}), outcome.entries)
 
 

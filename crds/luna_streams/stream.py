@@ -291,6 +291,8 @@ class ProcessorBinding(Model):
     pod_uid: Annotated[str, StringConstraints(max_length=128)] | None = None
     worker: Annotated[str, StringConstraints(max_length=128)] | None = None
     """Process that took the stream from the queue: its Luna-Worker-Id, or `anonymous`."""
+    address: Annotated[str, StringConstraints(max_length=45)] | None = None
+    """IP address of that process, where known; previews are fetched from there."""
     leave_by: Time | None = None
     """Set when the process is to let go of the stream: with its next report, or as lost at this time."""
 

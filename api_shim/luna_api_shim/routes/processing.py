@@ -60,6 +60,7 @@ async def _take(request: Request, body: bytes) -> Response:
     context = context_of(request)
     wanted = validate(request, body, QueueRequest)
     worker = await context.workers.identify(request.headers)
+    worker = await context.workers.locate(worker, context.desk.sender_of(request))
     wait_s = min(wait_of(request.headers.get("prefer", "")), context.settings.longest_wait)
     await context.store.ready()
     async with departure(request, lambda: context.queue.wake(worker)) as gone:
