@@ -52,6 +52,12 @@ class HandlerWatch:
         self._parallel_writes = parallel_writes
         self._clock = clock
         self._heard: dict[str, float] = {}
+        self._began = clock()
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether this replica leads for less than a period, so that its copy may lack what another did before."""
+        return self._clock() - self._began < self._period_s
 
     def heard(self, stream_id: str) -> None:
         """Note that the handler of a stream is alive."""
@@ -60,6 +66,7 @@ class HandlerWatch:
     def begin(self) -> None:
         """Begin a term as leader: everybody gets a whole period."""
         self._heard.clear()
+        self._began = self._clock()
 
     def overdue(self) -> list[Entry]:
         """Return the streams whose handler is silent for too long; begin to watch over those that are new."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Final
@@ -84,7 +84,7 @@ class Queue:
                 bell.clear()
                 taken = await self._claim_some(worker, request)
                 if taken and gone.is_set():
-                    await self._hand_back(taken)
+                    await self._hand_back(taken, "The worker went away before it received the stream")
                     break
                 if taken or self._is_closed or not self._is_current(worker):
                     return taken
@@ -137,7 +137,9 @@ class Queue:
             candidates = [entry for entry in candidates if entry.stream_id not in self._claiming]
         if failures and not taken:
             raise failures[0]
-        return taken
+        bare = [entry for entry in taken if not self._has_credentials(entry)]
+        await self._hand_back(bare, "Its credentials were replaced")
+        return [entry for entry in taken if entry not in bare]
 
     def _candidates(self, worker: Worker, filters: QueueFilters) -> list[Entry]:
         """Return the pending streams a worker may have, the longest waiting first."""
@@ -194,9 +196,19 @@ class Queue:
         with suppress(StreamNotFound):
             await self._records.move(entry, lambda _entry, record, now: advance(record, Withheld(reason), now).record)
 
-    async def _hand_back(self, taken: list[Entry]) -> None:
+    def _has_credentials(self, entry: Entry) -> bool:
+        """Tell whether a stream's Secret is still there: a PUT while others were being claimed takes it away."""
+        try:
+            self._store.credentials(entry.stream)
+        except CredentialsMissing:
+            return False
+        return True
+
+    async def _hand_back(self, taken: Iterable[Entry], reason: str) -> None:
+        """Put streams back into the queue, unless somebody has changed them meanwhile."""
+
         async def give_up(entry: Entry) -> None:
-            await lose(self._records, entry, "The worker went away before it received the stream")
+            await lose(self._records, entry, reason)
 
         await for_each(taken, give_up, limit=self._parallel_writes)
 

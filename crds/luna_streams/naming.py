@@ -86,6 +86,11 @@ def stream_id(namespace: str, name: str) -> str:
     return name if is_uuid(name) else str(uuid.uuid5(_NAMESPACE, f"stream/{namespace}/{name}"))
 
 
+def is_derived(stream_id: str) -> bool:
+    """Tell whether a stream id may be one that `stream_id` derived: then it is not the name of the object."""
+    return stream_id[14] == "5"
+
+
 def group_object_name(account_id: str, group_name: str) -> str:
     """Return the object name and group id of a group; equal groups get equal names, so the API server refuses twins."""
     return str(uuid.uuid5(_NAMESPACE, f"group/{account_id}/{group_name}"))

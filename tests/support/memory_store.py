@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from luna_api_shim.catalogue import Catalogue, Entry, Key
 from luna_api_shim.store import Listener
-from luna_kube import Conflict, NotFound
+from luna_kube import ApiError, Conflict, NotFound
 from luna_streams.credentials import Credentials, resolve, secret_lookup, secret_names
 from luna_streams.group import StreamGroup, StreamGroupSpec
 from luna_streams.pool import StreamProcessor
@@ -47,11 +47,13 @@ class MemoryStore:
         self.owners: dict[str, str | None] = {}
         """Of the Secrets that `create_secret` made: uid of the stream, if they have one."""
         self.refetches: list[str] = []
+        self.fetches: list[str] = []
         self.order: random.Random | None = None
         """If set, every access waits for a random number of turns of the loop: tasks meet in every order."""
         self.objects: dict[Key, Stream] = {}
         self.writes: list[str] = []
         self.before_write: Callable[[str, Stream | None], None] = lambda _what, _stream: None
+        self._read_error: ApiError | None = None
         self._versions = itertools.count(1000)
         self._listeners: list[Listener] = []
 
@@ -68,6 +70,14 @@ class MemoryStore:
             update={"resource_version": str(next(self._versions)), **changes}
         )
         return Entry(self.objects[stream.namespace, stream.name])
+
+    def forget(self, entry: Entry) -> None:
+        """Let the catalogue lack a stream that is there, as if the watch had not told of it yet."""
+        self.catalogue.remove(entry.key)
+
+    def fail_reads(self, error: ApiError | None) -> None:
+        """Let reads past the catalogue fail, or work again."""
+        self._read_error = error
 
     def record(self, entry: Entry) -> StreamStatus:
         status = self.objects[entry.key].status
@@ -91,12 +101,25 @@ class MemoryStore:
     async def ready(self) -> None:
         pass
 
+    def exists(self, namespace: str, name: str, uid: str) -> bool:
+        stream = self.objects.get((namespace, name))
+        return stream is not None and stream.uid == uid
+
+    def recently_written(self) -> list[str]:
+        return []
+
+    async def look_again(self, stream_id: str) -> None:
+        pass
+
     async def find(self, stream_id: str) -> Entry | None:
-        return self.catalogue.get(stream_id)
+        stream = self.objects.get((self.namespace, stream_id))
+        return self.catalogue.get(stream_id) or (None if stream is None else self._keep(stream))
 
     async def refetch(self, entry: Entry) -> Entry | None:
         await self._turn()
         self.refetches.append(entry.stream_id)
+        if self._read_error is not None:
+            raise self._read_error
         stream = self.objects.get(entry.key)
         return None if stream is None else self._keep(stream)
 
@@ -161,7 +184,7 @@ class MemoryStore:
             del self.owners[name], self.secrets[name]
 
     async def fetch_secrets(self, stream: Stream) -> None:
-        pass
+        self.fetches.append(stream.name)
 
     async def create_group(self, spec: StreamGroupSpec) -> StreamGroup:
         raise NotImplementedError("tests put groups into `groups.all`")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from luna_api_shim import errors
 from luna_api_shim.election import identity_of, origin_of
 from luna_api_shim.errors import BadBody, StartupError
-from luna_api_shim.feedback import is_news
+from luna_api_shim.news import is_news
 from luna_api_shim.preview_urls import problem_of
 from luna_api_shim.replies import ERRORS, INTERNAL, error_form
 from luna_api_shim.request_ids import request_id

@@ -15,8 +15,8 @@ from luna_api_shim.workers import Pod, Worker
 from luna_kube import Unavailable
 from luna_streams.lifecycle import Taken, UserRequest, advance
 from luna_streams.rest.messages import QueueFilters, QueueRequest
-from luna_streams.stream import ProcessorBinding, Stream, StreamState
-from support.builders import NOW, STREAM_ID, a_pool, a_record, a_stream
+from luna_streams.stream import ProcessorBinding, SecretKeyRef, Stream, StreamState
+from support.builders import NOW, STREAM_ID, a_pool, a_record, a_stream, some_data
 from support.memory_store import MemoryStore
 
 OUTSIDE = Worker("outside")
@@ -159,3 +159,38 @@ async def test_a_pod_gets_its_streams_and_an_older_process_of_it_nothing_more(st
         assert await waiting == []
     assert store.record(entry).status == StreamState.PENDING
     assert "started again" in (store.record(entry).last_error or "")
+
+
+async def test_a_stream_replaced_while_others_were_claimed_is_not_handed_out_without_its_credentials(
+    store: MemoryStore,
+) -> None:
+    ref = SecretKeyRef(name="one", key="reference")
+    stream = a_stream(data=some_data(type="tcp", reference="rtsp://a/b", reference_from=ref))
+    store.secrets["one"] = {"reference": "user:password"}
+    first = store.add(stream.model_copy(update={"status": a_record(stream.spec)}))
+    second = pending(store, 99)
+
+    def put_then(_what: str, written: Stream | None) -> None:
+        assert written is not None
+        if written.name == second.stream.name:  # a PUT comes between the two claims
+            store.before_write = lambda _what, _stream: None
+            store.secrets.clear()
+
+    store.before_write = put_then
+    assert await take(
+        Queue(store, Records(store), HandlerWatch(store, Records(store), period_s=20), parallel_writes=1)
+    ) == [second.stream_id]
+    assert store.record(first).status == StreamState.PENDING
+
+
+async def test_a_stream_whose_secret_is_missing_is_asked_about_once(store: MemoryStore, queue: Queue) -> None:
+    ref = SecretKeyRef(name="one", key="reference")
+    stream = a_stream(data=some_data(type="tcp", reference="rtsp://a/b", reference_from=ref))
+    entry = store.add(stream.model_copy(update={"status": a_record(stream.spec)}))
+    for _ in range(3):
+        assert await take(queue) == []
+    assert (store.writes, len(store.fetches)) == (["status"], 1)
+    assert "Secret 'one'" in (store.record(entry).last_error or "")
+    store.secrets["one"] = {"reference": "user:password"}
+    assert await take(queue) == [entry.stream_id]
+    assert store.record(entry).last_error is None

@@ -1,0 +1,228 @@
+"""Feedback in memory: what is written, what is asked of the API server, and what a worker is told in trouble."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luna_api_shim.catalogue import Entry
+from luna_api_shim.feedback import Feedback
+from luna_api_shim.handlers import HandlerWatch
+from luna_api_shim.news import BURST, REFILL_S, NewsBudget
+from luna_api_shim.records import Records
+from luna_api_shim.workers import Worker
+from luna_kube import ApiError, Unavailable
+from luna_streams.lifecycle import Taken, advance
+from luna_streams.rest.messages import FeedbackItem
+from luna_streams.stream import Stream, StreamState
+from support.builders import NOW, STREAM_ID, WORKER, a_record, a_stream
+from support.memory_store import MemoryStore
+from support.worker import VIDEO_INFO
+
+PERIOD_S = 20.0
+ME = Worker(WORKER)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Desk:
+    """Feedback on a store in memory, with a clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.store, self.clock = MemoryStore(), Clock()
+        records = Records(self.store)
+        self.watch = HandlerWatch(self.store, records, period_s=PERIOD_S, clock=self.clock)
+        self.feedback = Feedback(self.store, records, self.watch, clock=self.clock)
+
+    async def report(self, *items: FeedbackItem) -> dict[str, Any]:
+        return (await self.feedback.report(ME, items)).streams.model_dump(mode="json")
+
+    def running(self, number: int = 1) -> Entry:
+        stream = a_stream(STREAM_ID[:-2] + f"{number:02d}")
+        return self.store.add(stream.model_copy(update={"status": a_record(stream.spec, status="in_progress")}))
+
+    def take_in_secret(self, entry: Entry) -> None:
+        """Let another replica, which led before, hand the stream to the worker; ours has not heard of it."""
+        assert entry.stream.status is not None
+        self.store.change(entry.stream, status=advance(entry.stream.status, Taken(WORKER), NOW).record)
+
+    def fail_writes(self, error: ApiError) -> None:
+        def before_write(_what: str, _stream: Stream | None) -> None:
+            raise error
+
+        self.store.before_write = before_write
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def item(entry: Entry, status: str = "in_progress", **changes: Any) -> FeedbackItem:
+    body: dict[str, Any] = {"stream_id": entry.stream_id, "status": status, "version": 1, "error": None}
+    return FeedbackItem.from_peer(body | {"video_info": None} | changes)
+
+
+def told(entry: Entry, status: str = "in_progress", version: int = 1) -> dict[str, Any]:
+    return {"stream_id": entry.stream_id, "status": status, "version": version}
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+async def test_figures_that_are_never_the_same_are_not_written_each_time(desk: Desk) -> None:
+    entry = desk.running()
+    for gop_size in range(60):
+        await desk.report(item(entry, video_info=VIDEO_INFO | {"gop_size": gop_size}))
+        desk.clock.now += 5
+    assert len(desk.store.writes) <= BURST + 60 * 5 / REFILL_S
+    info = desk.store.record(entry).video_info
+    assert info is not None
+    assert info.gop_size > 60 - REFILL_S / 5 - 2
+
+
+async def test_an_error_that_is_never_the_same_is_not_written_each_time(desk: Desk) -> None:
+    entry = desk.running()
+    for number in range(60):
+        await desk.report(item(entry, error=f"{number} frames lost"))
+    assert len(desk.store.writes) == BURST
+
+
+async def test_one_restless_stream_costs_the_others_nothing(desk: Desk) -> None:
+    restless, calm = desk.running(1), desk.running(2)
+    for number in range(10):
+        await desk.report(item(restless, error=str(number)))
+    await desk.report(item(calm, error="no picture"))
+    assert desk.store.record(calm).last_error == "no picture"
+
+
+@pytest.mark.parametrize("status", ["done", "failure"])
+async def test_the_last_report_is_written_in_full_however_many_came_before(desk: Desk, status: str) -> None:
+    entry = desk.running()
+    for number in range(10):
+        await desk.report(item(entry, error=str(number)))
+    answer = await desk.report(item(entry, status, error="the end", video_info=VIDEO_INFO | {"gop_size": 7}))
+    record = desk.store.record(entry)
+    assert (record.status, record.last_error, record.video_info and record.video_info.gop_size) == (
+        status,
+        "the end",
+        7,
+    )
+    assert answer == {"modified": [], "unmodified": [told(entry, status)]}
+
+
+async def test_news_that_are_held_back_keep_the_handler_alive(desk: Desk) -> None:
+    entry = desk.running()
+    desk.watch.overdue()
+    for number in range(10):
+        desk.clock.now += 3
+        assert (await desk.report(item(entry, error=str(number))))["modified"] == []
+        assert desk.watch.overdue() == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 20)), max_size=60))
+def test_a_budget_is_never_exceeded_in_any_stretch_of_time(steps: list[tuple[str, float]]) -> None:
+    clock = Clock()
+    budget = NewsBudget(clock)
+    granted: dict[str, list[float]] = {"a": [], "b": []}
+    for name, wait_s in steps:
+        clock.now += wait_s
+        if budget.spend(name):
+            granted[name].append(clock.now)
+    for times in granted.values():
+        for first in range(len(times)):
+            for last in range(first, len(times)):
+                assert last - first + 1 <= BURST + (times[last] - times[first]) / REFILL_S + 1e-6
+
+
+def test_a_budget_forgets_streams_that_are_calm() -> None:
+    clock = Clock()
+    budget = NewsBudget(clock)
+    for number in range(5000):
+        budget.spend(str(number))
+        clock.now += 1
+    assert len(budget) < 2500
+
+
+# --- what is asked of the API server ----------------------------------------------------------------------------------
+
+
+async def test_a_worker_that_goes_on_costs_no_read(desk: Desk) -> None:
+    entries = [desk.running(number) for number in range(20)]
+    await desk.report(*map(item, entries))
+    assert (desk.store.refetches, desk.store.writes) == ([], [])
+
+
+async def test_a_stream_that_another_replica_handed_out_just_now_is_not_stopped(desk: Desk) -> None:
+    stream = a_stream()
+    entry = desk.store.add(stream.model_copy(update={"status": a_record(stream.spec)}))
+    desk.take_in_secret(entry)
+    assert await desk.report(item(entry)) == {"modified": [], "unmodified": [told(entry)]}
+    assert await desk.report(item(entry, "done")) == {"modified": [], "unmodified": [told(entry, "done")]}
+
+
+async def test_a_stream_that_is_new_here_is_looked_for_before_it_is_called_missing(desk: Desk) -> None:
+    entry = desk.running()
+    desk.store.forget(entry)
+    assert await desk.report(item(entry)) == {"modified": [], "unmodified": [told(entry)]}
+
+
+async def test_a_stream_made_by_hand_is_not_called_missing_by_a_new_leader(desk: Desk) -> None:
+    """Its id does not say what the object is called, so that it cannot be looked for."""
+    stream_id = "0193e0d5-5f6a-5c3e-8a5b-2f6d0c1b4a39"
+    unknown = FeedbackItem.from_peer(
+        {"stream_id": stream_id, "status": "in_progress", "version": 3, "error": None, "video_info": None}
+    )
+    desk.watch.begin()
+    same = {"stream_id": stream_id, "status": "in_progress", "version": 3}
+    assert await desk.report(unknown) == {"modified": [], "unmodified": [same]}
+    desk.clock.now += PERIOD_S
+    gone = {"stream_id": stream_id, "status": "not_found", "version": 0}
+    assert await desk.report(unknown) == {"modified": [gone], "unmodified": []}
+
+
+async def test_a_worker_that_does_not_obey_costs_one_read_in_a_while(desk: Desk) -> None:
+    stream = a_stream(desired_status=StreamState.PAUSE)
+    entry = desk.store.add(stream.model_copy(update={"status": a_record(stream.spec)}))
+    for _ in range(10):
+        assert await desk.report(item(entry)) == {"modified": [told(entry, "pause")], "unmodified": []}
+    assert len(desk.store.refetches) == 1
+    desk.clock.now += 60
+    await desk.report(item(entry))
+    assert len(desk.store.refetches) == 2
+
+
+# --- trouble ----------------------------------------------------------------------------------------------------------
+
+
+async def test_news_that_cannot_be_written_stop_nobody(desk: Desk) -> None:
+    restless, calm = desk.running(1), desk.running(2)
+    desk.fail_writes(Unavailable("PUT", "no answer"))
+    answer = await desk.report(item(restless, error="no picture"), item(calm))
+    assert sorted(answer["unmodified"], key=str) == sorted([told(restless), told(calm)], key=str)
+
+
+async def test_an_end_that_cannot_be_written_is_to_be_reported_again(desk: Desk) -> None:
+    entry = desk.running()
+    desk.fail_writes(Unavailable("PUT", "no answer"))
+    with pytest.raises(Unavailable):
+        await desk.report(item(entry, "done"))
+    assert desk.store.record(entry).status == StreamState.IN_PROGRESS
+
+
+async def test_a_stop_that_cannot_be_checked_is_not_said_yet(desk: Desk) -> None:
+    stream = a_stream()
+    entry = desk.store.add(stream.model_copy(update={"status": a_record(stream.spec)}))
+    desk.store.fail_reads(Unavailable("GET", "no answer"))
+    assert await desk.report(item(entry)) == {"modified": [], "unmodified": [told(entry)]}
+    desk.store.fail_reads(None)
+    assert await desk.report(item(entry)) == {"modified": [told(entry, "pending")], "unmodified": []}
