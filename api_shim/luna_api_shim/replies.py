@@ -104,8 +104,13 @@ def error_body(form: ErrorForm, detail: str) -> dict[str, object]:
     return {"error_code": form.code, "desc": form.desc, "detail": detail, "link": f"{LINK}{form.code}"}
 
 
+def error_content(error: Exception) -> tuple[int, dict[str, object]]:
+    """Return status and body with which an error is answered."""
+    form = error_form(error)
+    return form.status, error_body(form, str(error) if form.detail is None else form.detail)
+
+
 def error_reply(error: Exception) -> Response:
     """Answer with an error."""
-    form = error_form(error)
-    detail = str(error) if form.detail is None else form.detail
-    return json_reply(error_body(form, detail), form.status)
+    status, content = error_content(error)
+    return json_reply(content, status)

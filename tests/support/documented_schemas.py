@@ -81,18 +81,24 @@ def _both(one: Schema, other: Schema) -> Schema:
         }
     if "required" in one and "required" in other:
         merged["required"] = sorted({*one["required"], *other["required"]})
+    if "enum" in one and "enum" in other:
+        merged["enum"] = [value for value in one["enum"] if value in other["enum"]]
+    if isinstance(one.get("items"), dict) and isinstance(other.get("items"), dict):
+        merged["items"] = _both(one["items"], other["items"])
     return merged
 
 
 def _either(alternatives: list[Schema]) -> Schema:
-    """Unite schemas of which one holds. The array form of a region gives way to the object form."""
+    """Unite schemas of which one holds. Other forms than objects, as the array of a region, stand in `also`."""
     is_nullable = any(one.get("type") == "null" for one in alternatives)
     real = [one for one in alternatives if one.get("type") != "null"]
-    objects = [one for one in real if "properties" in one] or real
-    united: Schema = dict(objects[0])
-    for one in objects[1:]:
+    objects = [one for one in real if "properties" in one]
+    united: Schema = dict((objects or real)[0])
+    for one in (objects or real)[1:]:
         united = _unite(united, one)
-    return united | ({"nullable": True} if is_nullable else {})
+    if objects and len(objects) < len(real):
+        united["also"] = [one for one in real if "properties" not in one]
+    return united | ({"nullable": True} if is_nullable or any(one.get("nullable") for one in real) else {})
 
 
 def _unite(one: Schema, other: Schema) -> Schema:
@@ -122,6 +128,8 @@ def leaves(schema: Schema, path: str = "") -> dict[str, Schema]:
         here = f"{path}.{name}" if path else name
         found[here] = child | {"is_required": name in schema.get("required", [])}
         found |= leaves(child, here)
+    for name in set(schema.get("required", ())) - set(schema.get("properties", ())):
+        found[f"{path}.{name}" if path else name] = {"is_required": True}
     if isinstance(schema.get("items"), dict):
         found[f"{path}[]"] = schema["items"] | {"is_required": True}
         found |= leaves(schema["items"], f"{path}[]")

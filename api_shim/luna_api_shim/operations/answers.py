@@ -18,7 +18,7 @@ from luna_streams.rest.v2 import SourceV2
 from luna_streams.stream import LoggedState, ReadableState, StreamState
 
 Count = Annotated[int, Field(ge=0)]
-Version = Annotated[int, Field(ge=1)]
+StreamVersion = Annotated[int, Field(ge=1)]
 
 OPTIONAL: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
@@ -77,7 +77,7 @@ class ReplacedStream(Model):
     """A stream that was replaced."""
 
     stream_id: Uuid
-    version: Version
+    version: StreamVersion
     """One more than before."""
 
 
@@ -101,7 +101,7 @@ class _Stream(Model):
     description: Annotated[str, StringConstraints(max_length=512)] = ""
     location: Location
     autorestart: AutorestartState
-    version: Version
+    version: StreamVersion
     """Grows by one each time the stream is replaced."""
     create_time: Time
     status: ReadableState
@@ -213,7 +213,7 @@ class UnmodifiedStream(Model):
 
     stream_id: Uuid
     status: Literal[StreamState.IN_PROGRESS, StreamState.DONE, StreamState.FAILURE]
-    version: Version
+    version: StreamVersion
 
 
 class ReportedStreams(Model):
@@ -276,7 +276,7 @@ class LogRecord(Model):
     status: LoggedState
     """`restart` and `handler_lost` last only a moment, and `deleted` is the end: they stand nowhere else."""
     video_info: VideoInfo | None
-    version: Version
+    version: StreamVersion
     preview: Preview | None
 
 
@@ -307,7 +307,7 @@ class VersionNumbers(Model):
 class ServiceVersion(Model):
     """The version of LUNA Streams whose API this is."""
 
-    version: VersionNumbers = Field(alias="Version")
+    Version: VersionNumbers
 
 
 class Healthy(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from luna_api_shim.errors import BadBody, BadQuery, BodyTooLarge, QuotaExceeded, UnknownGroupName
+from luna_api_shim.errors import BadBody, BadQuery, QuotaExceeded, UnknownGroupName
 from luna_api_shim.operations import answers
 from luna_api_shim.operations.declaration import Answer, Body, Operation
 from luna_api_shim.parameters import (
@@ -122,7 +122,6 @@ CREATE: Final = Operation(
         BadBody("status", "unexpected value; permitted: 'pending', 'pause'"),
         UnknownGroupName("entrances"),
         QuotaExceeded(),
-        BodyTooLarge(16 * 2**20),
     ),
 )
 LIST: Final = Operation(

@@ -6,15 +6,16 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from luna_api_shim.context import context_of
 from luna_api_shim.destinations import address_of
 from luna_api_shim.errors import NoPreview
 from luna_api_shim.frame import REQUEST_ID
+from luna_api_shim.operations import previews as operations
+from luna_api_shim.operations.declaration import query_of
+from luna_api_shim.parameters import ACCOUNT_ID
 from luna_api_shim.previews import View
-from luna_api_shim.queries import Query
-from luna_api_shim.routing import resource
+from luna_api_shim.routing import Resource, resource
 from luna_streams.stream import StreamState, StreamStatus
 
 
@@ -30,7 +31,7 @@ async def live(request: Request) -> Response:
 
 async def _relay(request: Request, view: View) -> Response:
     context = context_of(request)
-    account_id = Query(request.query_params).uuid("account_id")
+    account_id = query_of(request).get(ACCOUNT_ID)
     entry = await context.editor.find(request.path_params["stream_id"], account_id)
     url = preview_url(entry.record, view)
     if url is None:
@@ -48,7 +49,7 @@ def preview_url(record: StreamStatus, view: View) -> str | None:
     return (place.url or None) if place is not None else None
 
 
-ROUTES: Final[tuple[Route, ...]] = (
-    resource("/{api:api}/streams/{stream_id:id}/preview/handler/frame", GET=frame),
-    resource("/{api:api}/streams/{stream_id:id}/preview/handler/live", GET=live),
+ROUTES: Final[tuple[Resource, ...]] = (
+    resource("/{api:api}/streams/{stream_id:id}/preview/handler/frame", GET=operations.FRAME.by(frame)),
+    resource("/{api:api}/streams/{stream_id:id}/preview/handler/live", GET=operations.LIVE.by(live)),
 )

@@ -1,0 +1,186 @@
+"""The OpenAPI document, made of the routes and of what their operations declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+from starlette.routing import BaseRoute
+
+from luna_api_shim.openapi.schemas import Schemas
+from luna_api_shim.operations import answers
+from luna_api_shim.operations.declaration import JSON, Answer, Body, ByVersion, Operation
+from luna_api_shim.parameters import REQUEST_ID, Parameter
+from luna_api_shim.rendering import ApiVersion
+from luna_api_shim.replies import error_content
+from luna_api_shim.routing import Resource
+
+Json = dict[str, Any]
+
+OPENAPI: Final = "3.0.0"
+MSGPACK: Final = "application/msgpack"
+VERSIONS: Final[tuple[ApiVersion, ...]] = (1, 2)
+
+_INTRODUCTION: Final = """\
+Declares video streams, groups them, hands them to workers and tells what became of them. Version 2 knows several
+analytics per stream, for faces and bodies; version 1 knows one, for faces. A stream that one version created can be
+read through the other.
+
+Bodies are JSON. Every answer carries `Luna-Request-Id`, which also stands in the logs of the service. What goes wrong
+is answered with a code, its meaning, what was wrong this time, and a link to the page of the code. A page that does
+not exist is 404 with code 12013, a method that a page does not have 405 with code 12021, and a body that is
+larger than the service takes 413 with code 12046. Query parameters that an
+operation does not list are passed over.
+
+The default port is 5160.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an operation stands in the document; `api` is None outside of the two versions."""
+
+    path: str
+    method: str
+    api: ApiVersion | None
+    operation: Operation
+
+
+def build_document(routes: Iterable[BaseRoute], version: str) -> Json:
+    """Return the document.
+
+    Args:
+        routes: of the application; those without a declared operation are not part of the API.
+        version: of the API.
+    """
+    places = [place for route in routes if isinstance(route, Resource) for place in _places(route)]
+    places.sort(key=lambda place: (place.api is None, place.api))
+    requests = {model for place in places if place.operation.body for model in _models(place.operation.body.model)}
+    schemas = Schemas(sorted(requests, key=lambda model: model.__name__))
+    paths: dict[str, Json] = {}
+    for place in places:
+        paths.setdefault(place.path, {})[place.method] = _operation(place, schemas)
+    return {
+        "openapi": OPENAPI,
+        "info": {"title": "LUNA Streams API", "version": version, "description": _INTRODUCTION},
+        "tags": _tags(paths),
+        "paths": paths,
+        "components": {
+            "headers": {"Luna-Request-Id": _header(REQUEST_ID)},
+            "parameters": {"Luna-Request-Id": REQUEST_ID.to_openapi()},
+            "schemas": dict(sorted(schemas.components.items())),
+        },
+    }
+
+
+def _places(route: Resource) -> Iterator[_Place]:
+    for method, operation in route.operations.items():
+        if "{api:api}" not in route.template:
+            yield _Place(route.template, method.lower(), None, operation)
+            continue
+        for api in VERSIONS:
+            yield _Place(route.template.replace("{api:api}", str(api)), method.lower(), api, operation)
+
+
+def _models(model: type[BaseModel] | ByVersion) -> Iterable[type[BaseModel]]:
+    return model.values() if isinstance(model, Mapping) else (model,)
+
+
+def _of(model: type[BaseModel] | ByVersion, api: ApiVersion | None) -> type[BaseModel]:
+    return model[api or 1] if isinstance(model, Mapping) else model
+
+
+def _operation(place: _Place, schemas: Schemas) -> Json:
+    operation, is_v2 = place.operation, place.api == 2
+    told: Json = {
+        "tags": [operation.tag + (" V2" if is_v2 else "")],
+        "summary": operation.summary,
+        "description": operation.description,
+        "operationId": operation.id + ("V2" if is_v2 else ""),
+        "parameters": [
+            {"$ref": "#/components/parameters/Luna-Request-Id"},
+            *(parameter.to_openapi() for parameter in operation.parameters),
+        ],
+        "responses": _responses(place, schemas),
+    }
+    if operation.body is not None:
+        told["requestBody"] = _body(operation.body, place.api, schemas)
+    return told
+
+
+def _body(body: Body, api: ApiVersion | None, schemas: Schemas) -> Json:
+    examples = body.examples_v2 if api == 2 and body.examples_v2 else body.examples
+    content: Json = {"schema": schemas.request(_of(body.model, api))}
+    if examples:
+        content["examples"] = {name: {"value": value} for name, value in examples.items()}
+    told: Json = {"content": {JSON: content}}
+    return told | {"required": True} if body.is_required else told
+
+
+def _responses(place: _Place, schemas: Schemas) -> Json:
+    told = {str(answer.status): _answer(answer, place.api, schemas) for answer in place.operation.answers}
+    by_status: dict[int, list[Exception]] = {}
+    for error in (*place.operation.errors, Exception()):
+        by_status.setdefault(error_content(error)[0], []).append(error)
+    for status, errors in sorted(by_status.items()):
+        told[str(status)] = _error_response(errors, schemas)
+    return told
+
+
+def _answer(answer: Answer, api: ApiVersion | None, schemas: Schemas) -> Json:
+    content: Json = {}
+    if answer.model is not None:
+        schema = schemas.answer(_of(answer.model, api))
+        content[JSON] = {"schema": schema}
+        if answer.msgpack:
+            content[MSGPACK] = {"schema": schema}
+    for media_type, description in answer.texts.items():
+        is_text = media_type.startswith("text/") or media_type.endswith("yaml")
+        schema = {"type": "string"} if is_text else {"type": "string", "format": "binary"}
+        content[media_type] = {"schema": schema | {"description": description}}
+    told: Json = {"description": answer.description, "headers": _headers(content)}
+    told["headers"] |= {
+        name: {"description": text, "required": True, "schema": {"type": "string"}}
+        for name, text in answer.headers.items()
+    }
+    return told | {"content": content} if content else told
+
+
+def _error_response(errors: list[Exception], schemas: Schemas) -> Json:
+    contents = [error_content(error)[1] for error in errors]
+    meanings = dict.fromkeys(str(content["desc"]) for content in contents)
+    examples = {
+        f"{content['error_code']}" + (f"_{index}" if index else ""): {"value": content}
+        for index, content in _numbered(contents)
+    }
+    content = {JSON: {"schema": schemas.answer(answers.Error), "examples": examples}}
+    return {"description": "; ".join(meanings) + ".", "headers": _headers(content), "content": content}
+
+
+def _numbered(contents: list[Json]) -> Iterator[tuple[int, Json]]:
+    """Yield each error with how many of its code came before."""
+    seen: dict[object, int] = {}
+    for content in contents:
+        code = content["error_code"]
+        yield seen.get(code, 0), content
+        seen[code] = seen.get(code, 0) + 1
+
+
+def _headers(content: Json) -> Json:
+    told: Json = {"Luna-Request-Id": {"$ref": "#/components/headers/Luna-Request-Id"}}
+    if content:
+        # OpenAPI passes this one over; readers of the document do not.
+        told["Content-Type"] = {"required": True, "schema": {"type": "string", "enum": list(content)}}
+    return told
+
+
+def _header(parameter: Parameter[Any]) -> Json:
+    told = parameter.to_openapi()
+    return {"description": "Names the request in logs.", "required": True, "schema": told["schema"]}
+
+
+def _tags(paths: Mapping[str, Json]) -> list[Json]:
+    names = dict.fromkeys(tag for path in paths.values() for operation in path.values() for tag in operation["tags"])
+    return [{"name": name} for name in names]
