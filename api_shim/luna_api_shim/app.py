@@ -13,17 +13,17 @@ from starlette.routing import Route, Router
 
 from luna_api_shim.context import Context
 from luna_api_shim.errors import MethodNotAllowed, PageNotFound, Refusal
-from luna_api_shim.frame import Frame
-from luna_api_shim.replies import error_reply
-from luna_api_shim.routes import groups, previews, processing, service, streams
+from luna_api_shim.frame import ERROR_CODE, Frame
+from luna_api_shim.replies import error_form, error_reply
+from luna_api_shim.routes import groups, processing, service, setup, streams
 from luna_streams.errors import DomainError
 
 ROUTES: Final[tuple[Route, ...]] = (
     *processing.ROUTES,
     *streams.ROUTES,
-    *previews.ROUTES,
     *groups.ROUTES,
     *service.ROUTES,
+    *setup.ROUTES,
 )
 
 
@@ -31,7 +31,7 @@ def create_app(context: Context) -> Starlette:
     """Return the application of one replica."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Frame, metrics=context.metrics)],
+        middleware=[Middleware(Frame, traffic=context.traffic)],
         exception_handlers={HTTPException: _answer_http, Refusal: _answer, DomainError: _answer},
     )
     router: Router = app.router
@@ -40,14 +40,15 @@ def create_app(context: Context) -> Starlette:
     return app
 
 
-async def _answer(_request: Request, error: Exception) -> Response:
+async def _answer(request: Request, error: Exception) -> Response:
+    request.scope[ERROR_CODE] = error_form(error).code
     return error_reply(error)
 
 
-async def _answer_http(_request: Request, error: Exception) -> Response:
+async def _answer_http(request: Request, error: Exception) -> Response:
     """Answer what Starlette itself found out: no such page, no such method."""
     if isinstance(error, HTTPException) and error.status_code == 405:
-        reply = error_reply(MethodNotAllowed())
+        reply = await _answer(request, MethodNotAllowed())
         reply.headers.update(error.headers or {})
         return reply
-    return error_reply(PageNotFound())
+    return await _answer(request, PageNotFound())

@@ -13,12 +13,13 @@ from luna_api_shim.feedback import Feedback
 from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.health import Health
 from luna_api_shim.metrics import Metrics
-from luna_api_shim.previews import Previews
+from luna_api_shim.plugin_host import PluginHost
 from luna_api_shim.queue import Queue
 from luna_api_shim.quota import Quota
 from luna_api_shim.rendering import ApiVersion
 from luna_api_shim.settings import Settings
 from luna_api_shim.store import Store
+from luna_api_shim.traffic import Traffic
 from luna_api_shim.workers import Workers
 
 
@@ -39,8 +40,9 @@ class Context:
     queue: Queue
     quota: Quota
     feedback: Feedback
-    previews: Previews
     metrics: Metrics
+    traffic: Traffic
+    plugins: PluginHost
     health: Health
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from luna_api_shim.metrics import Metrics
 from luna_api_shim.replies import error_form, error_reply
 from luna_api_shim.request_ids import HEADER, request_id
+from luna_api_shim.traffic import Served, Traffic
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +24,18 @@ RESOURCE = "luna.resource"
 REQUEST_ID = "luna.request_id"
 """Key of the scope under which the id of the request stands."""
 
+ERROR_CODE = "luna.error_code"
+"""Key of the scope under which the code of an error that was answered stands."""
+
 UNKNOWN = "unknown"
 
 
 class Frame:
     """Middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
         self._app = app
-        self._metrics = metrics
+        self._traffic = traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -47,11 +51,21 @@ class Frame:
             log.debug("%s: the client went away", exchange.id)
         except Exception as e:  # nothing may leave without a documented answer
             await self._answer_error(e, exchange, scope, receive)
-        self._metrics.count(resource_of(scope), exchange.status, time.monotonic() - began)
+        self._traffic.report(
+            Served(
+                route=resource_of(scope),
+                status=exchange.status,
+                error_code=scope.get(ERROR_CODE),
+                request_id=exchange.id,
+                duration_s=time.monotonic() - began,
+                time=datetime.now(UTC),
+            )
+        )
 
     async def _answer_error(self, error: Exception, exchange: _Exchange, scope: Scope, receive: Receive) -> None:
         where = f"{exchange.id} {resource_of(scope)}"
         form = error_form(error)
+        scope[ERROR_CODE] = form.code
         if form.status >= 500 and form.code == 1:
             log.error("%s: a fault of the shim", where, exc_info=error)
         elif form.status >= 500:

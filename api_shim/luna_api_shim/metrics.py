@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from luna_api_shim.catalogue import Catalogue
+from luna_api_shim.traffic import Served
 from luna_streams.stream import READABLE_STATES
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # no annotations there
@@ -32,14 +33,18 @@ class Metrics:
             buckets=_BUCKETS,
         )
 
-    def count(self, path: str, status: int, duration_s: float) -> None:
-        """Count one request; the path is a template like `GET:/2/streams/{stream_id}`, never what a client made up."""
-        self._requests.labels(path, str(status)).inc()
-        self._durations.labels(path).observe(duration_s)
+    def count(self, served: Served) -> None:
+        """Count one request."""
+        self._requests.labels(served.route, str(served.status)).inc()
+        self._durations.labels(served.route).observe(served.duration_s)
 
     def watch(self, catalogue: Catalogue, is_leader: Callable[[], bool]) -> None:
         """Show the numbers of streams, and who leads."""
         self._registry.register(_Streams(catalogue, is_leader))
+
+    def add(self, collector: Collector) -> None:
+        """Show what a collector has."""
+        self._registry.register(collector)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text form."""

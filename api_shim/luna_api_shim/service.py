@@ -25,14 +25,16 @@ from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.health import Component, Health
 from luna_api_shim.initialiser import initialise_streams
 from luna_api_shim.kubernetes_store import KubernetesStore
+from luna_api_shim.luna_services import components_of
 from luna_api_shim.metrics import Metrics
-from luna_api_shim.previews import Previews
+from luna_api_shim.plugin_host import PluginHost, PluginMetrics, find_plugins
 from luna_api_shim.protocol import DocumentedHttp
 from luna_api_shim.queue import Queue
 from luna_api_shim.quota import Quota
 from luna_api_shim.records import Records
 from luna_api_shim.settings import Settings
 from luna_api_shim.sweeper import Sweeper
+from luna_api_shim.traffic import Traffic
 from luna_api_shim.workers import Workers
 from luna_kube import Credentials, KubeClient, LeaseSettings
 from luna_kube.transport import Call
@@ -74,9 +76,15 @@ class Service:
         self.desk = LeaderDesk(self.election, patience_s=settings.leader_patience, longest_wait_s=settings.longest_wait)
         quota = Quota(self.store, deployment=settings.stream_quota, account=settings.account_stream_quota)
         self.queue = Queue(self.store, records, self.watch, parallel_writes=parallel)
-        self.previews = Previews(settings.preview_networks)
         metrics = Metrics()
         metrics.watch(self.store.catalogue, lambda: self.election.is_leader)
+        self.plugins = PluginHost(
+            find_plugins(settings.active_plugins), settings, self.store, lambda: self.election.is_leader
+        )
+        metrics.add(PluginMetrics(self.plugins))
+        traffic = Traffic()
+        traffic.subscribe(metrics.count)
+        self.plugins.watch(traffic)
         self.app = create_app(
             Context(
                 settings=settings,
@@ -88,9 +96,13 @@ class Service:
                 queue=self.queue,
                 quota=quota,
                 feedback=Feedback(self.store, records, self.watch, parallel_writes=parallel),
-                previews=self.previews,
                 metrics=metrics,
-                health=Health([Component("kubernetes", self._check_kubernetes)]),
+                traffic=traffic,
+                plugins=self.plugins,
+                health=Health(
+                    [Component("kubernetes", self._check_kubernetes)],
+                    luna_services=components_of(settings.luna_services),
+                ),
             )
         )
         self._server = Server(
@@ -102,7 +114,6 @@ class Service:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # a worker must not choose the address it is heard from
                 timeout_graceful_shutdown=_GRACEFUL_STOP_S,
             )
         )
@@ -122,21 +133,22 @@ class Service:
         """Ask to end; may be called from a signal handler of the event loop."""
         self.queue.close()
         self.desk.stop()
-        self.previews.stop()
         self._server.should_exit = True
 
     @asynccontextmanager
     async def _in_background(self) -> AsyncIterator[None]:
         async with self.store.running():
             standing = asyncio.create_task(self.election.run(self._lead), name="election")
-            standing.add_done_callback(self._ended)
+            tasks = (standing, asyncio.create_task(self.plugins.run(), name="plugins"))
+            for task in tasks:
+                task.add_done_callback(self._ended)
             try:
                 yield
             finally:
-                standing.cancel()
-                await asyncio.gather(standing, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 await self.desk.close()
-                await self.previews.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """End the process when a part of it crashed: whoever started it starts a whole one."""
