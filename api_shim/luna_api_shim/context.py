@@ -14,6 +14,7 @@ from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.health import Health
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.plugin_host import PluginHost
+from luna_api_shim.previews import Previews
 from luna_api_shim.queue import Queue
 from luna_api_shim.quota import Quota
 from luna_api_shim.rendering import ApiVersion
@@ -40,6 +41,7 @@ class Context:
     queue: Queue
     quota: Quota
     feedback: Feedback
+    previews: Previews
     metrics: Metrics
     traffic: Traffic
     plugins: PluginHost

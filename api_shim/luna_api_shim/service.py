@@ -28,6 +28,7 @@ from luna_api_shim.kubernetes_store import KubernetesStore
 from luna_api_shim.luna_services import components_of
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.plugin_host import PluginHost, PluginMetrics, find_plugins
+from luna_api_shim.previews import Previews
 from luna_api_shim.protocol import DocumentedHttp
 from luna_api_shim.queue import Queue
 from luna_api_shim.quota import Quota
@@ -76,6 +77,7 @@ class Service:
         self.desk = LeaderDesk(self.election, patience_s=settings.leader_patience, longest_wait_s=settings.longest_wait)
         quota = Quota(self.store, deployment=settings.stream_quota, account=settings.account_stream_quota)
         self.queue = Queue(self.store, records, self.watch, parallel_writes=parallel)
+        self.previews = Previews(settings.preview_networks)
         metrics = Metrics()
         metrics.watch(self.store.catalogue, lambda: self.election.is_leader)
         self.plugins = PluginHost(
@@ -96,6 +98,7 @@ class Service:
                 queue=self.queue,
                 quota=quota,
                 feedback=Feedback(self.store, records, self.watch, parallel_writes=parallel),
+                previews=self.previews,
                 metrics=metrics,
                 traffic=traffic,
                 plugins=self.plugins,
@@ -114,6 +117,7 @@ class Service:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # a worker must not choose the address it is heard from
                 timeout_graceful_shutdown=_GRACEFUL_STOP_S,
             )
         )
@@ -133,6 +137,7 @@ class Service:
         """Ask to end; may be called from a signal handler of the event loop."""
         self.queue.close()
         self.desk.stop()
+        self.previews.stop()
         self._server.should_exit = True
 
     @asynccontextmanager
@@ -149,6 +154,7 @@ class Service:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self.desk.close()
+                await self.previews.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """End the process when a part of it crashed: whoever started it starts a whole one."""
