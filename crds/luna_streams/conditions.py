@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from luna_streams.lifecycle import DELIVERY_TROUBLE, FATAL_ERROR
+from luna_streams.autorestart import FATAL_ERROR
+from luna_streams.lifecycle import DELIVERY_TROUBLE
 from luna_streams.stream import MESSAGE_LIMIT, Condition, StreamState, StreamStatus
 
 READY: Final = "Ready"

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from luna_streams import autorestart
 from luna_streams.errors import CannotCancel, CannotPause, DomainError
 from luna_streams.model import Model
 from luna_streams.policies import AutorestartPolicy, Preview, VideoInfo
 from luna_streams.stream import (
     ERROR_LIMIT,
     HISTORY_LIMIT,
-    AutorestartState,
     DesiredState,
     LogEntry,
     LoggedState,
@@ -35,9 +35,6 @@ from luna_streams.stream import (
     StreamState,
     StreamStatus,
 )
-
-FATAL_ERROR: Final = "Failed to authorize in Luna Platform"
-"""The one error text after which a stream is not restarted by itself."""
 
 DELIVERY_TROUBLE: Final = "best shots cannot be delivered"
 """How the error of a stream begins whose worker cannot reach LUNA PLATFORM: nothing is wrong with the source."""
@@ -213,7 +210,7 @@ def create(spec: StreamSpec, now: datetime) -> Outcome:
         version=1,
         data_hash=spec.data_hash(),
         status_time=now,
-        autorestart=AutorestartState(status="enabled" if spec.autorestart.restart else "disabled"),
+        autorestart=autorestart.at_zero(spec.autorestart),
         observed_intent=_intent(spec),
         history=(),
     )
@@ -276,9 +273,8 @@ def observe(spec: StreamSpec, record: StreamStatus | None, stream_id: str, now: 
         except DomainError:
             outcome = Outcome(record)
         outcome = _with(outcome, observed_intent=intent)
-    if bool(spec.autorestart.restart) == (outcome.record.autorestart.status == "disabled"):
-        outcome = _with(outcome, autorestart=_switched_autorestart(outcome.record, spec.autorestart))
-    return outcome
+    counters = autorestart.switched(outcome.record, spec.autorestart)
+    return outcome if counters is outcome.record.autorestart else _with(outcome, autorestart=counters)
 
 
 def follows_report(record: StreamStatus, report: Report) -> bool:
@@ -293,21 +289,6 @@ def follows_report(record: StreamStatus, report: Report) -> bool:
     )
 
 
-def next_autorestart(record: StreamStatus, policy: AutorestartPolicy) -> datetime | None:
-    """Return when `AutorestartTick` will change something next; None when it never will as things are."""
-    state = record.autorestart
-    if not policy.restart:
-        return None
-    failed = record.status == StreamState.FAILURE
-    if failed and (state.status in ("denied", "failed")):
-        return None
-    if not failed and state.status != "in_progress":
-        return None
-    if state.last_attempt_time is None:
-        return record.status_time
-    return state.last_attempt_time + timedelta(seconds=policy.delay)
-
-
 def _user_request(record: StreamStatus, event: UserRequest, now: datetime) -> Outcome:
     trigger = _USER_TRIGGERS[event.status]
     if trigger == Trigger.USER_PAUSE and record.status == StreamState.IN_PROGRESS and event.is_videofile:
@@ -318,14 +299,10 @@ def _user_request(record: StreamStatus, event: UserRequest, now: datetime) -> Ou
     if outcome.record is record:
         return outcome
     intent = ObservedIntent(desired_status=event.status, restarted_at=record.observed_intent.restarted_at)
-    return _with(outcome, observed_intent=intent, autorestart=_fresh_autorestart(record))
+    return _with(outcome, observed_intent=intent, autorestart=autorestart.reset(record.autorestart))
 
 
 def _replace(record: StreamStatus, spec: StreamSpec, now: datetime) -> Outcome:
-    enabled = AutorestartState(
-        status="enabled" if spec.autorestart.restart else "disabled",
-        last_attempt_time=record.autorestart.last_attempt_time,
-    )
     blank = record.model_copy(
         update={
             "version": record.version + 1,
@@ -333,7 +310,7 @@ def _replace(record: StreamStatus, spec: StreamSpec, now: datetime) -> Outcome:
             "last_error": None,
             "video_info": None,
             "preview": None,
-            "autorestart": enabled,
+            "autorestart": autorestart.at_zero(spec.autorestart, record.autorestart),
             "observed_intent": _intent(spec),
         }
     )
@@ -371,12 +348,10 @@ def _report(record: StreamStatus, event: Report, now: datetime) -> Outcome:
     )
     if event.status == StreamState.IN_PROGRESS:
         return Outcome(record if told == record else told)
-    done = event.status == StreamState.DONE
-    outcome = _apply(told, Trigger.REPORTED_DONE if done else Trigger.REPORTED_FAILURE, now)
-    if not done and event.error == FATAL_ERROR and record.autorestart.status != "disabled":
-        denied = record.autorestart.model_copy(update={"status": "denied"})
-        outcome = _with(outcome, autorestart=denied)
-    return outcome
+    if event.status == StreamState.DONE:
+        return _apply(told, Trigger.REPORTED_DONE, now)
+    outcome = _apply(told, Trigger.REPORTED_FAILURE, now)
+    return _with(outcome, autorestart=autorestart.after_failure(record.autorestart, event.error))
 
 
 def _lose_handler(record: StreamStatus, reason: str, now: datetime) -> Outcome:
@@ -393,17 +368,11 @@ def _drain(record: StreamStatus, event: Drained) -> Outcome:
 
 
 def _autorestart(record: StreamStatus, policy: AutorestartPolicy, now: datetime) -> Outcome:
-    due = next_autorestart(record, policy)
-    if due is None or now < due:
+    counters = autorestart.judge(record, policy, now)
+    if counters is None:
         return Outcome(record)
-    state = record.autorestart
-    if record.status != StreamState.FAILURE:
-        calm = state.model_copy(update={"status": "enabled", "current_attempt": 0})
-        return _with(Outcome(record), autorestart=calm)
-    if state.current_attempt >= policy.attempt_count:
-        return _with(Outcome(record), autorestart=state.model_copy(update={"status": "failed"}))
-    attempt = AutorestartState(status="in_progress", current_attempt=state.current_attempt + 1, last_attempt_time=now)
-    return _with(_apply(record, Trigger.RESTARTED, now), autorestart=attempt)
+    is_attempt = counters.status == "in_progress"
+    return _with(_apply(record, Trigger.RESTARTED, now) if is_attempt else Outcome(record), autorestart=counters)
 
 
 def _apply(record: StreamStatus, trigger: Trigger, now: datetime) -> Outcome:
@@ -447,22 +416,6 @@ def _with(outcome: Outcome, **changes: Model) -> Outcome:
 
 def _is_held_by(record: StreamStatus, worker: str) -> bool:
     return record.processor.worker in (None, worker)
-
-
-def _fresh_autorestart(record: StreamStatus) -> AutorestartState:
-    """Return the counters after a user stepped in: enabled and at zero, the last attempt's time is kept."""
-    if record.autorestart.status == "disabled":
-        return record.autorestart
-    return AutorestartState(status="enabled", last_attempt_time=record.autorestart.last_attempt_time)
-
-
-def _switched_autorestart(record: StreamStatus, policy: AutorestartPolicy) -> AutorestartState:
-    """Return the counters after automatic restarting was switched on or off; what is fatal stays denied."""
-    is_fatal = record.status == StreamState.FAILURE and record.last_error == FATAL_ERROR
-    return AutorestartState(
-        status=("denied" if is_fatal else "enabled") if policy.restart else "disabled",
-        last_attempt_time=record.autorestart.last_attempt_time,
-    )
 
 
 def _shorten(error: str | None) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from luna_streams import conditions, lifecycle, naming
+from luna_streams import autorestart, conditions, naming
 from luna_streams.selection import Traits
 from luna_streams.v1alpha1 import AutorestartPolicy, StreamState, StreamStatus
 
@@ -196,7 +196,7 @@ def _restart_at(spec: Json, status: Json) -> datetime | None:
     if status["status"] != StreamState.FAILURE and (status.get("autorestart") or {}).get("status") != "in_progress":
         return None
     record = StreamStatus.from_resource(status)
-    return lifecycle.next_autorestart(record, AutorestartPolicy.from_resource(policy))
+    return autorestart.next_autorestart(record, AutorestartPolicy.from_resource(policy))
 
 
 def _last_states(status: Json, count: int) -> tuple[str, ...]:

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
+from luna_streams.autorestart import FATAL_ERROR, next_autorestart
 from luna_streams.lifecycle import (
-    FATAL_ERROR,
     AutorestartTick,
     Replaced,
     Report,
     Taken,
     UserRequest,
     advance,
-    next_autorestart,
     observe,
 )
 from luna_streams.v1alpha1 import AutorestartPolicy, AutorestartState, StreamState, StreamStatus

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luna_streams import conditions
+from luna_streams.autorestart import FATAL_ERROR
 from luna_streams.conditions import Scheduling, find_condition, observe_conditions
-from luna_streams.lifecycle import DELIVERY_TROUBLE, FATAL_ERROR, Report, Taken, advance
+from luna_streams.lifecycle import DELIVERY_TROUBLE, Report, Taken, advance
 from luna_streams.stream import MESSAGE_LIMIT
 from luna_streams.v1alpha1 import (
     READABLE_STATES,

@@ -13,10 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from luna_streams.autorestart import FATAL_ERROR, next_autorestart
 from luna_streams.conditions import observe_conditions
 from luna_streams.errors import CannotCancel, CannotPause
 from luna_streams.lifecycle import (
-    FATAL_ERROR,
     AutorestartTick,
     Deleted,
     Drained,
@@ -28,7 +28,6 @@ from luna_streams.lifecycle import (
     Withheld,
     advance,
     follows_report,
-    next_autorestart,
     observe,
 )
 from luna_streams.stream import HISTORY_LIMIT, DesiredState
