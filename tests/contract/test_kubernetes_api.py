@@ -377,6 +377,17 @@ async def test_an_update_takes_fields_from_whoever_applied_them(api: Api) -> Non
     assert "updater" in refused.document["message"]
 
 
+async def test_what_one_manager_alone_had_put_into_the_metadata_goes_and_the_rest_of_it_stays(api: Api) -> None:
+    name = unique()
+    labelled = a_camera(name, labels={"a": "1"}, finalizers=["luna.test/hold"])
+    applied = await api.patch(f"{CAMERAS}/{name}", labelled, APPLY, fieldManager="m1")
+    assert applied.status == 201
+    plain = await api.patch(f"{CAMERAS}/{name}", a_camera(name), APPLY, fieldManager="m1")
+    assert plain.status == 200
+    assert not plain.metadata.keys() & {"labels", "finalizers"}
+    assert plain.metadata["uid"] == applied.metadata["uid"]
+
+
 async def test_apply_needs_a_field_manager(api: Api) -> None:
     assert (await api.patch(f"{CAMERAS}/{unique()}", a_camera(), APPLY)).status == 422
 
@@ -408,8 +419,15 @@ async def test_a_finalizer_holds_an_object_until_it_is_taken_off(api: Api) -> No
     assert held["deletionTimestamp"].endswith("Z")
     assert held["deletionGracePeriodSeconds"] == 0
     assert held["generation"] == 2
-    await api.patch(path, {"metadata": {"finalizers": []}})
+    version = await api.version_of(CAMERAS)
+    freed = await api.patch(path, {"metadata": {"finalizers": []}})
+    assert freed.status == 200
+    assert "finalizers" not in freed.metadata
     assert (await api.get(path)).status == 404
+    watched = await api.watch(
+        CAMERAS, count=1, resourceVersion=version, fieldSelector=f"metadata.name={path.rpartition('/')[2]}"
+    )
+    assert watched.types == ["DELETED"], "one step, not a change and then the removal"
 
 
 async def test_no_finalizer_can_be_added_to_an_object_that_is_being_deleted(api: Api) -> None:

@@ -271,4 +271,5 @@ def _merge(live: Any, config: Any, schema: Schema | None) -> Any:
 def _given_up(applied_before: FieldSet, wanted: FieldSet, others: Sequence[_Entry]) -> FieldSet:
     """Return the paths the manager applied before, applies no longer, and nobody else owns anything under."""
     owned_by_others: FieldSet = frozenset().union(*(each.fields for each in others))
-    return with_ancestors(applied_before) - with_ancestors(wanted) - with_ancestors(owned_by_others)
+    gone = with_ancestors(applied_before) - with_ancestors(wanted) - with_ancestors(owned_by_others)
+    return frozenset(path for path in gone if not _is_unowned(path))  # metadata stays, whoever owned all in it

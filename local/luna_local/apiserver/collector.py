@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from luna_local.apiserver.crds import CLEANUP_FINALIZER
-from luna_local.apiserver.deletion import FOREGROUND_FINALIZER, ORPHAN_FINALIZER, DeleteOptions, Deletions
+from luna_local.apiserver.deletion import FOREGROUND_FINALIZER, ORPHAN_FINALIZER, DeleteOptions, Deletions, may_go
 from luna_local.apiserver.documents import Document, dig, items, parse_time, section
 from luna_local.apiserver.errors import ApiError
 from luna_local.apiserver.objects import Objects, WriteOptions
@@ -107,6 +107,10 @@ class Collector:
             return
         document = record.load()
         is_ending = bool(document["metadata"].get("deletionTimestamp"))
+        if may_go(resource, document):
+            # Written by a release that took off the last finalizer in one commit and removed the object in the next.
+            self._store.remove(resource_key, key)
+            return
         if is_ending and items(document, "metadata", "finalizers"):
             self._settle_dependents(resource, record, document)
         if resource_key == NAMESPACES:

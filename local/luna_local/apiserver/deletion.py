@@ -97,14 +97,14 @@ class Deletions:
         document = record.load()
         metadata = document["metadata"]
         remaining = [each for each in items(metadata, "finalizers") if each not in finalizers]
+        if not remaining and not (resource.key == PODS and metadata.get("deletionGracePeriodSeconds")):
+            self._store.remove(resource.key, key)
+            return True
         if remaining != items(metadata, "finalizers"):
             metadata["finalizers"] = remaining
             drop_empty(metadata)
             self._store.put(resource.key, document)
-        is_done = not remaining and not (resource.key == PODS and metadata.get("deletionGracePeriodSeconds"))
-        if is_done:
-            self._store.remove(resource.key, key)
-        return is_done
+        return False
 
 
 def may_go(resource: Resource, document: Document) -> bool:

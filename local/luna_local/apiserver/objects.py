@@ -245,10 +245,14 @@ class Objects:
         return Written(self._commit_update(resource, document, options), warnings=warnings)
 
     def _commit_update(self, resource: Resource, document: Document, options: WriteOptions) -> Record:
-        record = self._commit(resource, document, options)
         if options.dry_run or not may_go(resource, document):
-            return record
-        return self._store.remove(resource.key, record.key)
+            return self._commit(resource, document, options)
+        # One commit, as in kube-apiserver: the write that takes off what held the object removes it. With two, a
+        # server killed between them would leave an object that ends for ever.
+        metadata = document["metadata"]
+        removed = self._store.remove(resource.key, (metadata.get("namespace") or "", metadata["name"]))
+        metadata["resourceVersion"] = str(removed.version)
+        return Record(document, removed.version, ())
 
     # --- checking and committing ----------------------------------------------------------------------------------
 
