@@ -11,12 +11,15 @@ from types import MappingProxyType
 from typing import Final
 
 import orjson
+import ormsgpack
 from starlette.responses import Response
 
 from luna_api_shim import errors
 from luna_kube import ApiError
 from luna_streams import errors as domain
 
+JSON: Final = "application/json"
+MSGPACK: Final = "application/msgpack"
 LINK: Final = "https://docs.visionlabs.ai/info/luna/troubleshooting/errors-description/code-"
 _INCOMPLETE: Final = "Bad/incomplete input data"
 _NOT_FOUND: Final = "Object not found"
@@ -81,12 +84,17 @@ ERRORS: Final[Mapping[type[Exception], ErrorForm]] = MappingProxyType(
 
 def json_reply(content: object, status: int = 200) -> Response:
     """Answer with JSON."""
-    return Response(orjson.dumps(content), status, media_type="application/json")
+    return Response(orjson.dumps(content), status, media_type=JSON)
+
+
+def msgpack_reply(content: object) -> Response:
+    """Answer with msgpack."""
+    return Response(ormsgpack.packb(content), media_type=MSGPACK)
 
 
 def raw_json_reply(body: bytes) -> Response:
     """Answer with JSON that is rendered already."""
-    return Response(body, media_type="application/json")
+    return Response(body, media_type=JSON)
 
 
 def no_content() -> Response:

@@ -9,20 +9,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from luna_api_shim.context import context_of
-from luna_api_shim.errors import Disabled
+from luna_api_shim.errors import Disabled, UnsupportedMediaType
+from luna_api_shim.negotiation import choose
 from luna_api_shim.operations import service as operations
 from luna_api_shim.operations.declaration import query_of
 from luna_api_shim.parameters import INCLUDE_LUNA_SERVICES
-from luna_api_shim.replies import json_reply
+from luna_api_shim.replies import JSON, MSGPACK, json_reply, msgpack_reply
 from luna_api_shim.routing import Resource, resource
 
 VERSION: Final = {"Version": {"api": 1, "major": 1, "minor": 1, "patch": 18}}
 """The version of LUNA Streams whose API this is: clients look at it to know what they may ask."""
 
 
-async def version(_request: Request) -> Response:
-    """GET /version."""
-    return json_reply(VERSION)
+async def version(request: Request) -> Response:
+    """GET /version, the one operation that offers msgpack, too."""
+    accept = ",".join(request.headers.getlist("Accept"))
+    try:
+        form = choose(accept, (JSON, MSGPACK))
+    except UnsupportedMediaType:  # which is not among the answers of this operation
+        form = JSON
+    reply = msgpack_reply(VERSION) if form == MSGPACK else json_reply(VERSION)
+    reply.headers["Vary"] = "Accept"
+    return reply
 
 
 async def healthcheck(request: Request) -> Response:
