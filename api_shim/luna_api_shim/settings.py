@@ -80,18 +80,18 @@ class Settings(BaseModel):
     """Plugins that run next to the service, by name; comma-separated."""
     luna_services: Annotated[dict[str, Origin], BeforeValidator(_split_pairs)] = {}
     """Services that `/healthcheck?include_luna_services=1` asks, e.g. `luna-api=http://luna:5000`; comma-separated."""
+    influx_organization: str = ""
+    """Organization in the InfluxDB to which the plugin `influx_monitoring` writes."""
+    influx_token: SecretStr | None = None
+    """Token that may write to the bucket."""
+    influx_bucket: str = "luna_monitoring"
+    """Bucket the points go to."""
     influx_host: str = "127.0.0.1"
-    """Host of the InfluxDB to which the plugin `influx_monitoring` writes."""
+    """Host of the InfluxDB."""
     influx_port: int = Field(default=8086, ge=1, le=65535)
     """Its port."""
     influx_use_ssl: bool = False
     """Whether it is spoken to by HTTPS."""
-    influx_organization: str = ""
-    """The organization that owns the bucket."""
-    influx_bucket: str = "luna_monitoring"
-    """Bucket the points go to."""
-    influx_token: SecretStr | None = None
-    """Token that may write to the bucket."""
     influx_flushing_period: float = Field(default=1.0, gt=0, le=3600)
     """Seconds between writes."""
     preview_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_split)] = ()
