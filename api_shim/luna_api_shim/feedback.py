@@ -83,7 +83,7 @@ class Feedback:
         """
         by_stream: dict[str, list[Report]] = {}
         for item in items:
-            by_stream.setdefault(item.stream_id, []).append(item.to_report(worker.process))
+            by_stream.setdefault(item.stream_id, []).append(item.to_report(worker.process, worker.received_until))
         now = utc_now()
         verdicts: dict[str, Verdict] = {}
         open_: list[str] = []

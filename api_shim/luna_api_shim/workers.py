@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from luna_api_shim.destinations import Address, address_of
@@ -22,6 +23,8 @@ from luna_streams.lifecycle import ANONYMOUS_WORKER
 log = logging.getLogger(__name__)
 
 WORKER_HEADER: Final = "Luna-Worker-Id"
+RECEIVED_HEADER: Final = "Luna-Received-Until"
+"""In an answer of the queue: when the newest of its streams was taken. In feedback: the newest that was received."""
 
 _WORKER_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _EXTRA: Final = "authentication.kubernetes.io/"
@@ -48,11 +51,13 @@ class Worker:
         process: what the process calls itself; `ANONYMOUS_WORKER` where it does not say.
         pod: None for a worker from outside.
         address: its IP address, where it was looked for and is known.
+        received_until: when the newest stream was taken that it has received; None where it does not say.
     """
 
     process: str
     pod: Pod | None = None
     address: Address | None = None
+    received_until: datetime | None = None
 
 
 class Workers:
@@ -74,13 +79,15 @@ class Workers:
 
         Raises:
             BadToken: it shows a token that is not one of a pod.
-            BadRequest: its Luna-Worker-Id cannot be one.
+            BadRequest: its Luna-Worker-Id cannot be one, or Luna-Received-Until is no time.
         """
         process = headers.get(WORKER_HEADER, ANONYMOUS_WORKER)
         if not _WORKER_ID.fullmatch(process):
             raise BadRequest(f"{WORKER_HEADER} must be 1 to 128 letters, digits, dots, colons, underscores or hyphens")
+        received_until = _time_of(headers.get(RECEIVED_HEADER))
         authorization = headers.get("Authorization")
-        return Worker(process, None if authorization is None else await self._pod(authorization))
+        pod = None if authorization is None else await self._pod(authorization)
+        return Worker(process, pod, received_until=received_until)
 
     async def locate(self, worker: Worker, sender: Address | None) -> Worker:
         """Return a worker with its address: a pod's own, for others the one they are heard from.
@@ -140,6 +147,16 @@ class Workers:
             self._known = {key: value for key, value in self._known.items() if value[0] > now}
         if len(self._known) < _MOST_REMEMBERED:
             self._known[digest] = now + (_REFUSED_FOR_S if pod is None else _ACCEPTED_FOR_S), pod
+
+
+def _time_of(header: str | None) -> datetime | None:
+    try:
+        time_ = None if header is None else datetime.fromisoformat(header)
+    except ValueError:
+        time_ = datetime.min  # without an offset, as below
+    if time_ is not None and time_.tzinfo is None:
+        raise BadRequest(f"{RECEIVED_HEADER} must be a time with an offset, as the queue answered it")
+    return time_
 
 
 def pod_of(review: Json) -> Pod | None:

@@ -142,6 +142,8 @@ class Report:
     Attributes:
         status: in_progress, done or failure.
         worker: who reports; `ANONYMOUS_WORKER` where it does not say.
+        received_until: when the newest stream was taken that the worker had received as it wrote this; None where it
+            does not say.
     """
 
     status: StreamState
@@ -150,6 +152,7 @@ class Report:
     video_info: VideoInfo | None = None
     preview: Preview | None = None
     worker: str = ANONYMOUS_WORKER
+    received_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -285,7 +288,7 @@ def follows_report(record: StreamStatus, report: Report) -> bool:
     return (
         record.version == report.version
         and record.status == report.status
-        and (record.status != StreamState.IN_PROGRESS or _is_held_by(record, report.worker))
+        and (record.status != StreamState.IN_PROGRESS or _is_about(record, report))
     )
 
 
@@ -331,11 +334,7 @@ def _withhold(record: StreamStatus, reason: str) -> Outcome:
 
 
 def _report(record: StreamStatus, event: Report, now: datetime) -> Outcome:
-    if (
-        record.status != StreamState.IN_PROGRESS
-        or record.version != event.version
-        or not _is_held_by(record, event.worker)
-    ):
+    if record.status != StreamState.IN_PROGRESS or record.version != event.version or not _is_about(record, event):
         return Outcome(record)
     if record.processor.leave_by is not None and event.status == StreamState.IN_PROGRESS:
         return _lose_handler(record, f"processor pod {record.processor.pod} is drained", now)
@@ -414,8 +413,13 @@ def _with(outcome: Outcome, **changes: Model) -> Outcome:
     return Outcome(outcome.record.model_copy(update=changes), outcome.entries)
 
 
-def _is_held_by(record: StreamStatus, worker: str) -> bool:
-    return record.processor.worker in (None, worker)
+def _is_about(record: StreamStatus, report: Report) -> bool:
+    """Tell whether a report is about the present run of a stream in progress.
+
+    A worker may get a stream a second time in the same version, and only then be heard about the first time.
+    """
+    is_earlier = report.received_until is not None and report.received_until < record.status_time
+    return record.processor.worker in (None, report.worker) and not is_earlier
 
 
 def _shorten(error: str | None) -> str | None:

@@ -1,13 +1,13 @@
 """Speak to LUNA Streams as a worker does: take streams from the queue, report about them.
 
 The documented protocol, so a genuine LUNA Streams is as good as ours. What only ours understands (`Prefer: wait`,
-`Luna-Worker-Id`, the pod's token) travels in headers that others ignore.
+`Luna-Worker-Id`, `Luna-Received-Until`, the pod's token) travels in headers that others ignore.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 FEEDBACK_TIMEOUT_S = 4.0
 """Less than half of the time after which unreported streams are stopped: there is time for a second try."""
 _ANSWER_MARGIN_S = 10.0
+RECEIVED_HEADER = "Luna-Received-Until"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ class StreamsApi:
         self._read_stream = v1.queued_stream if api_version == "1" else v2.queued_stream
         self._worker_id = worker_id
         self._token = token
+        self.received_until: str | None = None
+        """When the newest stream was taken that was received, in the server's words; None where it says no such thing.
+
+        A report that was on its way for long is thereby told from one about a later run of the same stream.
+        """
 
     async def take(self, filters: QueueFilters, limit: int, wait_s: float) -> Sequence[QueuedStream | UnreadableStream]:
         """Take up to `limit` streams from the queue; they are in progress here from now on.
@@ -70,28 +76,33 @@ class StreamsApi:
         Raises:
             ServerUnavailable: if the server does not answer as it should.
         """
-        answer = await self._post(
+        body, told = await self._post(
             "/streams/processing/queue",
             {"filters": filters.model_dump(mode="json", exclude_defaults=True), "limit": limit},
             headers={"Prefer": f"wait={wait_s:g}"} if wait_s else {},
             timeout_s=wait_s + _ANSWER_MARGIN_S,
         )
-        streams = answer.get("streams") if isinstance(answer, dict) else None
+        streams = body.get("streams") if isinstance(body, dict) else None
         if not isinstance(streams, list):
             raise ServerUnavailable("LUNA Streams answered the queue request with something else than streams")
+        self.received_until = told.get(RECEIVED_HEADER, self.received_until)
         return [stream for body in streams if (stream := self._read(body)) is not None]
 
-    async def report(self, items: Sequence[FeedbackItem]) -> FeedbackStreams:
+    async def report(self, items: Sequence[FeedbackItem], received_until: str | None = None) -> FeedbackStreams:
         """Report about streams; returns which of them are to be stopped.
+
+        Args:
+            items: the reports.
+            received_until: as it was when they were written.
 
         Raises:
             ReportRefused: if the server finds the report invalid (400).
             ServerUnavailable: if it does not answer as it should.
         """
-        answer = await self._post(
+        answer, _ = await self._post(
             "/streams/processing/feedback",
             {"streams": [item.to_rest() for item in items]},
-            headers={},
+            headers={RECEIVED_HEADER: received_until} if received_until else {},
             timeout_s=FEEDBACK_TIMEOUT_S,
         )
         try:
@@ -111,7 +122,10 @@ class StreamsApi:
         except ValidationError as e:
             return UnreadableStream(name.stream_id, name.version, f"stream is not understood: {_first(e)}")
 
-    async def _post(self, path: str, body: dict[str, Any], *, headers: dict[str, str], timeout_s: float) -> Any:
+    async def _post(
+        self, path: str, body: dict[str, Any], *, headers: dict[str, str], timeout_s: float
+    ) -> tuple[Any, Mapping[str, str]]:
+        """Return the answer's JSON and its headers."""
         try:
             token = self._token()
             answer = await self._http.post(
@@ -134,7 +148,7 @@ class StreamsApi:
         if not answer.is_success:
             raise ServerUnavailable(f"LUNA Streams answered {path} with {answer.status_code}: {_detail(answer)}")
         try:
-            return answer.json()
+            return answer.json(), answer.headers
         except ValueError as e:
             raise ServerUnavailable(f"LUNA Streams answered {path} with something else than JSON") from e
 

@@ -243,15 +243,20 @@ class Worker:
         return running + ended
 
     async def _report(self, items: Sequence[FeedbackItem]) -> FeedbackStreams:
-        """Report; when the server finds the whole invalid, one by one, so that one stream harms no other."""
+        """Report; when the server finds the whole invalid, one by one, so that one stream harms no other.
+
+        Args:
+            items: just written.
+        """
+        received_until = self._api.received_until
         try:
-            return await self._api.report(items)
+            return await self._api.report(items, received_until)
         except ReportRefused:
             pass  # it does not say whose fault it is
         answers: list[FeedbackStreams] = []
         for item in items:
             try:
-                answers.append(await self._api.report([item]))
+                answers.append(await self._api.report([item], received_until))
             except ReportRefused as e:
                 log.warning("stream %s: %s", item.stream_id, e)
                 if item.status != "in_progress":  # it would be refused for ever

@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from luna_kube import PODS, SECRETS, STREAM_GROUPS, STREAM_PROCESSORS, STREAMS, Json
+from luna_processor.streams_api import StreamsApi
 from luna_streams import naming
+from luna_streams.rest.messages import FeedbackItem, QueueFilters
 from support.apiservers import ApiServer
 from support.builders import ACCOUNT, OTHER_ACCOUNT, a_group, stream_object, v1_body, v2_body
 from support.shims import Deployment, Shim, a_deployment
@@ -455,3 +457,38 @@ async def test_feedback_of_a_process_that_does_not_hold_the_stream_is_answered_w
 
     assert (await stranger.report())["modified"] == [{"stream_id": stream_id, "status": "in_progress", "version": 1}]
     assert (await holder.report())["unmodified"] == [{"stream_id": stream_id, "status": "in_progress", "version": 1}]
+
+
+async def test_a_report_that_was_late_does_not_end_the_next_run_at_the_same_worker(
+    deployment: Deployment,
+) -> None:
+    """Failed, started again at once, taken again; then the network delivers the first report a second time."""
+    async with deployment.shim() as leader, deployment.shim() as follower:
+        stream_id = await leader.create(v2_body(autorestart={"restart": 1, "attempt_count": 3, "delay": 600}))
+        client = StreamsApi(follower.http, "2", "w-1", lambda: None)
+        follower.http.base_url = httpx.URL(f"{follower.url}/2")
+
+        async def take() -> None:
+            taken = await client.take(QueueFilters(), 1, 10)
+            assert [stream.stream_id for stream in taken] == [stream_id]
+
+        await take()
+        failure = FeedbackItem(stream_id=stream_id, status="failure", version=1, error="gone", video_info=None)
+        received_until = client.received_until
+        assert received_until is not None
+        await client.report([failure], received_until)
+        await leader.http.patch(f"/2/streams/{stream_id}", json={"status": "pending"})
+        await take()
+
+        assert [told.status for told in (await client.report([failure], received_until)).modified] == ["in_progress"]
+        assert (await leader.read(stream_id))["status"] == "in_progress"
+        assert (await client.report([failure], client.received_until)).modified == ()
+        assert (await leader.read(stream_id))["last_error"] == "gone"
+
+
+@pytest.mark.parametrize("shown", ["", "yesterday", "2026-01-31T12:00:00", "0" * 5000])
+async def test_a_time_that_is_none_is_refused(shim: Shim, shown: str) -> None:
+    answer = await shim.http.post(
+        "/2/streams/processing/feedback", json={"streams": []}, headers={"Luna-Received-Until": shown}
+    )
+    assert (answer.status_code, answer.json()["error_code"]) == (400, 12046)

@@ -19,6 +19,7 @@ from luna_api_shim.queries import Query
 from luna_api_shim.rendering import render_streams
 from luna_api_shim.replies import json_reply, raw_json_reply
 from luna_api_shim.routing import Resource, resource
+from luna_api_shim.workers import RECEIVED_HEADER
 from luna_streams.rest.messages import FeedbackRequest, QueueFilters, QueueRequest
 
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,6}(?:\.\d{1,6})?)"?\s*(?:;[^,]*)?(?=,|$)', re.IGNORECASE | re.ASCII)
@@ -65,7 +66,10 @@ async def _take(request: Request, body: bytes) -> Response:
     await context.store.ready()
     async with departure(request, lambda: context.queue.wake(worker)) as gone:
         taken = await context.queue.take(worker, wanted, wait_s, gone)
-    return raw_json_reply(render_streams(context.store, taken, api_of(request)))
+    reply = raw_json_reply(render_streams(context.store, taken, api_of(request)))
+    if taken:
+        reply.headers[RECEIVED_HEADER] = max(entry.record.status_time for entry in taken).isoformat()
+    return reply
 
 
 async def _feedback(request: Request, body: bytes) -> Response:

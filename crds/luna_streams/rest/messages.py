@@ -5,6 +5,7 @@ Source: LUNA Streams API 1.1.18, components/schemas.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -51,8 +52,8 @@ class FeedbackItem(Model):
     preview: Preview | None = None
     """Where pictures of the stream can be fetched."""
 
-    def to_report(self, worker: str) -> Report:
-        """Convert to the event of the lifecycle."""
+    def to_report(self, worker: str, received_until: datetime | None = None) -> Report:
+        """Convert to the event of the lifecycle, see `Report`."""
         return Report(
             status=StreamState(self.status),
             version=self.version,
@@ -60,6 +61,7 @@ class FeedbackItem(Model):
             video_info=self.video_info,
             preview=self.preview,
             worker=worker,
+            received_until=received_until,
         )
 
     def to_rest(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from luna_streams.lifecycle import ANONYMOUS_WORKER, Report, Taken, advance, follows_report
+from luna_streams.lifecycle import ANONYMOUS_WORKER, HandlerLost, Report, Taken, advance, follows_report
 from luna_streams.rest.messages import FeedbackItem
 from luna_streams.stream import ERROR_LIMIT
 from luna_streams.v1alpha1 import Preview, PreviewUrl, StreamState, StreamStatus, VideoInfo
@@ -145,3 +145,16 @@ def test_times_without_an_offset_are_utc() -> None:
 def running() -> StreamStatus:
     """Return a record that WORKER holds."""
     return a_record(SPEC, status="in_progress")
+
+
+@pytest.mark.parametrize("reported", [S.IN_PROGRESS, S.DONE, S.FAILURE])
+def test_a_report_about_an_earlier_run_at_the_same_worker_does_not_touch_the_present_one(reported: StreamState) -> None:
+    """The worker's last word on the first run was on its way for long; it got the stream again meanwhile."""
+    first = running()
+    lost = advance(first, HandlerLost("no feedback"), LATER).record
+    second = advance(lost, Taken(WORKER), LATER + timedelta(seconds=1)).record
+    late = Report(reported, 1, "the first run", worker=WORKER, received_until=first.status_time)
+    assert advance(second, late, LATER).record is second
+    assert not follows_report(second, late)
+    present = Report(reported, 1, worker=WORKER, received_until=second.status_time)
+    assert advance(second, present, LATER).record.status == reported
