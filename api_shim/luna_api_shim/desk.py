@@ -21,7 +21,7 @@ from luna_api_shim.election import Election
 from luna_api_shim.errors import NotReady
 from luna_api_shim.frame import REQUEST_ID
 from luna_api_shim.request_ids import HEADER
-from luna_api_shim.workers import WORKER_HEADER
+from luna_api_shim.workers import RECEIVED_HEADER, WORKER_HEADER
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ _FORWARDED: Final = "Luna-Forwarded"
 _FORWARDED_FOR: Final = "Luna-Forwarded-For"
 """Address that the other replica heard the worker from."""
 _OF_PROXIES: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-IP")
-_PASSED_ON: Final = ("Authorization", "Content-Type", "Prefer", WORKER_HEADER)
-_BROUGHT_BACK: Final = ("Content-Type", "Location")
+_PASSED_ON: Final = ("Authorization", "Content-Type", "Prefer", WORKER_HEADER, RECEIVED_HEADER)
+_BROUGHT_BACK: Final = ("Content-Type", "Location", RECEIVED_HEADER)
 _LOOK_AGAIN_S: Final = 0.1
 _CONNECT_TIMEOUT_S: Final = 1.0
 _ANSWER_MARGIN_S: Final = 15.0
