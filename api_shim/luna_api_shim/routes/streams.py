@@ -91,7 +91,9 @@ async def delete_matching(request: Request) -> Response:
 async def read(request: Request) -> Response:
     """GET /streams/{stream_id}."""
     context = context_of(request)
-    return raw_json_reply(render(context.store, await _find(request, context), api_of(request)))
+    entry = await _find(request, context)
+    await context.store.fetch_secrets(entry.stream)  # another replica may have made them just now
+    return raw_json_reply(render(context.store, entry, api_of(request)))
 
 
 async def patch(request: Request) -> Response:
