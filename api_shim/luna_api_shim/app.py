@@ -15,7 +15,7 @@ from luna_api_shim.context import Context
 from luna_api_shim.errors import MethodNotAllowed, PageNotFound, Refusal
 from luna_api_shim.frame import ERROR_CODE, Frame
 from luna_api_shim.replies import error_form, error_reply
-from luna_api_shim.routes import groups, previews, processing, service, setup, streams
+from luna_api_shim.routes import groups, logs, previews, processing, service, setup, streams
 from luna_streams.errors import DomainError
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -23,6 +23,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *streams.ROUTES,
     *previews.ROUTES,
     *groups.ROUTES,
+    *logs.ROUTES,
     *service.ROUTES,
     *setup.ROUTES,
 )

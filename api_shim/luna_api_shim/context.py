@@ -12,6 +12,7 @@ from luna_api_shim.editor import Editor
 from luna_api_shim.feedback import Feedback
 from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.health import Health
+from luna_api_shim.logs.logbook import Logbook
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.plugin_host import PluginHost
 from luna_api_shim.previews import Previews
@@ -42,6 +43,7 @@ class Context:
     quota: Quota
     feedback: Feedback
     previews: Previews
+    logbook: Logbook
     metrics: Metrics
     traffic: Traffic
     plugins: PluginHost

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 from typing import Final
 
 import httpx
@@ -64,8 +65,16 @@ class LeaderDesk:
         """Close the connections to the leader."""
         await self._http.aclose()
 
-    async def serve(self, request: Request, body: bytes, serve: Serve) -> Response:
+    async def serve(
+        self, request: Request, body: bytes, serve: Serve, more: Mapping[str, str] = MappingProxyType({})
+    ) -> Response:
         """Answer a request.
+
+        Args:
+            request: of the client.
+            body: of the request.
+            serve: answers it where the leader is.
+            more: headers the leader is to see besides those of the request.
 
         Raises:
             NotReady: there is no leader, or it cannot be reached.
@@ -79,7 +88,7 @@ class LeaderDesk:
             origin = self._election.leader_origin
             if origin is not None and not is_forwarded:
                 with suppress(httpx.ConnectError, httpx.ConnectTimeout):
-                    return await self._forward(request, body, origin)
+                    return await self._forward(request, body, origin, more)
             if loop.time() >= deadline or self._is_stopping:
                 raise NotReady("no replica leads, or the leader cannot be reached")
             await asyncio.sleep(_LOOK_AGAIN_S)
@@ -96,9 +105,9 @@ class LeaderDesk:
             return None
         return address_of(request.client.host)
 
-    async def _forward(self, request: Request, body: bytes, origin: str) -> Response:
+    async def _forward(self, request: Request, body: bytes, origin: str, more: Mapping[str, str]) -> Response:
         """Pass a request on; when its client goes away, so does the leader's."""
-        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers} | dict(more)
         headers |= {HEADER: request.scope[REQUEST_ID], _FORWARDED: self._election.secret or "1"}
         if (sender := self.sender_of(request)) is not None:
             headers[_FORWARDED_FOR] = str(sender)

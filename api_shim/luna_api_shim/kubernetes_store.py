@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -40,6 +41,11 @@ from luna_streams.stream import Stream, StreamSpec, StreamStatus
 log = logging.getLogger(__name__)
 
 _PATIENCE_S: Final = 3.0
+_MOST_ATTEMPTS: Final = 10
+_RECENT_S: Final = 5.0
+"""No watch is further behind than that, as long as all is well."""
+_MOST_RECENT: Final = 32
+_LOOK_S: Final = 0.01
 
 
 class KubernetesStore:
@@ -58,6 +64,7 @@ class KubernetesStore:
         self._listeners: list[Listener] = []
         self._surroundings: list[Callable[[], None]] = []
         self.catalogue = Catalogue()
+        self._written: dict[Key, float] = {}
         self._streams = self._reflector(STREAMS)
         self._secrets = self._reflector(SECRETS, labels=naming.LABEL_CREDENTIALS)
         self._group_objects = self._reflector(STREAM_GROUPS)
@@ -135,6 +142,32 @@ class KubernetesStore:
         await self.ready()
         return self.catalogue.get(stream_id) or await self._read((self.namespace, stream_id))
 
+    def exists(self, namespace: str, name: str, uid: str) -> bool:
+        """See `Store`."""
+        metadata = (self._streams.get(namespace, name) or {}).get("metadata", {})
+        return metadata.get("uid") == uid and "deletionTimestamp" not in metadata
+
+    def recently_written(self) -> list[str]:
+        """See `Store`."""
+        since = time.monotonic() - _RECENT_S
+        return [naming.stream_id(*key) for key, when in reversed(self._written.items()) if when >= since]
+
+    async def look_again(self, stream_id: str) -> None:
+        """See `Store`."""
+        entry = self.catalogue.get(stream_id)
+        if entry is None:
+            await self._read((self.namespace, stream_id))
+        elif await self.refetch(entry) is None:
+            # It is gone; the watch is about to say so, and tells the last state of it.
+            while self.catalogue.at(entry.key) is entry:
+                await asyncio.sleep(_LOOK_S)
+
+    def _note_write(self, key: Key) -> None:
+        self._written.pop(key, None)
+        self._written[key] = time.monotonic()
+        if len(self._written) > _MOST_RECENT:
+            del self._written[next(iter(self._written))]
+
     async def refetch(self, entry: Entry) -> Entry | None:
         """See `Store`."""
         return await self._read(entry.key)
@@ -187,15 +220,37 @@ class KubernetesStore:
 
     async def delete_stream(self, entry: Entry) -> bool:
         """See `Store`."""
-        try:
-            answer = await self._client.delete(STREAMS.at(*entry.key), uid=entry.stream.uid)
-        except (NotFound, Conflict):
+        answer = await self._delete_as_known(entry)
+        if answer is None:
             return False
+        self._note_write(entry.key)
         if answer.get("kind") == STREAMS.kind:
             self._streams.observe(answer)
         else:
             self._streams.observe_deleted(*entry.key, entry.stream.uid)
         return True
+
+    async def _delete_as_known(self, entry: Entry) -> Json | None:
+        """Delete the version of a stream that is known here, else what was written last would miss in the log.
+
+        Returns:
+            The answer; None if somebody else was faster.
+        """
+        version = entry.stream.resource_version
+        for attempt in range(_MOST_ATTEMPTS):
+            last = attempt == _MOST_ATTEMPTS - 1
+            try:
+                return await self._client.delete(
+                    STREAMS.at(*entry.key), uid=entry.stream.uid, resource_version="" if last else version
+                )
+            except NotFound:
+                return None
+            except Conflict:
+                present = await self._read(entry.key)
+                if last or present is None or present.stream.uid != entry.stream.uid:
+                    return None
+                version = present.stream.resource_version
+        raise AssertionError("the last attempt returns")
 
     async def create_secret(self, key: Key, name: str, values: Mapping[str, str], owner: Entry | None) -> None:
         """See `Store`."""
@@ -243,6 +298,7 @@ class KubernetesStore:
 
     def _entry(self, obj: Json) -> Entry:
         """Put an own write into the catalogue and return it."""
+        self._note_write((obj["metadata"]["namespace"], obj["metadata"]["name"]))
         entry = self._observe(obj)
         if entry is None:
             raise NotFound(f"PUT {obj['metadata']['name']}", "the stream is being deleted", status=404)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -41,6 +41,19 @@ class Metrics:
     def watch(self, catalogue: Catalogue, is_leader: Callable[[], bool]) -> None:
         """Show the numbers of streams, and who leads."""
         self._registry.register(_Streams(catalogue, is_leader))
+
+    def watch_log(self, waiting: Callable[[], int], lost: Callable[[], int]) -> None:
+        """Show how the copying of the log goes."""
+        Gauge(
+            "luna_streams_log_waiting",
+            "Log entries the leader has not copied into the database yet",
+            registry=self._registry,
+        ).set_function(waiting)
+        Gauge(
+            "luna_streams_log_lost",
+            "Log entries that left their resource before they could be copied, since this replica started",
+            registry=self._registry,
+        ).set_function(lost)
 
     def add(self, collector: Collector) -> None:
         """Show what a collector has."""

@@ -25,6 +25,7 @@ from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.health import Component, Health
 from luna_api_shim.initialiser import initialise_streams
 from luna_api_shim.kubernetes_store import KubernetesStore
+from luna_api_shim.logs.logbook import open_logbook
 from luna_api_shim.luna_services import components_of
 from luna_api_shim.metrics import Metrics
 from luna_api_shim.plugin_host import PluginHost, PluginMetrics, find_plugins
@@ -80,6 +81,8 @@ class Service:
         self.previews = Previews(settings.preview_networks)
         metrics = Metrics()
         metrics.watch(self.store.catalogue, lambda: self.election.is_leader)
+        self.logbook = open_logbook(settings, self.store)
+        metrics.watch_log(lambda: self.logbook.waiting, lambda: self.logbook.lost)
         self.plugins = PluginHost(
             find_plugins(settings.active_plugins), settings, self.store, lambda: self.election.is_leader
         )
@@ -102,8 +105,13 @@ class Service:
                 metrics=metrics,
                 traffic=traffic,
                 plugins=self.plugins,
+                logbook=self.logbook,
                 health=Health(
-                    [Component("kubernetes", self._check_kubernetes)],
+                    [
+                        Component("kubernetes", self._check_kubernetes),
+                        Component("db", self.logbook.check, is_vital=False),
+                        Component("db_migration", self.logbook.check_migration, is_vital=False),
+                    ],
                     luna_services=components_of(settings.luna_services),
                 ),
             )
@@ -144,16 +152,19 @@ class Service:
     async def _in_background(self) -> AsyncIterator[None]:
         async with self.store.running():
             standing = asyncio.create_task(self.election.run(self._lead), name="election")
-            tasks = (standing, asyncio.create_task(self.plugins.run(), name="plugins"))
+            preparing = asyncio.create_task(self.logbook.prepare(), name="log")
+            tasks = (standing, preparing, asyncio.create_task(self.plugins.run(), name="plugins"))
             for task in tasks:
                 task.add_done_callback(self._ended)
             try:
                 yield
             finally:
+                await self.logbook.finish()
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self.desk.close()
+                await self.logbook.close()
                 await self.previews.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -168,6 +179,7 @@ class Service:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.watch.run())
             group.create_task(initialise_streams(self.store, self._records))
+            group.create_task(self.logbook.lead())
             group.create_task(Sweeper(self._client, self.store.vault, self.store.catalogue).run())
 
     async def _check_kubernetes(self) -> None:

@@ -7,9 +7,20 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 
 from luna_api_shim.errors import StartupError
+from luna_api_shim.logs.clearing import IntervalType
+from luna_api_shim.logs.database import parse_url
 from luna_streams.configuration import SettingsError, load_settings
 
 PREFIX = "LUNA_SHIM_"
@@ -30,6 +41,11 @@ def _split_pairs(value: object) -> object:
     if not all(name.strip() and equals for name, equals, _ in pairs):
         raise ValueError("must be name=address, separated by commas")
     return {name.strip(): address.strip() for name, _, address in pairs}
+
+
+def _of_a_database(value: SecretStr) -> SecretStr:
+    parse_url(value.get_secret_value())
+    return value
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
@@ -72,6 +88,25 @@ class Settings(BaseModel):
     """Largest request body; feedback on 10,000 streams takes about 6 MiB."""
     kubernetes_timeout: float = Field(default=10.0, gt=0, le=120)
     """Seconds one request to the API server may take."""
+    database_url: Annotated[SecretStr, AfterValidator(_of_a_database)] | None = None
+    """Database of the log, e.g. `postgresql://user:password@host/name`; unset is a SQLite file in `data_folder`.
+
+    Several replicas need PostgreSQL: a file belongs to one.
+    """
+    data_folder: str = ""
+    """Folder of the SQLite file, `logs.db`; by default ~/.local/state/luna-streams."""
+    database_pool_size: int = Field(default=5, ge=1, le=100)
+    """Connections to the database a replica makes at most."""
+    database_timeout: float = Field(default=10.0, gt=0, le=600)
+    """Seconds a transaction of the log may take."""
+    logs_clear_active: bool = False
+    """Whether old entries of the log are deleted by themselves; the last one of each stream always stays."""
+    logs_clear_interval: int = Field(default=7, ge=1, le=2**31)
+    """How old entries become, in units of `logs_clear_interval_type`."""
+    logs_clear_interval_type: IntervalType = "days"
+    """Weeks, days, hours, minutes or seconds, in small letters."""
+    logs_clear_check_interval: float = Field(default=180.0, gt=0, le=2**31)
+    """Seconds between two looks for such entries."""
     stream_quota: int = Field(default=0, ge=0, le=2**31)
     """Streams that may be pending, in progress or paused at the same time; 0 sets no limit."""
     account_stream_quota: int = Field(default=0, ge=0, le=2**31)

@@ -74,6 +74,15 @@ class Store(Protocol):
             NotReady: the API server was not heard yet.
         """
 
+    def exists(self, namespace: str, name: str, uid: str) -> bool:
+        """Tell whether an object is there and stays, also one that this release does not understand."""
+
+    def recently_written(self) -> list[str]:
+        """Return the ids of streams that were written here within the last seconds."""
+
+    async def look_again(self, stream_id: str) -> None:
+        """Bring the catalogue up to date about one stream, whoever wrote it."""
+
     async def find(self, stream_id: str) -> Entry | None:
         """Return a stream, also one that another replica has only just created."""
 

@@ -69,7 +69,7 @@ class Installation:
 async def installed(api: ApiServer, folder: Path) -> AsyncIterator[Installation]:
     """Install what `up` installs."""
     async with an_inbox(folder / "inbox") as inbox, a_kubelet(api, folder / "pods") as kubelet:
-        addresses = manifests.Addresses(free_port(), api.kubeconfig, str(inbox.base_url).rstrip("/"))
+        addresses = manifests.Addresses(free_port(), api.kubeconfig, str(inbox.base_url).rstrip("/"), folder / "logs")
         client = kubelet.client
         await install_crds(client)
         await client.create(NAMESPACES.everywhere(), manifests.namespace(manifests.SYSTEM_NAMESPACE))

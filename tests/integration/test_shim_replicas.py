@@ -117,6 +117,7 @@ def a_process(deployment: Deployment, port: int, log: Path, replica: str) -> Ite
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LUNA_")},
         "LUNA_SHIM_NAMESPACE": deployment.namespace,
+        "LUNA_SHIM_DATA_FOLDER": str(deployment.folder),
         "LUNA_SHIM_REPLICA": replica,
         "LUNA_SHIM_LEASE_DURATION": "6",
     }

@@ -203,7 +203,7 @@ def _process(folder: Path, program: Path, arguments: list[str]) -> Iterator[None
     """Run a program until the block is left; when the block fails, the last lines of its log are shown."""
     path = folder / f"{program.name}.log"
     with path.open("wb") as log:
-        child = subprocess.Popen([program, *arguments], stdout=log, stderr=log, preexec_fn=_die_with_parent)
+        child = subprocess.Popen([program, *arguments], stdout=log, stderr=log, preexec_fn=die_with_parent)
         try:
             yield
         except TimeoutError as error:
@@ -219,7 +219,7 @@ def _process(folder: Path, program: Path, arguments: list[str]) -> Iterator[None
                 child.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask the kernel to end this process when the test run is killed and cannot end it itself."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -13,6 +13,8 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -75,16 +77,22 @@ class Shim:
 
 @dataclass
 class Deployment:
-    """A namespace in an API server, with whatever runs on it."""
+    """A namespace in an API server, with whatever runs on it.
+
+    Attributes:
+        folder: where its shims keep the log, unless they are told otherwise.
+    """
 
     api: ApiServer
     kube: KubeClient
     namespace: str
+    folder: Path
 
     @asynccontextmanager
     async def shim(self, *, wait: bool = True, **settings: Any) -> AsyncIterator[Shim]:
         """Run a replica; by default until it leads or follows a leader."""
-        wanted = Settings(**{"port": 0, "namespace": self.namespace, "lease_duration": 4} | settings)
+        defaults = {"port": 0, "namespace": self.namespace, "lease_duration": 4, "data_folder": str(self.folder)}
+        wanted = Settings(**defaults | settings)
         with listen(wanted) as listener:
             async with a_shim(wanted, self.api, listener) as shim:
                 if wait:
@@ -152,7 +160,8 @@ async def a_deployment(api: ApiServer) -> AsyncIterator[Deployment]:
         await kube.create(
             NAMESPACES.everywhere(), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         )
-        yield Deployment(api, kube, namespace)
+        with TemporaryDirectory() as folder:
+            yield Deployment(api, kube, namespace, Path(folder))
         await kube.delete(NAMESPACES.at(None, namespace))
 
 

@@ -43,6 +43,12 @@ async def healthcheck(request: Request) -> Response:
     return json_reply({"execution_time": round(time.monotonic() - began, 6)})
 
 
+async def ready(request: Request) -> Response:
+    """GET /readyz, for probes: whether requests should be sent here; 503 if not. Not part of the documented API."""
+    faults = await context_of(request).health.vital_faults()
+    return json_reply({"faults": [fault.component for fault in faults]}, 503 if faults else 200)
+
+
 async def metrics(request: Request) -> Response:
     """GET /metrics."""
     context = context_of(request)
@@ -55,4 +61,5 @@ ROUTES: Final[tuple[Resource, ...]] = (
     resource("/version", GET=operations.VERSION.by(version)),
     resource("/healthcheck", GET=operations.HEALTH.by(healthcheck)),
     resource("/metrics", GET=operations.METRICS.by(metrics)),
+    resource("/readyz", GET=ready),
 )

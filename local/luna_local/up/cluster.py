@@ -50,7 +50,7 @@ async def local_cluster(options: Options, folder: DataFolder) -> AsyncIterator[L
         _inbox(folder, port + 2 if options.port else 0) as (inbox, inbox_url),
         KubeClient(await load_credentials(folder.kubeconfig), user_agent="luna-streams-up") as client,
     ):
-        addresses = Addresses(port, folder.kubeconfig, inbox_url)
+        addresses = Addresses(port, folder.kubeconfig, inbox_url, folder.logs)
         await _forget_last_run(server, client)
         _furnish(server, options, addresses)
         kubelet = Kubelet(client, KubeletSettings(folder.pods, unlink_at_end=(folder.endpoints,)))

@@ -32,6 +32,7 @@ class DataFolder:
         self.kubernetes = path / "kubernetes"
         self.pods = path / "pods"
         self.inbox = path / "inbox"
+        self.logs = path / "logs"
         self.kubeconfig = path / "kubeconfig"
         self.endpoints = path / "endpoints.json"
         self.log = path / "up.log"

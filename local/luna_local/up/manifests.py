@@ -29,11 +29,12 @@ _STARTUP_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the parts find each other."""
+    """Where the parts find each other, and where the shim keeps the log of streams."""
 
     rest_port: int
     kubeconfig: Path
     inbox: str
+    logs: Path
 
     @property
     def rest(self) -> str:
@@ -66,8 +67,9 @@ def shim_pod(addresses: Addresses) -> Json:
         "LUNA_SHIM_ALL_NAMESPACES": "true",
         "LUNA_SHIM_LEASE_NAMESPACE": SYSTEM_NAMESPACE,
         "LUNA_SHIM_REPLICA": SHIM,
+        "LUNA_SHIM_DATA_FOLDER": str(addresses.logs),
     }
-    probe = {"httpGet": {"path": "/healthcheck", "port": addresses.rest_port}}
+    probe = {"httpGet": {"path": "/readyz", "port": addresses.rest_port}}
     pod = _system_pod(SHIM, ["luna-streams", "shim"], _plain(variables), probe)
     pod["spec"]["hostNetwork"] = True
     return pod

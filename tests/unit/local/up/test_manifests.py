@@ -16,7 +16,7 @@ from luna_local.up.manifests import (
 from luna_operator import settings as operator_settings
 from luna_streams.v1alpha1 import StreamProcessorSpec
 
-ADDRESSES = Addresses(5160, Path("/d/kubeconfig"), "http://127.0.0.1:5162")
+ADDRESSES = Addresses(5160, Path("/d/kubeconfig"), "http://127.0.0.1:5162", Path("/d/logs"))
 
 
 def environment(pod: dict[str, Any]) -> dict[str, str]:
