@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from PIL import Image
 
 from luna_local.demo import CLIP, EXPECTED_FACES, TRUTH
 from luna_local.serving import bind_loopback
@@ -105,6 +107,36 @@ def test_everything_answers_when_the_endpoints_appear(up: Up) -> None:
     server = yaml.safe_load(Path(endpoints["kubeconfig"]).read_text())["clusters"][0]["cluster"]["server"]
     assert server == endpoints["kubernetes"]
     assert f"export KUBECONFIG={endpoints['kubeconfig']}" in up.output
+
+
+def test_a_running_stream_is_shown_by_the_rest_api(up: Up) -> None:
+    stream_id = up.rest("POST", "/2/streams", json=a_file_stream(CLIP, real_time_mode_fps=5)).json()["stream_id"]
+    preview = f"/2/streams/{stream_id}/preview/handler/"
+    up.poll(lambda: up.rest("GET", preview + "frame").status_code == 200, "there is a frame", 200)
+    frame = up.rest("GET", preview + "frame")
+    assert (frame.headers["Content-Type"], _size_of(frame.content)) == ("image/jpeg", (1280, 720))
+
+    with httpx.stream("GET", up.endpoints["rest"] + preview + "live", timeout=20) as live:
+        assert live.headers["Content-Type"].startswith("multipart/x-mixed-replace; boundary=")
+        body, parts = b"", [b""]
+        for chunk in live.iter_raw():
+            body += chunk
+            parts = body.split(b"--frame\r\n")[1:-1]  # the last one may still be coming
+            if len(parts) >= 3:
+                break
+    pictures = {part.partition(b"\r\n\r\n")[2] for part in parts}
+    assert len(pictures) == len(parts)
+    assert {_size_of(picture) for picture in pictures} == {(640, 360)}
+
+    up.rest("DELETE", f"/2/streams/{stream_id}")
+    assert up.rest("GET", preview + "frame").json()["error_code"] == 39001
+
+
+def _size_of(jpeg: bytes) -> tuple[int, int]:
+    """Decode a picture; return its width and height."""
+    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
+        picture.load()
+        return picture.size
 
 
 # --- kubectl --------------------------------------------------------------------------------------------------------
