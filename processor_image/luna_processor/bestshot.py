@@ -3,15 +3,17 @@
 Read aloud: a face is a *candidate* when it is confident, lies wholly inside the DROI and was found by the filters to
 look at the camera. Its *quality* is the weighted product of score, sharpness, size and frontality, lowered when the
 edge of the picture cuts it. A candidate takes the place of a kept shot only when it is clearly better (hysteresis), so
-that angles are measured and pictures cut a few times per track, not at every frame. Shots are sent when a search
-period or the track is over.
+that angles are measured and pictures cut a few times per track, not at every frame. Bodies are chosen alike, by fewer
+virtues. When the shots are sent is the business of `sending`.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,8 @@ from luna_processor.headpose import HeadPose
 
 FULL_SIZE_PX = 140.0
 """Height of a face from which on more pixels do not make it better (LUNA's best_shot_proper_size)."""
+FULL_BODY_SIZE_PX = 300.0
+"""Height of a body from which on more pixels do not make it better."""
 FULL_SHARPNESS = 0.12
 """Sharpness of a face in focus, see `sharpness`."""
 SHARPNESS_SIDE_PX = 64
@@ -63,24 +67,16 @@ class FaceFilters:
 
 
 @dataclass(frozen=True, slots=True)
-class SendingPolicy:
-    """When the shots of a track are sent, and how many; -1 as in the document."""
+class BodyFilters:
+    """Documented filters of a candidate; thresholds inclusive."""
 
-    shot_count: int = 1
-    search_period: int = -1
-    """-1: the whole track."""
-    silent_period: int = 0
-    """-1: for ever."""
-    unit: Literal["sec", "frames"] = "sec"
+    min_score: float = 0.5
+    min_size_px: float = 0.0
+    """Square root of width times height of the box, in pixels of the frame; 0 switches the filter off."""
 
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When a frame was, in both units a period can be given in."""
-
-    pts_s: float
-    frame_number: int
-    """Counts every frame of the source, also those that were dropped."""
+    def accepts(self, score: float, width_px: float, height_px: float) -> bool:
+        """Return whether a body is found surely enough and large enough."""
+        return score >= self.min_score and math.sqrt(max(0.0, width_px * height_px)) >= self.min_size_px
 
 
 def sharpness(luma: npt.NDArray[np.uint8]) -> float:
@@ -122,7 +118,7 @@ def frontality(landmarks_xy: FloatArray) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the quality of a face is made of."""
+    """What the quality of a face or body is made of."""
 
     score: float
     """Of the detection."""
@@ -130,15 +126,24 @@ class Look:
     """As `sharpness` returns it."""
     height_px: float
     """Of the box, in pixels of the frame."""
-    frontality: float
-    """As `frontality` returns it."""
     touches_edge: bool
     """Whether the box reaches the edge of the picture."""
+    frontality: float = 1.0
+    """As `frontality` returns it; 1 where nothing is known about it."""
 
 
-def quality(look: Look) -> float:
+def face_quality(look: Look) -> float:
     """Return the quality of a face, 0 to 1: the larger, the better a shot it is."""
-    size = min(1.0, max(0.0, look.height_px) / FULL_SIZE_PX)
+    return _quality(look, FULL_SIZE_PX)
+
+
+def body_quality(look: Look) -> float:
+    """Return the quality of a body, 0 to 1; which way it faces does not count."""
+    return _quality(look, FULL_BODY_SIZE_PX)
+
+
+def _quality(look: Look, full_size_px: float) -> float:
+    size = min(1.0, max(0.0, look.height_px) / full_size_px)
     focus = min(1.0, look.sharpness / FULL_SHARPNESS)
     # A floor keeps a profile, which the filters may well allow, from counting as no shot at all.
     front = max(0.1, look.frontality)
@@ -151,76 +156,79 @@ def quality(look: Look) -> float:
 _Shot = TypeVar("_Shot")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Kept(Generic[_Shot]):
-    """A shot in the set of its period."""
+    """A shot of a set."""
 
     quality: float
     pts_s: float
     shot: _Shot
 
 
-@dataclass(slots=True)
 class Selection(Generic[_Shot]):
-    """The best shots of one track so far; knows nothing of pictures, only of their quality and time."""
+    """The best shots of one track so far; knows nothing of pictures, only of their quality and time.
 
-    policy: SendingPolicy
-    began: Moment
-    """Start of the search period, or of the silence."""
-    is_silent: bool = False
-    kept: list[Kept[_Shot]] = field(default_factory=list)
+    Args:
+        size: how many are kept.
+    """
 
-    def consider(self, now: Moment, value: float, take: Callable[[], _Shot | None]) -> bool:
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: list[Kept[_Shot]] = []
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many are kept as are wanted."""
+        return len(self._kept) >= self._size
+
+    def consider(self, pts_s: float, value: float, take: Callable[[], _Shot | None]) -> bool:
         """Keep a candidate if it is clearly better than what is kept.
 
         Args:
-            now: of the frame.
-            value: quality of the candidate.
+            pts_s: time of its frame.
+            value: its quality.
             take: makes the shot, called only when it would be kept; None when the filters refuse it after all.
 
         Returns:
             Whether it is kept.
         """
-        if self.is_silent or value <= 0:
+        if value <= 0:
             return False
-        neighbour = next((kept for kept in self.kept if abs(now.pts_s - kept.pts_s) < SHOT_SPACING_S), None)
-        rival = neighbour or (min(self.kept, key=_by_quality) if len(self.kept) >= self.policy.shot_count else None)
+        neighbour = next((kept for kept in self._kept if abs(pts_s - kept.pts_s) < SHOT_SPACING_S), None)
+        rival = neighbour or (min(self._kept, key=_by_quality) if self.is_full else None)
         if rival is not None and value < rival.quality * CLEARLY_BETTER:
             return False
         shot = take()
         if shot is None:
             return False
         if rival is not None:
-            self.kept.remove(rival)
-        self.kept.append(Kept(value, now.pts_s, shot))
+            self._kept.remove(rival)
+        self._kept.append(Kept(value, pts_s, shot))
         return True
 
-    def due(self, now: Moment) -> tuple[_Shot, ...]:
-        """Return the shots to be sent now, best first, and go on to the next period.
+    def best(self) -> tuple[_Shot, ...]:
+        """Return what is kept, best first."""
+        return tuple(kept.shot for kept in sorted(self._kept, key=_by_quality, reverse=True))
 
-        A search period that found nothing is followed by another one at once: there is nothing to be silent about.
-        """
-        if self.is_silent:
-            if self.policy.silent_period >= 0 and self._elapsed(now) >= self.policy.silent_period:
-                self.is_silent, self.began = False, now
-            return ()
-        if self.policy.search_period < 0 or self._elapsed(now) < self.policy.search_period:
-            return ()
-        shots = self.rest()
-        self.began = now
-        self.is_silent = bool(shots) and self.policy.silent_period != 0
-        return shots
+    def clear(self) -> None:
+        """Forget what is kept: it was sent, or its track is over."""
+        self._kept.clear()
 
-    def rest(self) -> tuple[_Shot, ...]:
-        """Return what is kept, best first, and forget it: the track or its period is over."""
-        shots = tuple(kept.shot for kept in sorted(self.kept, key=_by_quality, reverse=True))
-        self.kept.clear()
-        return shots
+    def discard(self, is_unwanted: Callable[[_Shot], bool]) -> None:
+        """Forget some: later frames showed that they are no candidates."""
+        self._kept = [kept for kept in self._kept if not is_unwanted(kept.shot)]
 
-    def _elapsed(self, now: Moment) -> float:
-        if self.policy.unit == "frames":
-            return now.frame_number - self.began.frame_number
-        return now.pts_s - self.began.pts_s
+    def absorb(self, other: Selection[_Shot]) -> None:
+        """Take over what another selection keeps: both tracks turned out to be one."""
+        for kept in sorted(other._kept, key=_by_quality, reverse=True):
+            self.consider(kept.pts_s, kept.quality, functools.partial(_same, kept.shot))
+
+
+def _same(shot: _Shot) -> _Shot:
+    return shot
 
 
 def _by_quality(kept: Kept[_Shot]) -> float:

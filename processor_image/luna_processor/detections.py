@@ -24,41 +24,46 @@ class ShapeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Faces of one picture.
+    """Faces or bodies of one picture.
 
     Attributes:
         boxes_xyxy: float32 (N, 4), x1 y1 x2 y2 in pixels of the picture.
         scores: float32 (N,), 0 to 1.
-        landmarks_xy: float32 (N, 5, 2), pixels of the picture.
+        landmarks_xy: float32 (N, 5, 2), pixels of the picture; None where the model finds none.
     """
 
     boxes_xyxy: FloatArray
     scores: FloatArray
-    landmarks_xy: FloatArray
+    landmarks_xy: FloatArray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
-        expected = ((count, 4), (count,), (count, LANDMARK_COUNT, 2))
-        actual = (self.boxes_xyxy.shape, self.scores.shape, self.landmarks_xy.shape)
+        marks = self.landmarks_xy
+        expected = ((count, 4), (count,), None if marks is None else (count, LANDMARK_COUNT, 2))
+        actual = (self.boxes_xyxy.shape, self.scores.shape, None if marks is None else marks.shape)
         if actual != expected:
             raise ShapeError(f"detections of shapes {actual} do not fit each other")
 
     @classmethod
     def none(cls) -> Self:
         """Return the empty set."""
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, LANDMARK_COUNT, 2), np.float32))
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def take(self, indices: IndexArray) -> Detections:
         """Return the chosen detections, in the order of `indices`."""
-        return Detections(self.boxes_xyxy[indices], self.scores[indices], self.landmarks_xy[indices])
+        marks = self.landmarks_xy
+        return Detections(self.boxes_xyxy[indices], self.scores[indices], None if marks is None else marks[indices])
 
     def scaled(self, factor_x: float, factor_y: float) -> Detections:
         """Return the same detections in a picture that is `factor` times as large."""
         factors = np.array([factor_x, factor_y], np.float32)
-        return Detections(self.boxes_xyxy * np.tile(factors, 2), self.scores, self.landmarks_xy * factors)
+        marks = self.landmarks_xy
+        return Detections(
+            self.boxes_xyxy * np.tile(factors, 2), self.scores, None if marks is None else marks * factors
+        )
 
 
 def iou_matrix(left_xyxy: FloatArray, right_xyxy: FloatArray) -> FloatArray:

@@ -1,33 +1,52 @@
-"""Find faces in frames and measure them: pictures in, numbers out, the engine in between."""
+"""Find faces and bodies in frames and measure faces: pictures in, numbers out, the engine in between."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from luna_processor import centerface, headpose, mouthcover
 from luna_processor.batcher import Batcher
-from luna_processor.detections import Detections, FloatArray
+from luna_processor.detections import Detections, FloatArray, ShapeError
+from luna_processor.errors import EngineFailed
 from luna_processor.frames import Frame
 from luna_processor.headpose import HeadPose
+from luna_processor.heads import Head, HeadSettings, decode_ssd
 from luna_processor.imaging import resize
+from luna_processor.models import Decoder, ModelSpec
+from luna_processor.pipeline import Detector
 from luna_processor.view import Picture, View, crop_rect
+
+HEADS: Mapping[Decoder, Head] = {"ssd": decode_ssd}
+"""Families of object detectors; CenterFace is read apart, since it gives landmarks, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """How faces are looked for."""
+    """How faces and bodies are looked for."""
 
     longest_side: int = 640
-    """Pixels of the picture that is searched (FaceStream's scale-result-size)."""
+    """Pixels of the picture that is searched (FaceStream's scale-result-size), where the model leaves the choice."""
     max_enlargement: float = 2.0
     """Small pictures are enlarged at most this much: beyond it costs time and finds nothing more."""
     min_score: float = 0.25
     """Detections below are noise."""
     max_iou: float = 0.3
     """Of two faces that overlap more, the weaker is the same face."""
+    max_iou_bodies: float = 0.55
+    """The same of bodies: people stand before each other."""
 
 
-class FaceDetector:
+def make_detector(model: ModelSpec, batcher: Batcher, settings: DetectorSettings) -> Detector:
+    """Return what finds faces or bodies with a model, whatever its family."""
+    if model.decoder == "centerface":
+        return CenterFaceDetector(batcher, settings)
+    return ObjectDetector(model, batcher, settings)
+
+
+class CenterFaceDetector:
     """CenterFace behind a batcher; used by all streams."""
 
     def __init__(self, batcher: Batcher, settings: DetectorSettings) -> None:
@@ -36,14 +55,8 @@ class FaceDetector:
 
     def picture(self, frame: Frame, view: View) -> Picture:
         """Return the view of a frame in the size that is searched, uint8 (H, W, 3)."""
-        settings = self._settings
-        side = min(settings.longest_side, round(max(view.width, view.height) * settings.max_enlargement))
-        width, height = centerface.input_size(view.width, view.height, side)
-        if not view.is_whole_frame:
-            return resize(view.apply(frame.rgb()), width, height)
-        if view.rotation in (90, 270):
-            return view.turn(frame.scaled_rgb(height, width))
-        return view.turn(frame.scaled_rgb(width, height))
+        width, height = centerface.input_size(view.width, view.height, _searched_side(self._settings, view))
+        return _scaled(frame, view, width, height)
 
     def detect(self, picture: Picture, view: View) -> Detections:
         """Return the faces of a picture made by `picture`, in pixels of the view.
@@ -54,6 +67,60 @@ class FaceDetector:
         outputs = self._batcher.run(centerface.to_input(picture))
         found = centerface.decode(outputs, self._settings.min_score, self._settings.max_iou)
         return found.scaled(view.width / picture.shape[1], view.height / picture.shape[0])
+
+
+class ObjectDetector:
+    """A detector of a known family behind a batcher; used by all streams.
+
+    Args:
+        model: with a decoder that `HEADS` knows.
+        batcher: runs it.
+        settings: of the search.
+    """
+
+    def __init__(self, model: ModelSpec, batcher: Batcher, settings: DetectorSettings) -> None:
+        self._model = model
+        self._batcher = batcher
+        self._settings = settings
+        self._head = HEADS[model.decoder]
+        self._max_iou = settings.max_iou if model.task == "faces" else settings.max_iou_bodies
+
+    def picture(self, frame: Frame, view: View) -> Picture:
+        """Return the view of a frame in the size that is searched, uint8 (H, W, 3), without the model's borders."""
+        width, height = self._input_size(view)
+        if self._model.picture.fit == "letterbox":
+            factor = min(width / view.width, height / view.height)
+            width, height = max(1, round(view.width * factor)), max(1, round(view.height * factor))
+        return _scaled(frame, view, width, height)
+
+    def detect(self, picture: Picture, view: View) -> Detections:
+        """Return the objects of a picture made by `picture`, in pixels of the view.
+
+        Raises:
+            EngineFailed: if inference fails, or gives what is not the answer of this family.
+        """
+        width, height = self._input_size(view)
+        outputs = self._batcher.run(self._to_input(picture, width, height))
+        wanted = HeadSettings(width, height, self._model.class_index, self._settings.min_score, self._max_iou)
+        try:
+            found = self._head(outputs, wanted)
+        except ShapeError as e:
+            raise EngineFailed(f"model {self._model.name} does not answer like {self._model.decoder}: {e}") from e
+        return found.scaled(view.width / picture.shape[1], view.height / picture.shape[0])
+
+    def _input_size(self, view: View) -> tuple[int, int]:
+        """Return width and height that the model takes: its own, or one that fits the view."""
+        fixed = self._model.input_size
+        return fixed or centerface.input_size(view.width, view.height, _searched_side(self._settings, view))
+
+    def _to_input(self, picture: Picture, width: int, height: int) -> FloatArray:
+        """Return the picture in the form the model takes: with borders, normalised, its axes in order."""
+        form = self._model.picture
+        whole = np.full((height, width, 3), form.border, np.float32)
+        whole[: picture.shape[0], : picture.shape[1]] = picture if form.colour == "rgb" else picture[..., ::-1]
+        tensor: FloatArray = whole - np.array(form.mean, np.float32)
+        tensor /= np.array(form.deviation, np.float32)
+        return tensor if self._model.is_channels_last else np.ascontiguousarray(tensor.transpose(2, 0, 1))
 
 
 class HeadPoseEstimator:
@@ -87,6 +154,19 @@ class MouthCoverEstimator:
         """
         crop = _face(view_rgb, box_xyxy, mouthcover.CROP_MARGIN, mouthcover.INPUT_SIDE)
         return mouthcover.decode(*self._batcher.run(mouthcover.to_input(crop)))
+
+
+def _searched_side(settings: DetectorSettings, view: View) -> int:
+    return min(settings.longest_side, round(max(view.width, view.height) * settings.max_enlargement))
+
+
+def _scaled(frame: Frame, view: View, width: int, height: int) -> Picture:
+    """Return the view of a frame stretched to this size, without converting more of the frame than needed."""
+    if not view.is_whole_frame:
+        return resize(view.apply(frame.rgb()), width, height)
+    if view.rotation in (90, 270):
+        return view.turn(frame.scaled_rgb(height, width))
+    return view.turn(frame.scaled_rgb(width, height))
 
 
 def _face(view_rgb: Picture, box_xyxy: FloatArray, margin: float, side: int) -> Picture:

@@ -37,19 +37,44 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class BestShot:
-    """One face in one frame, ready to be sent."""
+class FaceData:
+    """A face in a frame."""
 
-    face_jpeg: bytes = field(repr=False)
-    frame_jpeg: bytes | None = field(repr=False)
-    """The source frame, where a frame store is to have it."""
     box_xyxy: FloatArray
     """In pixels of the source frame."""
     score: float
     pose: HeadPose
+
+
+@dataclass(frozen=True, slots=True)
+class BodyData:
+    """A body in a frame."""
+
+    box_xyxy: FloatArray
+    """In pixels of the source frame."""
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class BestShot:
+    """A face, a body, or both of one person in one frame, ready to be sent."""
+
+    jpeg: bytes = field(repr=False)
+    """What is seen of them, upright."""
+    frame_jpeg: bytes | None = field(repr=False)
+    """The source frame, where a frame store is to have it."""
+    face: FaceData | None
+    body: BodyData | None
     detected_at: datetime
     pts_s: float | None
     """Seconds since the start of a file; None for a live source."""
+
+    @property
+    def kind(self) -> str:
+        """What it shows, in one word."""
+        if self.face is None:
+            return "body"
+        return "face" if self.body is None else "human"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +123,7 @@ def event_request(event: ShotEvent, image_origins: tuple[str | None, ...]) -> Ev
         image_origins: where the source frame of each shot was stored, None where it was not.
     """
     target = event.target
-    names = [f"face_{number}.jpg" for number in range(len(event.shots))]
+    names = [f"{shot.kind}_{number}.jpg" for number, shot in enumerate(event.shots)]
     detections = [
         _detection(shot, name, origin) for shot, name, origin in zip(event.shots, names, image_origins, strict=True)
     ]
@@ -110,7 +135,7 @@ def event_request(event: ShotEvent, image_origins: tuple[str | None, ...]) -> Ev
             "Luna-Event-Time": luna_time(event.shots[0].detected_at),
             **target.authorization,
         },
-        files=[("image", (name, shot.face_jpeg, "image/jpeg")) for shot, name in zip(event.shots, names, strict=True)],
+        files=[("image", (name, shot.jpeg, "image/jpeg")) for shot, name in zip(event.shots, names, strict=True)],
         data={"meta": json.dumps({"detections": detections})},
     )
 
@@ -129,21 +154,24 @@ def _query(event: ShotEvent) -> dict[str, str]:
 
 
 def _detection(shot: BestShot, filename: str, image_origin: str | None) -> dict[str, Any]:
-    left, top, right, bottom = (round(float(side)) for side in shot.box_xyxy)
-    return {
+    detection: dict[str, Any] = {
         "filename": filename,
         "detect_time": luna_time(shot.detected_at),
         "detect_ts": None if shot.pts_s is None else round(shot.pts_s, 3),
         "image_origin": image_origin,
-        "face_detection_data": [
-            {
-                "bounding_box": {"x": left, "y": top, "width": right - left, "height": bottom - top},
-                "score": round(shot.score, 4),
-                "angles": {
-                    "yaw": round(shot.pose.yaw, 1),
-                    "pitch": round(shot.pose.pitch, 1),
-                    "roll": round(shot.pose.roll, 1),
-                },
-            }
-        ],
+    }
+    if face := shot.face:
+        pose = face.pose
+        angles = {"yaw": round(pose.yaw, 1), "pitch": round(pose.pitch, 1), "roll": round(pose.roll, 1)}
+        detection["face_detection_data"] = [_box(face.box_xyxy, face.score) | {"angles": angles}]
+    if body := shot.body:
+        detection["body_detection_data"] = [_box(body.box_xyxy, body.score)]
+    return detection
+
+
+def _box(box_xyxy: FloatArray, score: float) -> dict[str, Any]:
+    left, top, right, bottom = (round(float(side)) for side in box_xyxy)
+    return {
+        "bounding_box": {"x": left, "y": top, "width": right - left, "height": bottom - top},
+        "score": round(score, 4),
     }

@@ -7,16 +7,30 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from luna_processor.errors import StartupError
 
 MANIFEST = "manifest.yaml"
-Task = Literal["faces", "head_pose", "mouth_cover"]
-Decoder = Literal["centerface", "whenet", "mask_classifier"]
+Task = Literal["faces", "bodies", "head_pose", "mouth_cover"]
+Decoder = Literal["centerface", "ssd", "whenet", "mask_classifier"]
+_DECODERS: dict[Task, tuple[Decoder, ...]] = {
+    "faces": ("centerface", "ssd"),
+    "bodies": ("ssd",),
+    "head_pose": ("whenet",),
+    "mouth_cover": ("mask_classifier",),
+}
 
 
 class _Entry(BaseModel):
@@ -28,6 +42,31 @@ class TensorSpec(_Entry):
 
     name: str
     shape: tuple[int | str, ...]
+
+
+Channels = tuple[float, float, float]
+
+
+class PictureForm(_Entry):
+    """How a picture becomes the input of an object detector; the other decoders have a form of their own."""
+
+    colour: Literal["rgb", "bgr"] = "rgb"
+    """Order of the channels."""
+    fit: Literal["stretch", "letterbox"] = "stretch"
+    """Whether the picture is stretched to the input, or keeps its proportions, in the upper left corner."""
+    border: float = Field(default=114.0, ge=0, le=255)
+    """Brightness around a picture that keeps its proportions."""
+    mean: Channels = (0.0, 0.0, 0.0)
+    """Taken off each channel, whose values are 0 to 255."""
+    deviation: Channels = (1.0, 1.0, 1.0)
+    """Divides what is left; 255 for a model that takes 0 to 1."""
+
+    @field_validator("deviation")
+    @classmethod
+    def _not_zero(cls, value: Channels) -> Channels:
+        if 0 in value:
+            raise ValueError("deviation must not be 0")
+        return value
 
 
 class ModelSpec(_Entry):
@@ -42,9 +81,32 @@ class ModelSpec(_Entry):
     input: TensorSpec
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     decoder: Decoder
+    picture: PictureForm = PictureForm()
+    class_index: int = Field(default=0, ge=0)
+    """Object detectors only: the class that is wanted, of those the model knows."""
     origin: str
     made: str
     trained_on: str
+
+    @model_validator(mode="after")
+    def _fits_its_task(self) -> Self:
+        known = _DECODERS[self.task]
+        if self.decoder not in known:
+            raise ValueError(f"decoder {self.decoder} is none for {self.task}; those are {', '.join(known)}")
+        if len(self.input.shape) != 4 or 3 not in (self.input.shape[1], self.input.shape[3]):
+            raise ValueError("the input must be [n, 3, height, width] or [n, height, width, 3]")
+        return self
+
+    @property
+    def is_channels_last(self) -> bool:
+        """Whether the input is (n, height, width, 3) and not (n, 3, height, width)."""
+        return self.input.shape[3] == 3
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Width and height of the input; None where they may vary."""
+        height, width = self.input.shape[1:3] if self.is_channels_last else self.input.shape[2:4]
+        return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
 class _Manifest(_Entry):
@@ -110,6 +172,10 @@ def _read_manifest(path: Path) -> tuple[ModelSpec, ...]:
         return _Manifest.model_validate(yaml.safe_load(path.read_text())).models
     except OSError as e:
         raise StartupError(f"no models: {path} cannot be read ({e.strerror})") from e
-    except (yaml.YAMLError, ValidationError) as e:
+    except ValidationError as e:
+        fault = e.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise StartupError(f"{path} is not a valid list of models: {place}: {fault['msg']}") from e
+    except yaml.YAMLError as e:
         reason = str(e).splitlines()[0]
         raise StartupError(f"{path} is not a valid list of models: {reason}") from e

@@ -7,26 +7,53 @@ nothing is silently left out.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
-from luna_processor.bestshot import FaceFilters, SendingPolicy
+from luna_processor.bestshot import BodyFilters, FaceFilters
 from luna_processor.errors import UnsuitableStream
 from luna_processor.events import Target
+from luna_processor.following import Mode
 from luna_processor.health import HealthPolicy
+from luna_processor.sending import SendingPolicy
 from luna_processor.sources.reference import SourceKind
 from luna_processor.view import Region, Rotation
 from luna_streams.policies import Location, RoiPercent
 from luna_streams.rest.submission import QueuedStream
-from luna_streams.stream import MODE_BODIES, Analytics, StreamData
+from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Analytics, StreamData
 
-BESTSHOT_BODIES_ONLY = 2
+
+class Kinds(Enum):
+    """What is sent: the documented scale of `bestshot_settings.type` and `full_frame_settings`."""
+
+    FACES = 1
+    BODIES = 2
+    TOGETHER = 3
+    SEPARATELY = 4
+
+    @property
+    def has_faces(self) -> bool:
+        """Whether faces are among it."""
+        return self is not Kinds.BODIES
+
+    @property
+    def has_bodies(self) -> bool:
+        """Whether bodies are among it."""
+        return self is not Kinds.FACES
+
+    def wants(self, *, has_face: bool, has_body: bool) -> bool:
+        """Return whether a shot of a face, a body or both is among it."""
+        return (self.has_faces and has_face) or (self.has_bodies and has_body)
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """Where streams deliver that do not say so themselves (REST v2 has no such field)."""
+    """What this process brings along for all streams."""
 
     origin: str | None
+    """Where streams deliver that do not say so themselves (REST v2 has no such field)."""
     api_version: int
+    min_body_detections: int = 0
+    """Detections of a body that make a full set (FaceStream's minimal_body_track_length_to_send)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +73,15 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True)
 class AnalyticsPlan:
-    """One analytics: which faces count and where they go."""
+    """One analytics: which faces and bodies count and where they go."""
 
+    mode: Mode
+    kinds: Kinds
+    full_frames: Kinds
+    """Shots whose source frames are stored, too."""
     droi: Region
-    filters: FaceFilters
+    face_filters: FaceFilters
+    body_filters: BodyFilters
     sending: SendingPolicy
     target: Target
 
@@ -95,9 +127,13 @@ def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
         rotation=spec.data.rotation,
         analytics=tuple(
             AnalyticsPlan(
+                mode=item.mode,
+                kinds=_kinds(item),
+                full_frames=Kinds(item.sending.full_frame_settings) if item.mode == MODE_HUMANS else Kinds.TOGETHER,
                 droi=_region(item.droi),
-                filters=_filters(item),
-                sending=_sending(item),
+                face_filters=_face_filters(item),
+                body_filters=BodyFilters(item.filtering.min_score_body, item.filtering.min_body_size_threshold),
+                sending=_sending(item, platform),
                 target=_target(item, spec.account_id, submission.credentials.token(index), platform),
             )
             for index, item in enabled
@@ -108,12 +144,6 @@ def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
 def _refuse_impossible(analytics: Analytics) -> None:
     filtering, liveness = analytics.filtering, analytics.liveness
     refusals = {
-        "analytics mode 2 (bodies) needs a body model, which this processor does not have": (
-            analytics.mode == MODE_BODIES
-        ),
-        "bestshot_settings type 2 (bodies only) needs a body model, which this processor does not have": (
-            analytics.sending.bestshot_settings.type == BESTSHOT_BODIES_ONLY
-        ),
         "liveness needs a liveness model, which this processor does not have": (
             liveness.use_mask_liveness_filtration or liveness.use_flying_faces_liveness_filtration
         ),
@@ -125,6 +155,24 @@ def _refuse_impossible(analytics: Analytics) -> None:
     for text, applies in refusals.items():
         if applies:
             raise UnsuitableStream(text)
+
+
+def _kinds(analytics: Analytics) -> Kinds:
+    """Return what is sent: the mode bounds what there is, the type says what of it is wanted.
+
+    Raises:
+        UnsuitableStream: if nothing could ever be sent.
+    """
+    wanted = Kinds(analytics.sending.bestshot_settings.type)
+    if analytics.mode == MODE_FACES:
+        if not wanted.has_faces:
+            raise UnsuitableStream("analytics mode 1 (faces) finds nothing for bestshot_settings type 2 (bodies only)")
+        return Kinds.FACES
+    if analytics.mode == MODE_BODIES:
+        if not wanted.has_bodies:
+            raise UnsuitableStream("analytics mode 2 (bodies) finds nothing for bestshot_settings type 1 (faces only)")
+        return Kinds.BODIES
+    return wanted
 
 
 def _source(data: StreamData, reference: str, first: Analytics) -> SourcePlan:
@@ -148,7 +196,7 @@ def _region(roi: object) -> Region:
     return Region(**sides, is_percent=isinstance(roi, RoiPercent))
 
 
-def _filters(analytics: Analytics) -> FaceFilters:
+def _face_filters(analytics: Analytics) -> FaceFilters:
     filtering = analytics.filtering
     return FaceFilters(
         min_score=filtering.min_score_face,
@@ -159,13 +207,17 @@ def _filters(analytics: Analytics) -> FaceFilters:
     )
 
 
-def _sending(analytics: Analytics) -> SendingPolicy:
+def _sending(analytics: Analytics, platform: Platform) -> SendingPolicy:
     sending = analytics.sending
     return SendingPolicy(
-        shot_count=max(1, sending.bestshot_settings.face_bestshots_to_send),
+        face_count=max(1, sending.bestshot_settings.face_bestshots_to_send),
+        body_count=max(1, sending.bestshot_settings.body_bestshots_to_send),
         search_period=sending.time_period_of_searching,
         silent_period=sending.silent_period,
         unit=sending.type,
+        needs_full_body_set=sending.body.send_only_full_set,
+        min_body_detections=platform.min_body_detections,
+        forgets_bodies=sending.body.delete_track_after_sending,
     )
 
 

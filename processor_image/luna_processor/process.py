@@ -20,16 +20,17 @@ from starlette.applications import Starlette
 
 from luna_processor.batcher import Batcher, BatchPolicy
 from luna_processor.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySettings
-from luna_processor.detector import DetectorSettings, FaceDetector, HeadPoseEstimator, MouthCoverEstimator
+from luna_processor.detector import DetectorSettings, HeadPoseEstimator, MouthCoverEstimator, make_detector
 from luna_processor.engine import CpuEngine
 from luna_processor.errors import StartupError
 from luna_processor.http_api import Interface, create_app, preview_of
 from luna_processor.metrics import Metrics, StreamCollector, StreamFigures
-from luna_processor.models import ModelLibrary, Task
+from luna_processor.models import ModelLibrary, ModelSpec, Task
 from luna_processor.outbox import Outbox
 from luna_processor.pipeline import Stages
 from luna_processor.plan import Platform
 from luna_processor.preview import Previews
+from luna_processor.scene import Estimators
 from luna_processor.settings import Settings
 from luna_processor.stream_run import RunContext, StreamRun
 from luna_processor.streams_api import StreamsApi
@@ -45,12 +46,21 @@ INFERENCE_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A network, ready to run, and what the manifest says of it."""
+
+    spec: ModelSpec
+    engine: CpuEngine
+
+
+@dataclass(frozen=True, slots=True)
 class Engines:
     """The loaded networks."""
 
-    faces: CpuEngine
-    head_pose: CpuEngine
-    mouth_cover: CpuEngine
+    faces: LoadedModel
+    bodies: LoadedModel
+    head_pose: LoadedModel
+    mouth_cover: LoadedModel
 
 
 def load_engines(settings: Settings) -> Engines:
@@ -61,12 +71,13 @@ def load_engines(settings: Settings) -> Engines:
     """
     library = ModelLibrary(settings.models_dir)
 
-    def load(task: Task, name: str | None) -> CpuEngine:
+    def load(task: Task, name: str | None) -> LoadedModel:
         model = library.choose(task, name)
-        return CpuEngine(model, library.read(model))
+        return LoadedModel(model, CpuEngine(model, library.read(model)))
 
     return Engines(
         load("faces", settings.face_model),
+        load("bodies", settings.body_model),
         load("head_pose", settings.head_pose_model),
         load("mouth_cover", settings.mouth_cover_model),
     )
@@ -92,14 +103,19 @@ class Process:
         self._metrics = Metrics()
         workers = BatchPolicy(settings.inference_workers)
         self._batchers = {
-            "faces_waiting": Batcher(engines.faces, workers, "faces"),
-            "head_poses_waiting": Batcher(engines.head_pose, workers, "head-pose"),
-            "mouths_waiting": Batcher(engines.mouth_cover, workers, "mouth-cover"),
+            "faces_waiting": Batcher(engines.faces.engine, workers, "faces"),
+            "bodies_waiting": Batcher(engines.bodies.engine, workers, "bodies"),
+            "head_poses_waiting": Batcher(engines.head_pose.engine, workers, "head-pose"),
+            "mouths_waiting": Batcher(engines.mouth_cover.engine, workers, "mouth-cover"),
         }
+        search = DetectorSettings(longest_side=settings.detector_size)
         self._stages = Stages(
-            FaceDetector(self._batchers["faces_waiting"], DetectorSettings(longest_side=settings.detector_size)),
-            HeadPoseEstimator(self._batchers["head_poses_waiting"]),
-            MouthCoverEstimator(self._batchers["mouths_waiting"]),
+            make_detector(engines.faces.spec, self._batchers["faces_waiting"], search),
+            make_detector(engines.bodies.spec, self._batchers["bodies_waiting"], search),
+            Estimators(
+                HeadPoseEstimator(self._batchers["head_poses_waiting"]),
+                MouthCoverEstimator(self._batchers["mouths_waiting"]),
+            ),
         )
 
     async def run(self) -> int:
@@ -146,7 +162,7 @@ class Process:
         worker = Worker(
             StreamsApi(http, settings.api_version, self._worker_id, settings.token),
             self._worker_settings,
-            Platform(settings.platform_origin, settings.platform_api_version),
+            Platform(settings.platform_origin, settings.platform_api_version, settings.min_body_detections),
             context,
             lambda stream_id: preview_of(self._origin, stream_id),
         )

@@ -60,12 +60,16 @@ class Settings(BaseModel):
     """Folder with the models and their manifest."""
     face_model: str | None = None
     """Model that finds faces; by default the first one of the manifest."""
+    body_model: str | None = None
+    """Model that finds bodies; by default the first one of the manifest."""
     head_pose_model: str | None = None
     """Model that measures head pose; by default the first one of the manifest."""
     mouth_cover_model: str | None = None
     """Model that measures how far a mouth is covered; by default the first one of the manifest."""
     detector_size: int = Field(default=640, ge=128, le=2048)
-    """Longest side of the picture faces are looked for in, pixels."""
+    """Longest side of the picture that is searched, pixels, where the model leaves the choice."""
+    min_body_detections: int = Field(default=3, ge=0, le=10000)
+    """Detections of a body that belong to a full set (FaceStream's minimal_body_track_length_to_send)."""
     inference_workers: int = Field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))), ge=1, le=256)
     """Threads that run models; by default one per core."""
     outbox_size: int = Field(default=1000, ge=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from luna_processor.events import BestShot, ShotEvent, Target
+from luna_processor.events import BestShot, BodyData, FaceData, ShotEvent, Target
 from luna_processor.headpose import HeadPose
 from luna_streams.policies import Location
 
@@ -29,15 +29,18 @@ def a_target(**changes: Any) -> Target:
 
 def a_shot(box: tuple[float, float, float, float] = (10, 20, 110, 150), **changes: Any) -> BestShot:
     shot = BestShot(
-        face_jpeg=b"\xff\xd8face",
+        jpeg=b"\xff\xd8face",
         frame_jpeg=None,
-        box_xyxy=np.array(box, np.float32),
-        score=0.9,
-        pose=HeadPose(1, 2, 3),
+        face=FaceData(np.array(box, np.float32), 0.9, HeadPose(1, 2, 3)),
+        body=None,
         detected_at=datetime.now(UTC),
         pts_s=None,
     )
     return replace(shot, **changes)
+
+
+def a_body(box: tuple[float, float, float, float] = (0, 10, 130, 400), score: float = 0.8) -> BodyData:
+    return BodyData(np.array(box, np.float32), score)
 
 
 def an_event(**changes: Any) -> ShotEvent:

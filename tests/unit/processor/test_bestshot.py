@@ -14,26 +14,18 @@ from hypothesis import strategies as st
 from luna_processor.bestshot import (
     CLEARLY_BETTER,
     SHOT_SPACING_S,
+    BodyFilters,
     FaceFilters,
     Look,
-    Moment,
     Selection,
-    SendingPolicy,
+    body_quality,
+    face_quality,
     frontality,
-    quality,
     sharpness,
 )
 from luna_processor.headpose import HeadPose
 
 GOOD = Look(score=0.9, sharpness=0.1, height_px=100, frontality=0.9, touches_edge=False)
-
-
-def at(seconds: float, fps: int = 25) -> Moment:
-    return Moment(seconds, round(seconds * fps))
-
-
-def selection(**policy: Any) -> Selection[Any]:
-    return Selection(SendingPolicy(**policy), at(0))
 
 
 def constant(shot: object) -> Callable[[], object]:
@@ -53,20 +45,25 @@ def constant(shot: object) -> Callable[[], object]:
     ],
 )
 def test_each_virtue_raises_the_quality(better: Any) -> None:
-    assert quality(replace(GOOD, **better)) > quality(GOOD)
+    assert face_quality(replace(GOOD, **better)) > face_quality(GOOD)
 
 
 def test_a_face_that_the_edge_cuts_is_worse_than_a_slightly_poorer_whole_one() -> None:
-    assert quality(replace(GOOD, touches_edge=True)) < quality(replace(GOOD, score=0.7, sharpness=0.08))
+    assert face_quality(replace(GOOD, touches_edge=True)) < face_quality(replace(GOOD, score=0.7, sharpness=0.08))
 
 
 def test_more_pixels_than_enough_do_not_count() -> None:
-    assert quality(replace(GOOD, height_px=140)) == quality(replace(GOOD, height_px=600))
+    assert face_quality(replace(GOOD, height_px=140)) == face_quality(replace(GOOD, height_px=600))
+
+
+def test_a_body_may_be_larger_than_a_face_before_more_pixels_do_not_count() -> None:
+    assert body_quality(replace(GOOD, height_px=300)) > body_quality(replace(GOOD, height_px=200))
+    assert body_quality(replace(GOOD, height_px=300)) == body_quality(replace(GOOD, height_px=900))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 4000), st.floats(0, 1), st.booleans())
 def test_quality_is_between_0_and_1(score: Any, sharp: Any, height: Any, front: Any, edge: Any) -> None:
-    assert 0 <= quality(Look(score, sharp, height, front, edge)) <= 1
+    assert 0 <= face_quality(Look(score, sharp, height, edge, front)) <= 1
 
 
 def test_sharpness_falls_when_a_picture_is_blurred_and_not_when_it_is_darkened() -> None:
@@ -123,102 +120,87 @@ def test_scores_from_the_threshold_on_are_accepted(score: Any, is_accepted: Any)
     assert FaceFilters().accepts_score(score) is is_accepted
 
 
+@pytest.mark.parametrize(
+    ("filters", "is_accepted"),
+    [
+        pytest.param(BodyFilters(min_score=0.6), True, id="score at the threshold"),
+        pytest.param(BodyFilters(min_score=0.61), False, id="score below it"),
+        pytest.param(BodyFilters(min_size_px=90.5), True, id="the documented example: sqrt(64 x 128) = 90.5"),
+        pytest.param(BodyFilters(min_size_px=90.6), False, id="smaller than asked for"),
+        pytest.param(BodyFilters(min_size_px=0), True, id="zero switches it off"),
+    ],
+)
+def test_bodies_are_filtered_by_score_and_size(filters: BodyFilters, is_accepted: bool) -> None:
+    assert filters.accepts(0.6, 64, 128) is is_accepted
+
+
 # -- selection --------------------------------------------------------------------------------------------------------
 
 
 def test_the_best_of_the_track_remains() -> None:
-    chosen = selection()
+    chosen: Selection[Any] = Selection(1)
     for second, value in enumerate((0.3, 0.8, 0.5)):
-        chosen.consider(at(second), value, constant(f"shot {value}"))
-    assert chosen.rest() == ("shot 0.8",)
-    assert chosen.rest() == ()
+        chosen.consider(second, value, constant(f"shot {value}"))
+    assert chosen.best() == ("shot 0.8",)
+    chosen.clear()
+    assert chosen.best() == ()
 
 
 def test_a_slightly_better_candidate_is_not_even_made() -> None:
-    chosen = selection()
-    chosen.consider(at(0), 0.8, lambda: "first")
-    assert not chosen.consider(at(1), 0.8 * CLEARLY_BETTER - 0.001, lambda: pytest.fail("made for nothing"))
-    assert chosen.consider(at(1), 0.8 * CLEARLY_BETTER, lambda: "second")
+    chosen: Selection[Any] = Selection(1)
+    chosen.consider(0, 0.8, lambda: "first")
+    assert not chosen.consider(1, 0.8 * CLEARLY_BETTER - 0.001, lambda: pytest.fail("made for nothing"))
+    assert chosen.consider(1, 0.8 * CLEARLY_BETTER, lambda: "second")
 
 
 def test_a_candidate_that_the_filters_refuse_changes_nothing() -> None:
-    chosen = selection()
-    chosen.consider(at(0), 0.5, lambda: "kept")
-    assert not chosen.consider(at(1), 0.9, lambda: None)
-    assert chosen.rest() == ("kept",)
-
-
-def test_a_track_whose_candidates_are_all_refused_has_nothing_to_send() -> None:
-    chosen = selection()
-    chosen.consider(at(0), 0.9, lambda: None)
-    assert chosen.rest() == ()
+    chosen: Selection[Any] = Selection(1)
+    chosen.consider(0, 0.5, lambda: "kept")
+    assert not chosen.consider(1, 0.9, lambda: None)
+    assert chosen.best() == ("kept",)
 
 
 def test_several_shots_come_best_first_and_lie_apart() -> None:
-    chosen = selection(shot_count=3)
+    chosen: Selection[Any] = Selection(3)
     for second, value in ((0.0, 0.5), (0.04, 0.7), (1.0, 0.4), (2.0, 0.6), (3.0, 0.9)):
-        chosen.consider(at(second), value, constant(str(value)))
-    assert chosen.rest() == ("0.9", "0.7", "0.6")
+        chosen.consider(second, value, constant(str(value)))
+    assert chosen.best() == ("0.9", "0.7", "0.6")
 
 
 def test_neighbouring_frames_count_as_one_shot() -> None:
-    chosen = selection(shot_count=2)
+    chosen: Selection[Any] = Selection(2)
     for second, value in ((0.0, 0.9), (SHOT_SPACING_S / 2, 0.8)):
-        chosen.consider(at(second), value, constant(str(value)))
-    assert chosen.rest() == ("0.9",)
+        chosen.consider(second, value, constant(str(value)))
+    assert chosen.best() == ("0.9",)
+    assert not chosen.is_full
 
 
-def test_with_the_whole_track_as_period_nothing_is_due_before_its_end() -> None:
-    chosen = selection()
-    chosen.consider(at(0), 0.9, lambda: "shot")
-    assert chosen.due(at(1e6)) == ()
+def test_what_turned_out_to_be_no_candidate_is_forgotten() -> None:
+    chosen: Selection[Any] = Selection(2)
+    for second, value in ((0.0, 0.9), (1.0, 0.8)):
+        chosen.consider(second, value, constant(value))
+    chosen.discard(lambda shot: shot == 0.9)
+    assert chosen.best() == (0.8,)
 
 
-@pytest.mark.parametrize("unit", ["sec", "frames"])
-def test_periods_and_silences_alternate_in_seconds_and_frames(unit: Any) -> None:
-    chosen = selection(search_period=2 if unit == "sec" else 50, silent_period=1 if unit == "sec" else 25, unit=unit)
-    sent = []
-    for frame in range(200):
-        now = at(frame / 25)
-        chosen.consider(now, 0.5, constant(now.pts_s))
-        sent += [(now.pts_s, shot) for shot in chosen.due(now)]
-    assert sent == [(2.0, 0.0), (5.0, pytest.approx(3.0, abs=0.05))]
-
-
-def test_a_period_without_a_shot_is_followed_by_another_at_once() -> None:
-    chosen = selection(search_period=1, silent_period=-1)
-    assert chosen.due(at(1)) == ()
-    chosen.consider(at(1.5), 0.5, lambda: "late")
-    assert chosen.due(at(2)) == ("late",)
-
-
-def test_silence_without_end_lets_a_track_send_once() -> None:
-    chosen = selection(search_period=1, silent_period=-1)
-    chosen.consider(at(0), 0.5, lambda: "first")
-    assert chosen.due(at(1)) == ("first",)
-    assert not chosen.consider(at(2), 0.9, lambda: "second")
-    assert chosen.due(at(1e6)) == ()
-    assert chosen.rest() == ()
-
-
-def test_without_silence_periods_follow_each_other() -> None:
-    chosen = selection(search_period=1, silent_period=0)
-    sent: list[str] = []
-    for frame in range(101):
-        now = at(frame / 25)
-        chosen.consider(now, 0.5, lambda: "shot")
-        sent += chosen.due(now)
-    assert len(sent) == 4
+def test_of_two_selections_that_become_one_the_best_remain() -> None:
+    chosen: Selection[Any] = Selection(2)
+    other: Selection[Any] = Selection(2)
+    for second, value in ((0.0, 0.5), (1.0, 0.8)):
+        chosen.consider(second, value, constant(value))
+        other.consider(second + 10, value + 0.1, constant(value + 0.1))
+    chosen.absorb(other)
+    assert chosen.best() == (0.9, 0.8)
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1)), max_size=30), st.integers(1, 5))
 def test_never_more_than_asked_for_never_close_together_and_the_best_is_never_far_off(
     candidates: Any, count: Any
 ) -> None:
-    chosen = selection(shot_count=count)
+    chosen: Selection[Any] = Selection(count)
     for seconds, value in candidates:
-        chosen.consider(at(seconds), value, constant((value, seconds)))
-    shots = chosen.rest()
+        chosen.consider(seconds, value, constant((value, seconds)))
+    shots = chosen.best()
     assert len(shots) <= count
     assert list(shots) == sorted(shots, key=lambda shot: -shot[0])
     best = max((value for _, value in candidates), default=0)

@@ -11,7 +11,7 @@ import pytest
 
 from luna_processor.events import EventRequest, event_request, luna_time, new_request_id
 from luna_streams.policies import GeoPosition, Location
-from support.processor_builders import a_shot, a_target, an_event
+from support.processor_builders import a_body, a_shot, a_target, an_event
 
 
 def meta(request: EventRequest) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def test_the_query_says_where_the_face_was_seen() -> None:
 
 
 def test_several_shots_are_one_event_of_several_pictures() -> None:
-    request = event_request(an_event(shots=(a_shot(face_jpeg=b"1"), a_shot(face_jpeg=b"2"))), (None, "http://x/1"))
+    request = event_request(an_event(shots=(a_shot(jpeg=b"1"), a_shot(jpeg=b"2"))), (None, "http://x/1"))
     assert request.params["aggregate_attributes"] == "1"
     assert [file[1][1] for file in request.files] == [b"1", b"2"]
     assert [detection["filename"] for detection in meta(request)] == [file[1][0] for file in request.files]
@@ -70,6 +70,17 @@ def test_the_box_is_given_as_luna_writes_rectangles() -> None:
     [face] = detection["face_detection_data"]
     assert face["bounding_box"] == {"x": 10, "y": 21, "width": 100, "height": 149}
     assert set(face["angles"]) == {"yaw", "pitch", "roll"}
+
+
+def test_a_body_is_told_beside_the_face_or_alone() -> None:
+    alone, both = a_shot(face=None, body=a_body((1, 2, 11, 32), 0.75)), a_shot(body=a_body())
+    request = event_request(an_event(shots=(both, alone, a_shot())), (None, None, None))
+    together, body, face = meta(request)
+    assert {"face_detection_data", "body_detection_data"} <= set(together)
+    assert body["body_detection_data"] == [{"bounding_box": {"x": 1, "y": 2, "width": 10, "height": 30}, "score": 0.75}]
+    assert "face_detection_data" not in body
+    assert "body_detection_data" not in face
+    assert [file[1][0] for file in request.files] == ["human_0.jpg", "body_1.jpg", "face_2.jpg"]
 
 
 @pytest.mark.parametrize(("pts_s", "expected"), [(1.23456, 1.235), (None, None)])
@@ -86,6 +97,6 @@ def test_request_ids_have_the_documented_form_and_differ() -> None:
 
 
 def test_no_secret_and_no_picture_shows_in_a_repr() -> None:
-    event = an_event(target=a_target(token="very-secret"), shots=(a_shot(face_jpeg=b"pixels"),))
+    event = an_event(target=a_target(token="very-secret"), shots=(a_shot(jpeg=b"pixels"),))
     assert "very-secret" not in repr(event)
     assert "pixels" not in repr(event)

@@ -15,6 +15,7 @@ from luna_processor.frames import SourceInfo
 from luna_processor.headpose import HeadPose
 from luna_processor.pipeline import Pipeline, Stages
 from luna_processor.plan import Platform, make_plan
+from luna_processor.scene import Estimators
 from luna_processor.stats import StreamStats
 from luna_processor.view import Picture
 from luna_streams.rest import v2
@@ -23,6 +24,7 @@ from support.processor_builders import STREAM_ID
 from support.streams_server import stream_v2
 
 WIDTH, HEIGHT, FPS = 320, 240, 25
+RED, GREEN = 0, 1
 INFO = SourceInfo(WIDTH, HEIGHT, FPS, 0, 10.0)
 
 
@@ -38,9 +40,11 @@ class Film:
     def use(self, body: dict[str, Any], info: SourceInfo = INFO) -> None:
         """Begin with another stream."""
         plan = make_plan(v2.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), Platform("http://lp", 6))
-        self.sink, self.detector, self.stats = EventList(), PaintDetector(), StreamStats()
+        self.sink, self.stats = EventList(), StreamStats()
+        self.faces, self.bodies = PaintDetector(RED), PaintDetector(GREEN)
         self.pose, self.mouth = ToldPose(), ToldMouth()
-        self.pipeline = Pipeline(plan, info, Stages(self.detector, self.pose, self.mouth), self.sink, self.stats)
+        stages = Stages(self.faces, self.bodies, Estimators(self.pose, self.mouth))
+        self.pipeline = Pipeline(plan, info, stages, self.sink, self.stats)
 
     def show(self, pictures: Iterable[Picture], **frame: Any) -> None:
         for picture in pictures:
@@ -48,7 +52,8 @@ class Film:
             self.number += 1
 
     def boxes(self) -> list[tuple[int, ...]]:
-        return [tuple(int(side) for side in event.shots[0].box_xyxy) for event in self.sink.events]
+        faces = [event.shots[0].face for event in self.sink.events]
+        return [tuple(int(side) for side in face.box_xyxy) for face in faces if face]
 
 
 def face(x: int = 100, y: int = 80, width: int = 40, height: int = 60, noise: int = 40) -> Picture:
@@ -57,6 +62,18 @@ def face(x: int = 100, y: int = 80, width: int = 40, height: int = 60, noise: in
     picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     picture[y : y + height, x : x + width] = (255, 0, 0)
     picture[y : y + height, x : x + width, 2] = rng.integers(0, 1 + noise * 6, (height, width))
+    return picture
+
+
+def body(x: int = 85, y: int = 75, width: int = 70, height: int = 150, head: bool = False) -> Picture:
+    """Return a picture with a green rectangle, and a red one at its top where the face is seen, too."""
+    rng = np.random.default_rng(7)
+    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    picture[y : y + height, x : x + width] = (0, 255, 0)
+    picture[y : y + height, x : x + width, 2] = rng.integers(0, 240, (height, width))
+    if head:
+        middle = slice(x + width // 2 - 15, x + width // 2 + 15)
+        picture[y + 5 : y + 45, middle, :2] = (255, 0)
     return picture
 
 
@@ -128,7 +145,7 @@ def test_the_picture_of_a_rotated_face_is_upright() -> None:
     film = Film(rotation=90)
     film.show(face(width=60, height=20) for _ in range(5))
     film.pipeline.finish()
-    width, height = Image.open(io.BytesIO(film.sink.events[0].shots[0].face_jpeg)).size
+    width, height = Image.open(io.BytesIO(film.sink.events[0].shots[0].jpeg)).size
     assert height > width
 
 
@@ -255,7 +272,7 @@ def test_the_sent_picture_shows_the_face_with_a_margin() -> None:
     film = Film()
     film.show(face(x=100, y=80, width=40, height=60) for _ in range(5))
     film.pipeline.finish()
-    picture = np.asarray(Image.open(io.BytesIO(film.sink.events[0].shots[0].face_jpeg)))
+    picture = np.asarray(Image.open(io.BytesIO(film.sink.events[0].shots[0].jpeg)))
     assert picture.shape[:2] == (108, 72)
     assert picture[54, 36, 0] > 200
     assert picture[5, 5].tolist() == pytest.approx([90, 90, 90], abs=12)
@@ -283,3 +300,166 @@ def test_mouths_are_measured_only_where_they_are_filtered_by() -> None:
     film.show(face() for _ in range(10))
     film.pipeline.finish()
     assert film.mouth.calls == 0
+
+
+# -- bodies -----------------------------------------------------------------------------------------------------------
+
+
+def test_bodies_are_followed_and_sent_like_faces() -> None:
+    film = Film(analytics={"mode": 2})
+    film.show(body(x=60 + t) for t in range(10))
+    film.pipeline.finish()
+    [event] = film.sink.events
+    [shot] = event.shots
+    assert shot.face is None
+    assert shot.body is not None
+    assert shot.body.box_xyxy[2:].tolist() == [*(shot.body.box_xyxy[:2] + np.array([70, 150]))]
+    assert film.stats.tracks_total == 1
+    assert film.faces.calls == 0, "nobody asked for faces"
+
+
+def test_nobody_looks_for_bodies_where_no_analytics_wants_them() -> None:
+    film = Film()
+    film.show(face() for _ in range(3))
+    assert film.bodies.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("filtering", "count"),
+    [
+        pytest.param({"min_body_size_threshold": 102}, 1, id="large enough: sqrt(70 x 150) = 102.5"),
+        pytest.param({"min_body_size_threshold": 103}, 0, id="too small"),
+        pytest.param({"min_score_body": 0.95}, 0, id="too doubtful"),
+        pytest.param({"min_score_face": 0.95}, 1, id="that is for faces"),
+    ],
+)
+def test_bodies_have_filters_of_their_own(filtering: Any, count: int) -> None:
+    film = Film(analytics={"mode": 2, "filtering": filtering})
+    film.show(body() for _ in range(10))
+    film.pipeline.finish()
+    assert len(film.sink.events) == count
+
+
+def test_a_body_outside_the_droi_is_not_sent() -> None:
+    film = Film(analytics={"mode": 2, "droi": {"x": 100, "y": 0, "width": 220, "height": 240, "mode": "abs"}})
+    film.show(body(x=85) for _ in range(10))
+    film.pipeline.finish()
+    assert film.sink.events == []
+
+
+@pytest.mark.parametrize(("is_needed", "count"), [(True, 0), (False, 1)])
+def test_bodies_wait_for_a_full_set_unless_told_otherwise(is_needed: bool, count: int) -> None:
+    sending = {"body": {"send_only_full_set": is_needed}, "bestshot_settings": {"body_bestshots_to_send": 3}}
+    film = Film(analytics={"mode": 2, "sending": sending})
+    film.show(body() for _ in range(8))
+    film.pipeline.finish()
+    assert len(film.sink.events) == count
+
+
+# -- humans -----------------------------------------------------------------------------------------------------------
+
+
+def humans(**sending: Any) -> Film:
+    return Film(analytics={"mode": 3, "sending": sending})
+
+
+def test_a_human_is_one_event_with_face_and_body_of_one_frame() -> None:
+    film = humans()
+    film.show(body(head=True) for _ in range(10))
+    film.pipeline.finish()
+    [event] = film.sink.events
+    [shot] = event.shots
+    assert shot.face is not None
+    assert shot.body is not None
+    assert shot.kind == "human"
+    assert film.stats.tracks_total == 1
+    width, height = Image.open(io.BytesIO(shot.jpeg)).size
+    assert (width, height) == (84, 180), "the body with its margin"
+
+
+@pytest.mark.parametrize(
+    ("type_", "kinds"),
+    [
+        pytest.param(1, [["face"]], id="faces only"),
+        pytest.param(2, [["body"]], id="bodies only"),
+        pytest.param(3, [["human"]], id="together"),
+        pytest.param(4, [["face"], ["body"]], id="separately"),
+    ],
+)
+def test_the_type_says_what_is_sent_of_a_human(type_: int, kinds: Any) -> None:
+    film = humans(bestshot_settings={"type": type_})
+    film.show(body(head=True) for _ in range(10))
+    film.pipeline.finish()
+    assert [[shot.kind for shot in event.shots] for event in film.sink.events] == kinds
+    assert len({event.track_id for event in film.sink.events}) == 1
+    assert len({event.request_id for event in film.sink.events}) == len(kinds)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "kind"),
+    [pytest.param([body()] * 10, "body", id="no face"), pytest.param([face()] * 10, "face", id="no body")],
+)
+def test_a_human_of_whom_only_a_part_is_seen_is_sent_by_that_part(pictures: list[Picture], kind: str) -> None:
+    film = humans()
+    film.show(pictures)
+    film.pipeline.finish()
+    assert [shot.kind for event in film.sink.events for shot in event.shots] == [kind]
+
+
+def test_a_human_goes_on_while_the_face_is_turned_away() -> None:
+    film = humans()
+    film.show([body(head=True)] * 10 + [body()] * 60 + [body(head=True)] * 10)
+    film.pipeline.finish()
+    assert len(film.sink.events) == 1
+    assert film.stats.tracks_total == 1
+
+
+def test_several_best_shots_of_a_human_are_filled_up_with_bodies_of_other_frames() -> None:
+    film = humans(bestshot_settings={"type": 3, "face_bestshots_to_send": 1, "body_bestshots_to_send": 3})
+    film.show(body(head=True) for _ in range(2 * FPS))
+    film.pipeline.finish()
+    [event] = film.sink.events
+    assert [shot.kind for shot in event.shots] == ["human", "body", "body"]
+    assert len({shot.pts_s for shot in event.shots}) == 3
+
+
+def test_a_body_whose_set_is_not_full_is_left_out_of_the_event() -> None:
+    film = humans(bestshot_settings={"type": 3, "body_bestshots_to_send": 3})
+    film.show(body(head=True) for _ in range(8))
+    film.pipeline.finish()
+    assert [shot.kind for shot in film.sink.events[0].shots] == ["face"]
+
+
+@pytest.mark.parametrize(
+    ("full_frames", "stored"),
+    [
+        pytest.param(1, {"face"}, id="faces"),
+        pytest.param(2, {"body"}, id="bodies"),
+        pytest.param(3, {"face", "body"}, id="both"),
+        pytest.param(4, {"face", "body"}, id="each"),
+    ],
+)
+def test_source_frames_are_stored_of_what_is_asked_for(full_frames: int, stored: set[str]) -> None:
+    film = Film()
+    stream = stream_v2(
+        "/clip.mp4", mode=3, sending={"full_frame_settings": full_frames, "bestshot_settings": {"type": 4}}
+    )
+    stream["data"]["analytics"][0]["event_handler"]["frame_store"] = "http://store/1/buckets/frames/images"
+    film.use(stream)
+    film.show(body(head=True) for _ in range(10))
+    film.pipeline.finish()
+    shots = [shot for event in film.sink.events for shot in event.shots]
+    assert {shot.kind for shot in shots if shot.frame_jpeg is not None} == stored
+
+
+def test_analytics_of_every_mode_share_one_search_and_decide_for_themselves() -> None:
+    stream = stream_v2("/clip.mp4")
+    first = stream["data"]["analytics"][0]
+    stream["data"]["analytics"] = [first | {"mode": mode} for mode in (1, 2, 3)]
+    film = Film()
+    film.use(stream)
+    film.show(body(head=True) for _ in range(10))
+    film.pipeline.finish()
+    assert sorted(event.shots[0].kind for event in film.sink.events) == ["body", "face", "human"]
+    assert (film.faces.calls, film.bodies.calls) == (10, 10)
+    assert film.stats.tracks_total == 1, "a human counts once"

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from luna_processor.bestshot import FaceFilters, SendingPolicy
+from luna_processor.bestshot import BodyFilters, FaceFilters
 from luna_processor.errors import UnsuitableStream
 from luna_processor.health import HealthPolicy
-from luna_processor.plan import Platform, StreamPlan, make_plan
+from luna_processor.plan import Kinds, Platform, StreamPlan, make_plan
+from luna_processor.sending import SendingPolicy
 from luna_processor.view import Region
 from luna_streams.rest import v1, v2
 from support.processor_builders import STREAM_ID
 from support.streams_server import ACCOUNT, HANDLER, stream_v1, stream_v2
 
-PLATFORM = Platform("http://platform:5000", 6)
+PLATFORM = Platform("http://platform:5000", 6, min_body_detections=5)
 
 
 def plan_v2(body: dict[str, Any] | None = None, platform: Platform = PLATFORM, **analytics: Any) -> StreamPlan:
@@ -34,8 +35,8 @@ def test_defaults_are_the_documented_ones() -> None:
     assert plan.source.is_endless
     assert plan.source.timeout_s is None
     assert plan.source.health == HealthPolicy(10, 3600, 5)
-    assert analytics.filters == FaceFilters(0.5187, 40, 40, 30)
-    assert analytics.sending == SendingPolicy(1, -1, 0, "sec")
+    assert analytics.face_filters == FaceFilters(0.5187, 40, 40, 30)
+    assert analytics.sending == SendingPolicy(min_body_detections=5)
     assert analytics.droi.is_whole
     assert analytics.target.origin == "http://platform:5000"
     assert analytics.target.account_id == ACCOUNT
@@ -46,12 +47,19 @@ def test_parameters_reach_their_place() -> None:
         "rtsp://cam/1",
         kind="tcp",
         droi={"x": 10, "y": 10, "width": 50, "height": 50, "mode": "percent"},
-        filtering={"min_score_face": 0.7, "detection_yaw_threshold": 20, "detection_roll_threshold": 10},
+        filtering={
+            "min_score_face": 0.7,
+            "min_score_body": 0.6,
+            "min_body_size_threshold": 90.5,
+            "detection_yaw_threshold": 20,
+            "detection_roll_threshold": 10,
+        },
         sending={
             "time_period_of_searching": 4,
             "silent_period": -1,
             "type": "frames",
-            "bestshot_settings": {"type": 1, "face_bestshots_to_send": 3, "body_bestshots_to_send": 1},
+            "bestshot_settings": {"type": 1, "face_bestshots_to_send": 3, "body_bestshots_to_send": 2},
+            "body": {"send_only_full_set": False, "delete_track_after_sending": True},
         },
         healthcheck={"max_error_count": 2, "period": 60, "retry_delay": 1, "timeout": 1500},
     )
@@ -65,8 +73,35 @@ def test_parameters_reach_their_place() -> None:
     assert plan.source.timeout_s == 1.5
     assert plan.source.health == HealthPolicy(2, 60, 1)
     assert analytics.droi == Region(10, 10, 50, 50, is_percent=True)
-    assert analytics.filters == FaceFilters(0.7, 20, 40, 10)
-    assert analytics.sending == SendingPolicy(3, 4, -1, "frames")
+    assert analytics.face_filters == FaceFilters(0.7, 20, 40, 10)
+    assert analytics.body_filters == BodyFilters(0.6, 90.5)
+    assert analytics.sending == SendingPolicy(3, 2, 4, -1, "frames", False, 5, True)
+
+
+@pytest.mark.parametrize(
+    ("mode", "type_", "kinds"),
+    [
+        (1, 1, Kinds.FACES),
+        (1, 3, Kinds.FACES),
+        (1, 4, Kinds.FACES),
+        (2, 2, Kinds.BODIES),
+        (2, 3, Kinds.BODIES),
+        (2, 4, Kinds.BODIES),
+        (3, 1, Kinds.FACES),
+        (3, 2, Kinds.BODIES),
+        (3, 3, Kinds.TOGETHER),
+        (3, 4, Kinds.SEPARATELY),
+    ],
+)
+def test_mode_and_type_say_together_what_is_sent(mode: int, type_: int, kinds: Kinds) -> None:
+    [analytics] = plan_v2(mode=mode, sending={"bestshot_settings": {"type": type_}}).analytics
+    assert (analytics.mode, analytics.kinds) == (mode, kinds)
+
+
+@pytest.mark.parametrize(("mode", "full_frames"), [(1, Kinds.TOGETHER), (2, Kinds.TOGETHER), (3, Kinds.FACES)])
+def test_full_frame_settings_are_for_humans_only(mode: int, full_frames: Kinds) -> None:
+    [analytics] = plan_v2(mode=mode, sending={"full_frame_settings": 1}).analytics
+    assert analytics.full_frames is full_frames
 
 
 def test_v1_streams_name_their_platform() -> None:
@@ -99,8 +134,8 @@ def test_each_enabled_analytics_keeps_its_own_token() -> None:
 @pytest.mark.parametrize(
     ("analytics", "text"),
     [
-        pytest.param({"mode": 2}, "body model", id="bodies"),
-        pytest.param({"sending": {"bestshot_settings": {"type": 2}}}, "body model", id="bodies only"),
+        pytest.param({"mode": 1, "sending": {"bestshot_settings": {"type": 2}}}, "mode 1", id="bodies of faces"),
+        pytest.param({"mode": 2, "sending": {"bestshot_settings": {"type": 1}}}, "mode 2", id="faces of bodies"),
         pytest.param({"liveness": {"use_mask_liveness_filtration": True}}, "liveness model", id="liveness"),
         pytest.param({"liveness": {"use_flying_faces_liveness_filtration": True}}, "liveness model", id="flying faces"),
         pytest.param({"filtering": {"yaw_number": 3}}, "yaw_number", id="yaw number"),
