@@ -24,6 +24,7 @@ from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.health import Component, Health
 from luna_api_shim.initialiser import initialise_streams
+from luna_api_shim.kubernetes_calls import MeasuredClient
 from luna_api_shim.kubernetes_store import KubernetesStore
 from luna_api_shim.logs.logbook import open_logbook
 from luna_api_shim.luna_services import components_of
@@ -38,7 +39,7 @@ from luna_api_shim.settings import Settings
 from luna_api_shim.sweeper import Sweeper
 from luna_api_shim.traffic import Traffic
 from luna_api_shim.workers import Workers
-from luna_kube import Credentials, KubeClient, LeaseSettings
+from luna_kube import Credentials, LeaseSettings
 from luna_kube.transport import Call
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Service:
         listener: socket that is bound and listens.
     """
 
-    def __init__(self, settings: Settings, client: KubeClient, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, client: MeasuredClient, listener: socket.socket) -> None:
         self._settings = settings
         self._client = client
         self._listener = listener
@@ -80,7 +81,8 @@ class Service:
         self.queue = Queue(self.store, records, self.watch, parallel_writes=parallel)
         self.previews = Previews(settings.preview_networks)
         metrics = Metrics()
-        metrics.watch(self.store.catalogue, lambda: self.election.is_leader)
+        metrics.watch(self.store, lambda: self.election.is_leader)
+        client.observer = metrics.called
         self.logbook = open_logbook(settings, self.store)
         metrics.watch_log(lambda: self.logbook.waiting, lambda: self.logbook.lost)
         self.plugins = PluginHost(
@@ -190,9 +192,10 @@ class Service:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, credentials: Credentials) -> AsyncIterator[KubeClient]:
+async def connected(settings: Settings, credentials: Credentials) -> AsyncIterator[MeasuredClient]:
     """Yield a client of the API server."""
-    async with KubeClient(credentials, timeout_s=settings.kubernetes_timeout, user_agent="luna-streams-shim") as client:
+    timeout_s, user_agent = settings.kubernetes_timeout, "luna-streams-shim"
+    async with MeasuredClient(credentials, timeout_s=timeout_s, user_agent=user_agent) as client:
         yield client
 
 

@@ -66,6 +66,7 @@ async def _take(request: Request, body: bytes) -> Response:
     await context.store.ready()
     async with departure(request, lambda: context.queue.wake(worker)) as gone:
         taken = await context.queue.take(worker, wanted, wait_s, gone)
+    context.metrics.taken(len(taken))
     reply = raw_json_reply(render_streams(context.store, taken, api_of(request)))
     if taken:
         reply.headers[RECEIVED_HEADER] = max(entry.record.status_time for entry in taken).isoformat()
@@ -79,6 +80,7 @@ async def _feedback(request: Request, body: bytes) -> Response:
     worker = await context.workers.identify(request.headers)
     await context.store.ready()
     answer = await context.feedback.report(worker, reports.streams)
+    context.metrics.reported(modified=len(answer.streams.modified), unmodified=len(answer.streams.unmodified))
     return json_reply(answer.to_rest())
 
 

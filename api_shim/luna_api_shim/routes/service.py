@@ -54,7 +54,8 @@ async def metrics(request: Request) -> Response:
     context = context_of(request)
     if not context.settings.metrics_enabled:
         raise Disabled
-    return Response(context.metrics.text(), media_type="text/plain; charset=UTF-8")
+    text, form = context.metrics.render(request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": form})
 
 
 ROUTES: Final[tuple[Resource, ...]] = (
