@@ -69,13 +69,14 @@ class GroupEditor:
             raise GroupNotFound(group.group_id)
 
     async def delete(self, group: StreamGroup) -> None:
-        """Delete a group, after its streams left it.
+        """Delete a group, after its streams left it; they stay if a manifest made another of the same name.
 
         Raises:
             GroupNotFound: somebody else was faster.
         """
         members = StreamFilter(account_id=group.spec.account_id, group_name=group.spec.group_name)
-        await self._change(self._store.catalogue.matching(members), _leave(group))
+        if not self._has_twin(group):
+            await self._change(self._store.catalogue.matching(members), _leave(group))
         if not await self._store.delete_group(group):
             raise GroupNotFound(group.group_id)
 
@@ -91,6 +92,12 @@ class GroupEditor:
         found = await for_each(dict.fromkeys(request.stream_ids), self._store.find, limit=self._parallel_writes)
         own = [entry for entry in found if entry and entry.stream.spec.account_id == group.spec.account_id]
         await self._change(own, _join(group) if request.action == "attach" else _leave(group))
+
+    def _has_twin(self, group: StreamGroup) -> bool:
+        meant = group.spec.account_id, group.spec.group_name
+        return any(
+            one.uid != group.uid and (one.spec.account_id, one.spec.group_name) == meant for one in self._store.groups
+        )
 
     async def _change(self, entries: Iterable[Entry], change: Callable[[Entry], StreamSpec]) -> None:
         """Change streams, each of them, also after one failed; then say that some did."""

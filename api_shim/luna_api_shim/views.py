@@ -30,6 +30,8 @@ class View(Generic[T]):
         self._parse = parse
         self._changed = changed
         self._parsed: dict[Key, T] = {}
+        self.changes = 0
+        """Grows with every change."""
         reflector.subscribe(self._apply)
 
     def __iter__(self) -> Iterator[T]:
@@ -40,6 +42,7 @@ class View(Generic[T]):
         return self._parsed.get((namespace, name))
 
     def _apply(self, event: CacheEvent) -> None:
+        self.changes += 1
         self._parsed.pop(event.key, None)
         if event.type is not EventType.DELETED:
             try:
@@ -50,20 +53,37 @@ class View(Generic[T]):
 
 
 class Groups:
-    """The groups of all accounts."""
+    """The groups of all accounts.
+
+    REST lets an account have one group of a name; manifests can make more. Then the oldest is the group that the name
+    means, on every replica.
+    """
 
     def __init__(self, view: View[StreamGroup]) -> None:
         self._view = view
+        self._by_name: dict[tuple[str, str], StreamGroup] = {}
+        self._by_id: dict[str, StreamGroup] = {}
+        self._indexed_at = -1
 
     def __iter__(self) -> Iterator[StreamGroup]:
         return iter(self._view)
 
     def named(self, account_id: str, group_name: str) -> StreamGroup | None:
         """Return the group of an account."""
-        return next(
-            (one for one in self._view if one.spec.group_name == group_name and one.spec.account_id == account_id), None
-        )
+        self._index()
+        return self._by_name.get((account_id, group_name))
 
     def get(self, group_id: str) -> StreamGroup | None:
         """Return the group with an id."""
-        return next((one for one in self._view if one.group_id == group_id), None)
+        self._index()
+        return self._by_id.get(group_id)
+
+    def _index(self) -> None:
+        if self._indexed_at == self._view.changes:
+            return
+        self._by_name.clear()
+        self._by_id.clear()
+        for group in sorted(self._view, key=lambda group: (group.create_time, group.namespace, group.name)):
+            self._by_name.setdefault((group.spec.account_id, group.spec.group_name), group)
+            self._by_id.setdefault(group.group_id, group)
+        self._indexed_at = self._view.changes

@@ -13,6 +13,7 @@ from luna_streams import naming
 from support.apiservers import ApiServer
 from support.builders import ACCOUNT, HANDLER, OTHER_ACCOUNT, v2_body
 from support.shims import Deployment, Shim, a_deployment
+from support.waiting import eventually
 from support.worker import DocumentedWorker
 
 
@@ -189,3 +190,38 @@ async def test_wrong_bodies_are_refused(
     assert (answer.status_code, answer.json()["error_code"]) == (400, 12022)
     detail = f"Failed to validate input json. Path: '{path_of_fault}', message: '{message}'"
     assert answer.json()["detail"] == detail
+
+
+async def test_groups_that_manifests_made_under_one_name_are_told_apart(shim: Shim, deployment: Deployment) -> None:
+    """REST makes no second one; a name means the oldest, and streams stay as long as a group has the name."""
+    ids: list[str] = []
+    for name in ("z-first", "a-second"):
+        await deployment.kube.create(
+            STREAM_GROUPS.within(deployment.namespace),
+            {
+                "apiVersion": naming.API_VERSION,
+                "kind": "StreamGroup",
+                "metadata": {"name": name},
+                "spec": {"accountId": ACCOUNT, "groupName": "doors", "description": name},
+            },
+        )
+        ids.append(naming.group_id(deployment.namespace, name))
+        await eventually(lambda: len(list(shim.service.store.groups)) == len(ids), "the shim knows the group")
+        await asyncio.sleep(1.1)  # timestamps of the API server count whole seconds
+    refused = await shim.http.post("/2/groups", json={"account_id": ACCOUNT, "group_name": "doors"})
+    assert (refused.status_code, refused.json()["error_code"]) == (409, 39006)
+    for _ in range(2):
+        meant = shim.service.store.groups.named(ACCOUNT, "doors")
+        assert meant is not None
+        assert meant.group_id == ids[0]
+        await deployment.kube.patch(
+            STREAM_GROUPS.at(deployment.namespace, "z-first"), {"spec": {"description": "changed"}}
+        )
+        await eventually(lambda: shim.service.store.groups.get(ids[0]).spec.description == "changed")  # type: ignore[union-attr]
+
+    stream_id = await shim.create(v2_body(group_name="doors"))
+    assert (await shim.http.delete(f"/2/groups/{ids[0]}")).status_code == 204
+    assert await groups_of(shim, stream_id) == ["doors"]
+    assert (await shim.http.delete(f"/2/groups/{ids[1]}")).status_code == 204
+    assert await groups_of(shim, stream_id) == []
+    assert await make(shim, "doors") != ids[0]
