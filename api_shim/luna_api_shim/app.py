@@ -14,8 +14,9 @@ from starlette.routing import Route, Router
 from luna_api_shim.context import Context
 from luna_api_shim.errors import MethodNotAllowed, PageNotFound, Refusal
 from luna_api_shim.frame import ERROR_CODE, Frame
+from luna_api_shim.pages.documents import Documents
 from luna_api_shim.replies import error_form, error_reply
-from luna_api_shim.routes import groups, logs, previews, processing, service, setup, streams
+from luna_api_shim.routes import documents, groups, logs, previews, processing, service, setup, streams
 from luna_streams.errors import DomainError
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -26,7 +27,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     *logs.ROUTES,
     *service.ROUTES,
     *setup.ROUTES,
+    *documents.ROUTES,
 )
+API_VERSION: Final = "v.{major}.{minor}.{patch}".format_map(service.VERSION["Version"])
 
 
 def create_app(context: Context) -> Starlette:
@@ -39,6 +42,7 @@ def create_app(context: Context) -> Starlette:
     router: Router = app.router
     router.redirect_slashes = False
     app.state.context = context
+    app.state.documents = Documents(ROUTES, API_VERSION)
     return app
 
 

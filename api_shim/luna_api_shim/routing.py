@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -12,6 +13,8 @@ from starlette.routing import Route
 
 from luna_api_shim.frame import RESOURCE
 from luna_api_shim.operations.declaration import OPERATION, Endpoint, Operation, Served
+
+_CONVERTOR = re.compile(r"(?<!{api):\w+}")
 
 
 class _ApiVersion(Convertor[int]):
@@ -59,7 +62,7 @@ def resource(path: str, **methods: Endpoint | Served) -> Resource:
         path: with `{api:api}` for the version and `{stream_id:id}` for ids.
         methods: GET=LIST.by(list_), POST=CREATE.by(create); an endpoint alone serves what is not documented.
     """
-    template = path.replace(":id}", "}")
+    template = _CONVERTOR.sub("}", path)
     endpoints = {name: it.endpoint if isinstance(it, Served) else it for name, it in methods.items()}
     operations = {name: it.operation for name, it in methods.items() if isinstance(it, Served)}
 

@@ -15,6 +15,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from luna_api_shim.app import API_VERSION, ROUTES
+from luna_api_shim.openapi.document import build_document
+from luna_api_shim.openapi.text import as_yaml
 from support import reference_pages
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +61,13 @@ def generated() -> dict[Path, str]:
     copies = {CHART / "crds" / path.name: path.read_text() for path in sorted((ROOT / "crds").glob("*.yaml"))}
     pages = [ROOT / "docs" / name for name in ("resources.md", "lifecycle.md")]
     references = {page: reference_pages.refreshed(page.read_text()) for page in pages}
-    return {ROOT / "docs" / "settings.md": settings_page(), **references, **copies}
+    whole = {ROOT / "docs" / "settings.md": settings_page(), ROOT / "docs" / "openapi.yaml": openapi_text()}
+    return {**whole, **references, **copies}
+
+
+def openapi_text() -> str:
+    """Return the OpenAPI document as the shim serves it."""
+    return as_yaml(build_document(ROUTES, API_VERSION))
 
 
 def settings_page() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -37,6 +38,28 @@ operation does not list are passed over.
 The default port is 5160.
 """
 
+TAGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "streams": "What is to be watched, and what became of it.",
+        "groups": "Names under which an account gathers streams.",
+        "linker": "Who is in which group.",
+        "queue": "For workers: take streams, report on them.",
+        "preview": "Pictures of a stream that is being processed.",
+        "streams logs": "Every status that streams took.",
+        "documents": "What you are reading, and the manual.",
+        "config": "How the service is set up.",
+        "plugins": "What runs beside the service.",
+    }
+)
+"""Groups of operations that both versions have, in the order in which people read them."""
+SERVICE_TAGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "version": "Which API this is.",
+        "health": "Whether all is well.",
+        "metrics": "Figures for Prometheus.",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -58,21 +81,56 @@ def build_document(routes: Iterable[BaseRoute], version: str) -> Json:
     places = [place for route in routes if isinstance(route, Resource) for place in _places(route)]
     places.sort(key=lambda place: (place.api is None, place.api))
     requests = {model for place in places if place.operation.body for model in _models(place.operation.body.model)}
-    schemas = Schemas(sorted(requests, key=lambda model: model.__name__))
+    parts = _Parts(Schemas(sorted(requests, key=lambda model: model.__name__)))
     paths: dict[str, Json] = {}
     for place in places:
-        paths.setdefault(place.path, {})[place.method] = _operation(place, schemas)
+        paths.setdefault(place.path, {})[place.method] = _operation(place, parts)
     return {
         "openapi": OPENAPI,
         "info": {"title": "LUNA Streams API", "version": version, "description": _INTRODUCTION},
-        "tags": _tags(paths),
+        "tags": [{"name": name, "description": text} for name, text in _tags()],
         "paths": paths,
         "components": {
-            "headers": {"Luna-Request-Id": _header(REQUEST_ID)},
-            "parameters": {"Luna-Request-Id": REQUEST_ID.to_openapi()},
-            "schemas": dict(sorted(schemas.components.items())),
+            "headers": parts.headers,
+            "parameters": parts.parameters,
+            "schemas": dict(sorted(parts.schemas.components.items())),
         },
     }
+
+
+class _Parts:
+    """What several operations refer to."""
+
+    def __init__(self, schemas: Schemas) -> None:
+        self.schemas = schemas
+        self.parameters: dict[str, Json] = {}
+        self.headers: dict[str, Json] = {
+            "Luna-Request-Id": {
+                "description": "Names the request in logs: the one that was sent, or a new one.",
+                "required": True,
+                "schema": dict(REQUEST_ID.kind.schema),
+            }
+        }
+        self._names: dict[int, str] = {}
+
+    def parameter(self, parameter: Parameter[Any]) -> Json:
+        """Return a reference to a parameter; different ones of the same name are numbered."""
+        name = self._names.get(id(parameter))
+        if name is None:
+            namesakes = sum(one["name"] == parameter.name for one in self.parameters.values())
+            name = f"{parameter.name}.{namesakes + 1}" if namesakes else parameter.name
+            self._names[id(parameter)] = name
+            self.parameters[name] = parameter.to_openapi()
+        return {"$ref": f"#/components/parameters/{name}"}
+
+    def headers_of(self, content: Json) -> Json:
+        """Return the headers of an answer; OpenAPI passes over Content-Type, and yet people look for it."""
+        told: Json = {"Luna-Request-Id": {"$ref": "#/components/headers/Luna-Request-Id"}}
+        if content:
+            name = "Content-Type." + "-".join(media_type.partition("/")[2] for media_type in content)
+            self.headers[name] = {"required": True, "schema": {"type": "string", "enum": list(content)}}
+            told["Content-Type"] = {"$ref": f"#/components/headers/{name}"}
+        return told
 
 
 def _places(route: Resource) -> Iterator[_Place]:
@@ -92,47 +150,44 @@ def _of(model: type[BaseModel] | ByVersion, api: ApiVersion | None) -> type[Base
     return model[api or 1] if isinstance(model, Mapping) else model
 
 
-def _operation(place: _Place, schemas: Schemas) -> Json:
+def _operation(place: _Place, parts: _Parts) -> Json:
     operation, is_v2 = place.operation, place.api == 2
     told: Json = {
         "tags": [operation.tag + (" V2" if is_v2 else "")],
         "summary": operation.summary,
         "description": operation.description,
         "operationId": operation.id + ("V2" if is_v2 else ""),
-        "parameters": [
-            {"$ref": "#/components/parameters/Luna-Request-Id"},
-            *(parameter.to_openapi() for parameter in operation.parameters),
-        ],
-        "responses": _responses(place, schemas),
+        "parameters": [parts.parameter(parameter) for parameter in (REQUEST_ID, *operation.parameters)],
+        "responses": _responses(place, parts),
     }
     if operation.body is not None:
-        told["requestBody"] = _body(operation.body, place.api, schemas)
+        told["requestBody"] = _body(operation.body, place.api, parts)
     return told
 
 
-def _body(body: Body, api: ApiVersion | None, schemas: Schemas) -> Json:
+def _body(body: Body, api: ApiVersion | None, parts: _Parts) -> Json:
     examples = body.examples_v2 if api == 2 and body.examples_v2 else body.examples
-    content: Json = {"schema": schemas.request(_of(body.model, api))}
+    content: Json = {"schema": parts.schemas.request(_of(body.model, api))}
     if examples:
         content["examples"] = {name: {"value": value} for name, value in examples.items()}
     told: Json = {"content": {JSON: content}}
     return told | {"required": True} if body.is_required else told
 
 
-def _responses(place: _Place, schemas: Schemas) -> Json:
-    told = {str(answer.status): _answer(answer, place.api, schemas) for answer in place.operation.answers}
+def _responses(place: _Place, parts: _Parts) -> Json:
+    told = {str(answer.status): _answer(answer, place.api, parts) for answer in place.operation.answers}
     by_status: dict[int, list[Exception]] = {}
     for error in (*place.operation.errors, Exception()):
         by_status.setdefault(error_content(error)[0], []).append(error)
     for status, errors in sorted(by_status.items()):
-        told[str(status)] = _error_response(errors, schemas)
+        told[str(status)] = _error_response(errors, parts)
     return told
 
 
-def _answer(answer: Answer, api: ApiVersion | None, schemas: Schemas) -> Json:
+def _answer(answer: Answer, api: ApiVersion | None, parts: _Parts) -> Json:
     content: Json = {}
     if answer.model is not None:
-        schema = schemas.answer(_of(answer.model, api))
+        schema = parts.schemas.answer(_of(answer.model, api))
         content[JSON] = {"schema": schema}
         if answer.msgpack:
             content[MSGPACK] = {"schema": schema}
@@ -140,7 +195,7 @@ def _answer(answer: Answer, api: ApiVersion | None, schemas: Schemas) -> Json:
         is_text = media_type.startswith("text/") or media_type.endswith("yaml")
         schema = {"type": "string"} if is_text else {"type": "string", "format": "binary"}
         content[media_type] = {"schema": schema | {"description": description}}
-    told: Json = {"description": answer.description, "headers": _headers(content)}
+    told: Json = {"description": answer.description, "headers": parts.headers_of(content)}
     told["headers"] |= {
         name: {"description": text, "required": True, "schema": {"type": "string"}}
         for name, text in answer.headers.items()
@@ -148,15 +203,15 @@ def _answer(answer: Answer, api: ApiVersion | None, schemas: Schemas) -> Json:
     return told | {"content": content} if content else told
 
 
-def _error_response(errors: list[Exception], schemas: Schemas) -> Json:
+def _error_response(errors: list[Exception], parts: _Parts) -> Json:
     contents = [error_content(error)[1] for error in errors]
     meanings = dict.fromkeys(str(content["desc"]) for content in contents)
     examples = {
         f"{content['error_code']}" + (f"_{index}" if index else ""): {"value": content}
         for index, content in _numbered(contents)
     }
-    content = {JSON: {"schema": schemas.answer(answers.Error), "examples": examples}}
-    return {"description": "; ".join(meanings) + ".", "headers": _headers(content), "content": content}
+    content = {JSON: {"schema": parts.schemas.answer(answers.Error), "examples": examples}}
+    return {"description": "; ".join(meanings) + ".", "headers": parts.headers_of(content), "content": content}
 
 
 def _numbered(contents: list[Json]) -> Iterator[tuple[int, Json]]:
@@ -168,19 +223,7 @@ def _numbered(contents: list[Json]) -> Iterator[tuple[int, Json]]:
         seen[code] = seen.get(code, 0) + 1
 
 
-def _headers(content: Json) -> Json:
-    told: Json = {"Luna-Request-Id": {"$ref": "#/components/headers/Luna-Request-Id"}}
-    if content:
-        # OpenAPI passes this one over; readers of the document do not.
-        told["Content-Type"] = {"required": True, "schema": {"type": "string", "enum": list(content)}}
-    return told
-
-
-def _header(parameter: Parameter[Any]) -> Json:
-    told = parameter.to_openapi()
-    return {"description": "Names the request in logs.", "required": True, "schema": told["schema"]}
-
-
-def _tags(paths: Mapping[str, Json]) -> list[Json]:
-    names = dict.fromkeys(tag for path in paths.values() for operation in path.values() for tag in operation["tags"])
-    return [{"name": name} for name in names]
+def _tags() -> Iterator[tuple[str, str]]:
+    for suffix in ("", " V2"):
+        yield from ((name + suffix, text) for name, text in TAGS.items())
+    yield from SERVICE_TAGS.items()
