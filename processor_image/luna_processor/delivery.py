@@ -1,6 +1,8 @@
 """Deliver best shots to LUNA PLATFORM, each at least once, or say that it was given up.
 
 Platforms are served side by side: each origin has its own lane, so that one that is down or slow holds up nobody else.
+How long an event is tried counts from when it was made: behind a platform that is down, those that wait their turn grow
+old too, and each is tried once at least.
 Time-outs, connection errors, 5xx and 429 are tried again with back-off and jitter under the same request id; other 4xx
 are the request's own fault and dropped; 401 and 403 mean that the stream can deliver nothing at all.
 """
@@ -19,7 +21,7 @@ import stamina
 from luna_processor.events import ShotEvent, event_request
 from luna_processor.http_reason import reason_of
 from luna_processor.metrics import Metrics
-from luna_processor.outbox import Outbox
+from luna_processor.outbox import Account, Outbox
 from luna_streams.lifecycle import DELIVERY_TROUBLE
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,8 @@ AUTHORIZATION_FAILED = "Failed to authorize in Luna Platform"
 """The documented text: LUNA Streams does not restart a stream that failed with it."""
 _RETRIED_STATUSES = (408, 425, 429)
 _FRAME_STORE_TIMEOUT_S = 3.0
-_JPEG = {"Content-Type": "image/jpeg"}
+_ONE_TRY_S = 0.001
+"""Time for an event that is too old already: enough to begin one try, not two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class DeliverySettings:
     timeout_s: float = 10.0
     """For one request."""
     give_up_after_s: float = 300.0
-    """For one event, from its first try."""
+    """For one event, from when it was made; each is tried once at least."""
     first_pause_s: float = 0.5
     longest_pause_s: float = 15.0
     senders_per_origin: int = 4
@@ -54,6 +57,15 @@ class _Refused(Exception):
 
 class _Rejected(Exception):
     """The platform does not take this event and never will."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """An event on its way, whose it is, and until when it is tried (by the event loop's clock)."""
+
+    event: ShotEvent
+    account: Account
+    until_s: float
 
 
 class Delivery:
@@ -75,39 +87,22 @@ class Delivery:
         self._on_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self._http = httpx.AsyncClient(timeout=settings.timeout_s, follow_redirects=False)
-        self._lanes: dict[str, asyncio.Queue[ShotEvent]] = {}
+        self._lanes: dict[str, asyncio.Queue[_Parcel]] = {}
         self._senders: set[asyncio.Task[None]] = set()
-        self._troubles: dict[str, str] = {}
-        self._losses: dict[str, tuple[int, str]] = {}
 
-    def submit(self, event: ShotEvent, wait_unless: Callable[[], bool] | None) -> bool:
+    def submit(self, event: ShotEvent, account: Account, wait_unless: Callable[[], bool] | None) -> bool:
         """Take an event over, from any thread; see `Outbox.add`. Returns False when it had to be dropped."""
-        if not self._outbox.add(event, wait_unless):
-            self._lose(event, "too many events wait")
+        if not self._outbox.add(event, account, wait_unless):
+            _lose(event, account, "too many events wait")
             self._metrics.best_shots.labels("overflow").inc(len(event.shots))
             return False
-        self._loop.call_soon_threadsafe(self._enqueue, event)
+        parcel = _Parcel(event, account, self._loop.time() + self._settings.give_up_after_s)
+        self._loop.call_soon_threadsafe(self._enqueue, parcel)
         return True
 
-    def wait_delivered(self, stream_id: str, unless: Callable[[], bool]) -> bool:
-        """Wait, in a thread, until no event of a stream is on its way; see `Outbox.wait_empty`."""
-        return self._outbox.wait_empty(stream_id, unless)
-
-    def trouble(self, stream_id: str) -> str | None:
-        """Return why the events of a stream are not delivered at present, if so.
-
-        The text stays the same while the trouble does: it is reported, and a change would be written to the cluster.
-        """
-        return self._troubles.get(stream_id) if self._outbox.pending(stream_id) else None
-
-    def take_losses(self, stream_id: str) -> str | None:
-        """Return, once, how many events of a stream were not delivered and why the last of them was not."""
-        count, reason = self._losses.pop(stream_id, (0, ""))
-        self._troubles.pop(stream_id, None)
-        if not count:
-            return None
-        events = "1 event was" if count == 1 else f"{count} events were"
-        return f"{events} not delivered; the last reason: {reason}"
+    def wait_delivered(self, account: Account, unless: Callable[[], bool]) -> bool:
+        """Wait, in a thread, until no event of a run is on its way; see `Outbox.wait_empty`."""
+        return self._outbox.wait_empty(account, unless)
 
     async def flush(self, grace_s: float) -> None:
         """Wait until everything was delivered, at most `grace_s`."""
@@ -124,35 +119,38 @@ class Delivery:
         await asyncio.gather(*self._senders, return_exceptions=True)
         await self._http.aclose()
 
-    def _enqueue(self, event: ShotEvent) -> None:
-        lane = self._lanes.get(event.target.origin)
+    def _enqueue(self, parcel: _Parcel) -> None:
+        origin = parcel.event.target.origin
+        lane = self._lanes.get(origin)
         if lane is None:
-            lane = self._lanes[event.target.origin] = asyncio.Queue()
+            lane = self._lanes[origin] = asyncio.Queue()
             for _ in range(self._settings.senders_per_origin):
                 self._senders.add(asyncio.create_task(self._send_all(lane)))
-        lane.put_nowait(event)
+        lane.put_nowait(parcel)
 
-    async def _send_all(self, lane: asyncio.Queue[ShotEvent]) -> None:
+    async def _send_all(self, lane: asyncio.Queue[_Parcel]) -> None:
         while True:
-            event = await lane.get()
+            parcel = await lane.get()
+            event, account = parcel.event, parcel.account
             try:
-                outcome = await self._deliver(event)
+                outcome = await self._deliver(parcel)
                 self._metrics.best_shots.labels(outcome).inc(len(event.shots))
             except Exception:  # a bug in one event must not end the lane; it is logged with its traceback
                 log.exception("event %s could not be sent", event.request_id)
-                self._lose(event, "internal error")
+                _lose(event, account, "internal error")
                 self._metrics.best_shots.labels("failed").inc(len(event.shots))
             finally:
-                self._outbox.done(event)
+                self._outbox.done(event, account)
 
-    async def _deliver(self, event: ShotEvent) -> str:
+    async def _deliver(self, parcel: _Parcel) -> str:
         """Send an event until it is accepted or given up; returns the outcome as the metrics name it."""
+        event, account = parcel.event, parcel.account
         origins = await self._store_frames(event)
         settings = self._settings
         attempts = stamina.retry_context(
             on=_Transient,
             attempts=None,
-            timeout=settings.give_up_after_s,
+            timeout=max(_ONE_TRY_S, parcel.until_s - self._loop.time()),
             wait_initial=settings.first_pause_s,
             wait_max=settings.longest_pause_s,
             wait_jitter=settings.first_pause_s,
@@ -162,20 +160,21 @@ class Delivery:
                 with attempt:
                     if attempt.num > 1:
                         self._metrics.delivery_retries.inc()
-                    await self._post(event, origins)
+                    await self._post(parcel, origins)
         except _Refused:
             self._on_refused(event.stream_id, event.version)
             return "refused"
         except _Rejected as e:
-            self._lose(event, str(e))
+            _lose(event, account, str(e))
             return "rejected"
         except _Transient as e:
-            self._lose(event, str(e))
+            _lose(event, account, str(e))
             return "given_up"
-        self._troubles.pop(event.stream_id, None)
+        account.meet(None)
         return "sent"
 
-    async def _post(self, event: ShotEvent, image_origins: tuple[str | None, ...]) -> None:
+    async def _post(self, parcel: _Parcel, image_origins: tuple[str | None, ...]) -> None:
+        event = parcel.event
         request = event_request(event, image_origins)
         with self._metrics.delivery_seconds.time():
             try:
@@ -189,25 +188,13 @@ class Delivery:
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
                 raise _Rejected(f"{request.url} is not an address: {e}") from e
             except httpx.HTTPError as e:
-                raise self._in_trouble(event, reason_of(e)) from e
+                raise _in_trouble(parcel, reason_of(e)) from e
         if answer.status_code in (401, 403):
             raise _Refused
         if answer.status_code >= 500 or answer.status_code in _RETRIED_STATUSES:
-            raise self._in_trouble(event, f"status {answer.status_code}")
+            raise _in_trouble(parcel, f"status {answer.status_code}")
         if not answer.is_success:
             raise _Rejected(f"{event.target.origin} answered with status {answer.status_code}")
-
-    def _lose(self, event: ShotEvent, reason: str) -> None:
-        log.warning("stream %s: event %s is lost: %s", event.stream_id, event.request_id, reason)
-        count, _ = self._losses.get(event.stream_id, (0, ""))
-        self._losses[event.stream_id] = count + 1, reason
-
-    def _in_trouble(self, event: ShotEvent, reason: str) -> _Transient:
-        text = f"{DELIVERY_TROUBLE} to {event.target.origin}: {reason}"
-        if self._troubles.get(event.stream_id) != text:
-            log.warning("stream %s: %s", event.stream_id, text)
-        self._troubles[event.stream_id] = text
-        return _Transient(text)
 
     async def _store_frames(self, event: ShotEvent) -> tuple[str | None, ...]:
         return tuple([await self._store_frame(event, shot.frame_jpeg) for shot in event.shots])
@@ -236,3 +223,15 @@ class Delivery:
             return None
         self._metrics.source_frames.labels("stored").inc()
         return url
+
+
+def _lose(event: ShotEvent, account: Account, reason: str) -> None:
+    log.warning("stream %s: event %s is lost: %s", event.stream_id, event.request_id, reason)
+    account.lose(reason)
+
+
+def _in_trouble(parcel: _Parcel, reason: str) -> _Transient:
+    text = f"{DELIVERY_TROUBLE} to {parcel.event.target.origin}: {reason}"
+    if parcel.account.meet(text):
+        log.warning("stream %s: %s", parcel.event.stream_id, text)
+    return _Transient(text)

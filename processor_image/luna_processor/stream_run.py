@@ -1,6 +1,8 @@
 """One stream from its start to its end: connect, decode, analyse, reconnect, report.
 
-Two threads per stream: one decodes into the ring, one (the run's own) analyses and decides what happens after an error.
+Two threads per stream: one opens the source and decodes into the ring, one (the run's own) analyses and decides what
+happens after an error. FFmpeg's waits cannot be interrupted: a run that is stopped leaves its decoding thread behind,
+which ends with the wait it is in.
 Nothing here reaches another stream; what all share is the engine behind `Stages` and the delivery.
 """
 
@@ -10,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -25,11 +28,12 @@ from luna_processor.events import ShotEvent
 from luna_processor.frames import Frame
 from luna_processor.health import GiveUp, Health
 from luna_processor.metrics import Metrics
+from luna_processor.outbox import Account
 from luna_processor.pipeline import Pipeline, Stages
 from luna_processor.plan import StreamPlan
 from luna_processor.ring import FrameRing
 from luna_processor.sources.pyav import DEFAULT_TIMEOUT_S, PyAvFrame, PyAvSource
-from luna_processor.sources.reference import opening
+from luna_processor.sources.reference import Opening, opening
 from luna_processor.stats import StreamStats
 from luna_streams.policies import VideoInfo
 
@@ -43,17 +47,11 @@ _INT32_MAX = 2**31 - 1
 class Deliverer(Protocol):
     """Takes events over for delivery; may be called by any thread."""
 
-    def submit(self, event: ShotEvent, wait_unless: Callable[[], bool] | None) -> bool:
+    def submit(self, event: ShotEvent, account: Account, wait_unless: Callable[[], bool] | None) -> bool:
         """Accept an event, or return False."""
 
-    def wait_delivered(self, stream_id: str, unless: Callable[[], bool]) -> bool:
-        """Wait until nothing of a stream is on its way."""
-
-    def trouble(self, stream_id: str) -> str | None:
-        """Return why the events of a stream are not delivered at present, if so."""
-
-    def take_losses(self, stream_id: str) -> str | None:
-        """Return, once, what of a stream was not delivered."""
+    def wait_delivered(self, account: Account, unless: Callable[[], bool]) -> bool:
+        """Wait until nothing of a run is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +86,7 @@ class StreamRun:
         self.plan = plan
         self.stats = StreamStats()
         self.latest_frame: Frame | None = None
+        self.account = Account()
         self._context = context
         self._report = RunReport("in_progress")
         self._began_at = datetime.now(UTC)
@@ -96,7 +95,7 @@ class StreamRun:
         self._is_stopped = False
         self._sends_rest = True
         self._refusal: str | None = None
-        self._ring: FrameRing[PyAvFrame] | None = None
+        self._ring: FrameRing[tuple[PyAvSource, PyAvFrame]] | None = None
         self._thread = threading.Thread(target=self._run, name=f"stream-{plan.stream_id[:8]}", daemon=True)
 
     @property
@@ -135,7 +134,7 @@ class StreamRun:
     def send(self, event: ShotEvent) -> None:
         """Hand an event to the delivery: the run is the sink of its pipeline."""
         is_file = self.plan.source.kind == "videofile"
-        self._context.delivery.submit(event, self._interrupted.is_set if is_file else None)
+        self._context.delivery.submit(event, self.account, self._interrupted.is_set if is_file else None)
 
     def _interrupt(self) -> None:
         self._interrupted.set()
@@ -146,10 +145,9 @@ class StreamRun:
         try:
             self._process()
             if not self._interrupted.is_set():
-                self._context.delivery.wait_delivered(self.plan.stream_id, self._interrupted.is_set)
+                self._context.delivery.wait_delivered(self.account, self._interrupted.is_set)
             self._raise_refusal()
-            losses = self._context.delivery.take_losses(self.plan.stream_id)
-            outcome = RunReport("done", losses, _at_its_end(self._report.video_info))
+            outcome = RunReport("done", self.account.losses, _at_its_end(self._report.video_info))
         except ProcessorError as e:
             outcome = RunReport("failure", str(e), self._report.video_info)
         except Exception as e:  # a bug met by one stream ends that stream, with its traceback in the log
@@ -191,17 +189,17 @@ class StreamRun:
         """Open the source and analyse what it gives, until it ends or fails."""
         source_plan = self.plan.source
         found = opening(source_plan.kind, source_plan.reference, source_plan.shown_as)
-        source = PyAvSource(found, source_plan.timeout_s or DEFAULT_TIMEOUT_S)
-        ring: FrameRing[PyAvFrame] = FrameRing(RING_CAPACITY, drops_oldest=found.is_live)
+        ring: FrameRing[tuple[PyAvSource, PyAvFrame]] = FrameRing(RING_CAPACITY, drops_oldest=found.is_live)
         dropped_before = self.stats.frames_dropped
         decoder = threading.Thread(
-            target=self._decode, args=(source, ring), name=f"decode-{self.plan.stream_id[:8]}", daemon=True
+            target=self._decode, args=(found, ring), name=f"decode-{self.plan.stream_id[:8]}", daemon=True
         )
         self._ring = ring
         decoder.start()
         pipeline: Pipeline | None = None
         try:
-            while not self._interrupted.is_set() and (frame := ring.get()) is not None:
+            while not self._interrupted.is_set() and (item := ring.get()) is not None:
+                source, frame = item
                 if pipeline is None:
                     pipeline = Pipeline(self.plan, source.info, self._context.stages, self, self.stats)
                 self._analyse(pipeline, frame, source)
@@ -221,24 +219,25 @@ class StreamRun:
         is_news = self._report.video_info is None or self._report.error is not None
         self._set_report(RunReport("in_progress", None, self._video_info(source)), is_news=is_news)
 
-    def _decode(self, source: PyAvSource, ring: FrameRing[PyAvFrame]) -> None:
-        """Fill the ring; the decoding thread's whole life."""
+    def _decode(self, found: Opening, ring: FrameRing[tuple[PyAvSource, PyAvFrame]]) -> None:
+        """Open the source and fill the ring; the decoding thread's whole life."""
+        try:
+            source = PyAvSource(found, self.plan.source.timeout_s or DEFAULT_TIMEOUT_S)
+            with closing(source):
+                self._fill(ring, source)
+            ring.finish()
+        except Exception as e:  # goes to the analysing thread, which decides or logs it
+            ring.finish(e)
+
+    def _fill(self, ring: FrameRing[tuple[PyAvSource, PyAvFrame]], source: PyAvSource) -> None:
         pace_fps = self.plan.source.pace_fps if self.plan.source.kind == "videofile" else 0
         began_s = time.monotonic()
-        try:
-            for frame in source.frames():
-                self.stats.frames_read += 1
-                if pace_fps and self._interrupted.wait(max(0.0, began_s + frame.number / pace_fps - time.monotonic())):
-                    break
-                if not ring.put(frame):
-                    break
-            ring.finish()
-        except ProcessorError as e:
-            ring.finish(e)
-        except Exception as e:  # goes to the analysing thread, which logs it
-            ring.finish(e)
-        finally:
-            source.close()
+        for frame in source.frames():
+            self.stats.frames_read += 1
+            if pace_fps and self._interrupted.wait(max(0.0, began_s + frame.number / pace_fps - time.monotonic())):
+                return
+            if not ring.put((source, frame)):
+                return
 
     def _video_info(self, source: PyAvSource) -> VideoInfo:
         info = source.info

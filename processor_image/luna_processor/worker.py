@@ -224,7 +224,7 @@ class Worker:
                 stream_id=run.plan.stream_id,
                 status="in_progress",
                 version=run.plan.version,
-                error=run.report.error or self._context.delivery.trouble(run.plan.stream_id),
+                error=run.report.error or run.account.trouble,
                 video_info=run.report.video_info,
                 preview=self._preview(run.plan.stream_id),
             )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from luna_processor.delivery import Delivery, DeliverySettings
+from luna_processor.events import ShotEvent
 from luna_processor.metrics import Metrics
-from luna_processor.outbox import Outbox
+from luna_processor.outbox import Account, Outbox
 from support.event_sink import EventSink, event_sink
 from support.processor_builders import STREAM_ID, a_shot, a_target, an_event
 from support.waiting import eventually
@@ -26,9 +28,13 @@ class Post:
         self.refused: list[tuple[str, int]] = []
         self.metrics = Metrics()
         self.outbox = Outbox(capacity)
+        self.account = Account()
         self.delivery = Delivery(
             settings, self.outbox, self.metrics, lambda stream_id, version: self.refused.append((stream_id, version))
         )
+
+    def submit(self, event: ShotEvent, account: Account | None = None) -> bool:
+        return self.delivery.submit(event, account or self.account, None)
 
     def count(self, outcome: str) -> float:
         return float(self.metrics.best_shots.labels(outcome)._value.get())
@@ -49,7 +55,7 @@ async def post() -> AsyncIterator[Post]:
 
 async def test_events_arrive_and_leave_nothing_behind(post: Post, sink: EventSink) -> None:
     for number in range(20):
-        assert post.delivery.submit(an_event(target=a_target(origin=sink.origin), track_id=str(number)), None)
+        assert post.submit(an_event(target=a_target(origin=sink.origin), track_id=str(number)))
     await eventually(lambda: post.outbox.size == 0, "all are delivered")
     assert sorted(int(event.query["track_id"]) for event in sink.events) == list(range(20))
     assert post.count("sent") == 20
@@ -57,27 +63,59 @@ async def test_events_arrive_and_leave_nothing_behind(post: Post, sink: EventSin
 
 async def test_a_platform_that_is_down_holds_up_no_other(post: Post, sink: EventSink) -> None:
     for _ in range(20):
-        post.delivery.submit(an_event(target=a_target(origin=NOWHERE)), None)
-    post.delivery.submit(an_event(stream_id="other", target=a_target(origin=sink.origin)), None)
+        post.submit(an_event(target=a_target(origin=NOWHERE)))
+    post.submit(an_event(stream_id="other", target=a_target(origin=sink.origin)), Account())
     await eventually(lambda: sink.events, "the other platform gets its event", 1.0)
-    assert post.delivery.trouble(STREAM_ID) == f"best shots cannot be delivered to {NOWHERE}: Connection refused"
+    assert post.account.trouble == f"best shots cannot be delivered to {NOWHERE}: Connection refused"
 
 
 async def test_an_event_is_given_up_after_its_time_and_said_to_be_lost(post: Post) -> None:
-    post.delivery.submit(an_event(target=a_target(origin=NOWHERE)), None)
+    post.submit(an_event(target=a_target(origin=NOWHERE)))
     await eventually(lambda: post.outbox.size == 0, "it is given up")
     assert post.count("given_up") == 1
     assert f"1 event was not delivered; the last reason: best shots cannot be delivered to {NOWHERE}" in str(
-        post.delivery.take_losses(STREAM_ID)
+        post.account.losses
     )
-    assert post.delivery.take_losses(STREAM_ID) is None
-    assert post.delivery.trouble(STREAM_ID) is None
+    assert post.account.trouble is None
+
+
+async def test_what_one_run_of_a_stream_lost_is_not_the_next_ones_loss(post: Post, sink: EventSink) -> None:
+    stopped, next_run = Account(), Account()
+    post.submit(an_event(target=a_target(origin=NOWHERE)), stopped)
+    post.submit(an_event(target=a_target(origin=sink.origin)), next_run)
+    await eventually(lambda: stopped.trouble, "the first is in trouble")
+    assert next_run.trouble is None
+    await eventually(lambda: post.outbox.size == 0, "both are settled")
+    assert stopped.losses is not None
+    assert next_run.losses is None
+
+
+async def test_events_behind_a_platform_that_is_down_grow_old_while_they_wait_their_turn() -> None:
+    post = Post(replace(QUICK, give_up_after_s=1.0, senders_per_origin=1))
+    began_s = time.monotonic()
+    for _ in range(8):
+        post.submit(an_event(target=a_target(origin=NOWHERE)))
+    await eventually(lambda: post.outbox.size == 0, "all are given up")
+    assert time.monotonic() - began_s < 5, "not one after the other, each for its whole time"
+    assert post.count("given_up") == 8
+    await post.delivery.close()
+
+
+async def test_an_event_that_grew_old_behind_a_slow_one_is_tried_all_the_same(sink: EventSink) -> None:
+    post = Post(replace(QUICK, give_up_after_s=0.2, senders_per_origin=1))
+    sink.delay_s = 0.5
+    for number in range(2):
+        post.submit(an_event(target=a_target(origin=sink.origin), track_id=str(number)))
+    await eventually(lambda: post.outbox.size == 0, "both are settled")
+    assert [event.query["track_id"] for event in sink.events] == ["0", "1"]
+    assert post.account.losses is None
+    await post.delivery.close()
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429, 408])
 async def test_what_may_pass_is_tried_again_under_the_same_id(post: Post, sink: EventSink, status: int) -> None:
     sink.status = status
-    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    post.submit(an_event(target=a_target(origin=sink.origin)))
     await eventually(lambda: len(sink.attempts) >= 2, "it is tried again")
     sink.status = 201
     await eventually(lambda: sink.events, "it arrives")
@@ -88,17 +126,17 @@ async def test_what_may_pass_is_tried_again_under_the_same_id(post: Post, sink: 
 @pytest.mark.parametrize("status", [400, 404, 413, 301])
 async def test_what_the_platform_does_not_take_is_dropped_at_once(post: Post, sink: EventSink, status: int) -> None:
     sink.status = status
-    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    post.submit(an_event(target=a_target(origin=sink.origin)))
     await eventually(lambda: post.outbox.size == 0, "it is dropped")
     assert len(sink.attempts) == 1
     assert post.count("rejected") == 1
-    assert f"status {status}" in str(post.delivery.take_losses(STREAM_ID))
+    assert f"status {status}" in str(post.account.losses)
 
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_authorization_is_said_of_its_stream(post: Post, sink: EventSink, status: int) -> None:
     sink.status = status
-    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    post.submit(an_event(target=a_target(origin=sink.origin)))
     await eventually(lambda: post.refused, "it is said")
     assert post.refused == [(STREAM_ID, 1)]
     assert len(sink.attempts) == 1
@@ -107,7 +145,7 @@ async def test_a_refused_authorization_is_said_of_its_stream(post: Post, sink: E
 async def test_a_platform_that_does_not_answer_is_tried_again(sink: EventSink) -> None:
     post = Post(replace(QUICK, timeout_s=0.2, give_up_after_s=10))
     sink.delay_s = 5
-    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    post.submit(an_event(target=a_target(origin=sink.origin)))
     await eventually(lambda: len(sink.attempts) >= 2, "it is tried again")
     sink.delay_s = 0
     await eventually(lambda: post.outbox.size == 0, "it arrives")
@@ -116,8 +154,8 @@ async def test_a_platform_that_does_not_answer_is_tried_again(sink: EventSink) -
 
 
 async def test_an_origin_that_is_no_address_loses_the_event_and_nothing_else(post: Post, sink: EventSink) -> None:
-    post.delivery.submit(an_event(target=a_target(origin="http://platform:door")), None)
-    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    post.submit(an_event(target=a_target(origin="http://platform:door")))
+    post.submit(an_event(target=a_target(origin=sink.origin)))
     await eventually(lambda: post.outbox.size == 0, "both are settled")
     assert len(sink.events) == 1
     assert post.count("rejected") == 1
@@ -125,7 +163,7 @@ async def test_an_origin_that_is_no_address_loses_the_event_and_nothing_else(pos
 
 async def test_a_full_outbox_drops_live_events_and_counts_them() -> None:
     post = Post(replace(QUICK, give_up_after_s=30), capacity=2)
-    accepted = [post.delivery.submit(an_event(target=a_target(origin=NOWHERE)), None) for _ in range(3)]
+    accepted = [post.submit(an_event(target=a_target(origin=NOWHERE))) for _ in range(3)]
     assert accepted == [True, True, False]
     assert post.count("overflow") == 1
     await post.delivery.close()
@@ -134,7 +172,7 @@ async def test_a_full_outbox_drops_live_events_and_counts_them() -> None:
 async def test_source_frames_are_stored_once_however_often_the_event_is_tried(post: Post, sink: EventSink) -> None:
     sink.status = 503
     target = a_target(origin=sink.origin, frame_store=f"{sink.origin}/1/buckets/frames/images")
-    post.delivery.submit(an_event(target=target, shots=(a_shot(frame_jpeg=b"one"), a_shot(frame_jpeg=b"two"))), None)
+    post.submit(an_event(target=target, shots=(a_shot(frame_jpeg=b"one"), a_shot(frame_jpeg=b"two"))))
     await eventually(lambda: len(sink.attempts) >= 2, "the event is repeated")
     sink.status = 201
     await eventually(lambda: sink.events, "it arrives")
@@ -144,11 +182,11 @@ async def test_source_frames_are_stored_once_however_often_the_event_is_tried(po
 
 
 async def test_flushing_waits_for_what_can_be_delivered_and_no_longer(post: Post, sink: EventSink) -> None:
-    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    post.submit(an_event(target=a_target(origin=sink.origin)))
     await post.delivery.flush(5)
     assert len(sink.events) == 1
     sink.status = 503
-    post.delivery.submit(an_event(target=a_target(origin=sink.origin)), None)
+    post.submit(an_event(target=a_target(origin=sink.origin)))
     async with asyncio.timeout(2):
         await post.delivery.flush(0.2)
     assert post.outbox.size == 1

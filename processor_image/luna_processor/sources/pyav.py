@@ -33,6 +33,8 @@ _HIGHEST_FRAME_RATE = 1000
 _TRUNCATED_BELOW = 0.95
 """A file whose frames end before this part of its declared duration is truncated."""
 _TRUNCATED_BY_S = 1.0
+_TRANSPORT_PACKET_BYTES = (188, 192, 204)
+"""Plain, with time stamps (M2TS), with error correction."""
 _MAX_BAD_PACKETS = 500
 """Packets in a row that no frame comes from, after which a live source counts as broken."""
 
@@ -237,6 +239,8 @@ class PyAvSource:
     def _check_complete(self, frame_count: int) -> None:
         if frame_count == 0:
             raise SourceFailed(f"{self._opening.shown_as} holds no frame that can be decoded")
+        if self._ends_in_a_packet():
+            raise SourceFailed(f"{self._opening.shown_as} is truncated: it ends in the middle of a packet")
         declared_s = self._declared_duration_s()
         if declared_s is None:
             return
@@ -246,11 +250,19 @@ class PyAvSource:
                 f"{self._opening.shown_as} is truncated: {read_s:.1f} s of {declared_s:.1f} s could be read"
             )
 
+    def _ends_in_a_packet(self) -> bool:
+        """Tell whether an MPEG transport stream, which says nowhere how long it is, was cut off within a packet."""
+        if self._opening.is_live or self._container.format.name != "mpegts":
+            return False
+        return all(self._container.size % packet_bytes for packet_bytes in _TRANSPORT_PACKET_BYTES)
+
     def _declared_duration_s(self) -> float | None:
         """Return how long the video says it is; the container's figure counts only where no audio can be longer."""
         stream, container = self._stream, self._container
         if self._opening.is_live:
             return None
+        if container.format.name == "avi" and stream.frames and (rate := _declared_rate(stream)):
+            return stream.frames / rate  # FFmpeg shortens the duration of a file that is cut off, but not this
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
         if container.streams.audio or not container.duration:

@@ -1,0 +1,83 @@
+"""Sources as FFmpeg reads them: files that were cut off, cameras that say nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from luna_processor.delivery import Delivery, DeliverySettings
+from luna_processor.errors import SourceFailed
+from luna_processor.metrics import Metrics
+from luna_processor.outbox import Outbox
+from luna_processor.pipeline import Stages
+from luna_processor.plan import Platform, make_plan
+from luna_processor.sources.pyav import PyAvSource
+from luna_processor.sources.reference import opening
+from luna_processor.stream_run import RunContext, StreamRun
+from luna_streams.rest import v2
+from support.media import plain_pictures, write_clip
+from support.processor_builders import STREAM_ID
+from support.streams_server import stream_v2
+from support.waiting import eventually
+
+
+def frame_count(path: Path) -> int:
+    """Read a file to its end."""
+    source = PyAvSource(opening("videofile", str(path), str(path)), 5.0)
+    try:
+        return sum(1 for _ in source.frames())
+    finally:
+        source.close()
+
+
+def cut(whole: Path, size: int) -> Path:
+    short = whole.with_stem("short")
+    short.write_bytes(whole.read_bytes()[:size])
+    return short
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "avi", "ts", "flv"])
+def test_a_whole_file_is_read_to_its_end_without_complaint(ending: str, tmp_path: Path) -> None:
+    codec = {"avi": "mpeg4", "flv": "flv"}.get(ending, "libx264")
+    assert frame_count(write_clip(tmp_path / f"whole.{ending}", plain_pictures(100), codec=codec)) == 100
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("mkv", "libx264"), ("avi", "mpeg4"), ("flv", "flv")])
+def test_a_file_that_says_how_long_it_is_and_ends_before_is_truncated(ending: str, codec: str, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / f"whole.{ending}", plain_pictures(150), codec=codec, g="25")
+    with pytest.raises(SourceFailed, match=r"short\.\w+ is truncated: [23]\.\d s of 6\.0 s could be read"):
+        frame_count(cut(whole, whole.stat().st_size // 2))
+
+
+def test_a_transport_stream_that_ends_within_a_packet_is_truncated(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.ts", plain_pictures(150), g="25")
+    packets = whole.stat().st_size // 188
+    with pytest.raises(SourceFailed, match=r"is truncated: it ends in the middle of a packet"):
+        frame_count(cut(whole, packets // 2 * 188 + 100))
+    assert frame_count(cut(whole, packets // 2 * 188)) > 50, "between two packets, nothing tells that more was to come"
+
+
+async def test_a_stream_is_stopped_at_once_although_its_camera_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as camera:
+        reference = f"http://127.0.0.1:{camera.getsockname()[1]}/video"
+        body = {**stream_v2(reference, kind="tcp"), "stream_id": STREAM_ID, "version": 1}
+        plan = make_plan(v2.queued_stream(body), Platform("http://platform", 6))
+        metrics = Metrics()
+        delivery = Delivery(DeliverySettings(), Outbox(1), metrics, lambda stream_id, version: None)
+        stages = cast(Stages, None)  # no frame ever comes
+        run = StreamRun(plan, RunContext(stages, delivery, metrics, lambda: None))
+        run.start()
+        connection, _ = await asyncio.get_running_loop().run_in_executor(None, camera.accept)
+        with connection:
+            began_s = time.monotonic()
+            run.stop(sends_rest=True)
+            await eventually(lambda: run.is_over, "it ends, long before the camera's time is over", 5)
+            assert time.monotonic() - began_s < 3
+        await eventually(lambda: "decode-" not in str(threading.enumerate()), "and so does its decoder", 15)
+        await delivery.close()
