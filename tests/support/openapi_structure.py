@@ -6,7 +6,7 @@ A fact is found under a place that a person can read:
     PUT /1/streams/{stream_id} | body | data.rotation
     GET /2/streams | 200 application/json | streams[].data.analytics[].mode
 
-References are resolved, allOf is merged, alternatives of objects are united; descriptions and examples are no structure.
+References are resolved, allOf is merged, alternatives of objects united; descriptions and examples are no structure.
 """
 
 from __future__ import annotations
