@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from luna_api_shim.errors import NotReady
-from luna_api_shim.replies import error_body, error_form
+from luna_api_shim.replies import INTERNAL, error_body, error_form
 
 log = logging.getLogger(__name__)
 
@@ -91,5 +91,6 @@ async def _ask(component: Component) -> Fault | None:
 
 
 def _fault(component: Component, error: Exception) -> Fault:
-    log.warning("not healthy: %s: %s", component.name, error)
+    crash = error if error_form(error) is INTERNAL else None
+    log.warning("not healthy: %s: %s", component.name, error, exc_info=crash)
     return Fault(component.name, error)

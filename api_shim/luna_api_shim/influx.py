@@ -66,6 +66,8 @@ async def run(context: PluginContext) -> None:
                     continue
                 lost.inc(len(waiting))
             else:
+                if not is_well:
+                    log.info("points are written to InfluxDB again")
                 is_well = True
                 written.inc(len(waiting))
             waiting.clear()
