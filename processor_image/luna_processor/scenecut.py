@@ -2,7 +2,7 @@
 
 Across a cut, a face at the same place is another face; tracks must not go on. The measure is the mean change of a tiny
 grey picture, compared with a fixed bound and with the changes of late, so that pans, flicker and low frame rates, whose
-changes are large all the time, do not look like cuts.
+changes are large all the time, do not look like cuts. Where two pictures have nothing in common, less is enough.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ CUT_CHANGE = 28.0
 """Mean change of brightness (0 to 255) that only a cut makes."""
 CUT_RATIO = 4.0
 """A cut changes this many times more than the pictures before it."""
+UNLIKE_RATIO = 2.0
+"""The same where the pictures have nothing in common: something large passed before the cut."""
+UNLIKE = 0.2
+"""Correlation of two pictures that have nothing in common; what moves keeps more."""
 _GRID = 24
 """Cells per side of the tiny picture."""
 _MEMORY = 0.8
@@ -36,14 +40,22 @@ class SceneCuts:
         if last is None:
             return False
         # Exposure changes shift everything alike; that is no cut.
-        change = float(np.abs((tiny - tiny.mean()) - (last - last.mean())).mean())
-        is_cut = change > CUT_CHANGE and change > CUT_RATIO * self._usual_change
+        now, before = tiny - tiny.mean(), last - last.mean()
+        change = float(np.abs(now - before).mean())
+        ratio = UNLIKE_RATIO if _likeness(now, before) < UNLIKE else CUT_RATIO
+        is_cut = change > CUT_CHANGE and change > ratio * self._usual_change
         self._usual_change = _MEMORY * self._usual_change + (1 - _MEMORY) * change
         return is_cut
 
     def reset(self) -> None:
         """Forget the last picture: the source was interrupted."""
         self._last = None
+
+
+def _likeness(now: npt.NDArray[np.float32], before: npt.NDArray[np.float32]) -> float:
+    """Return the correlation of two pictures whose mean is 0."""
+    energy = float(np.sqrt((now**2).sum() * (before**2).sum()))
+    return float((now * before).sum()) / energy if energy > 0 else 1.0
 
 
 def _tiny(picture_rgb: Picture) -> npt.NDArray[np.float32]:
