@@ -8,11 +8,13 @@ only pictures are passed on, which no browser takes for a page or a script.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Final, Literal
 
 import httpx
@@ -22,6 +24,8 @@ from starlette.types import Receive, Scope, Send
 from luna_api_shim.destinations import Address, Network, address_of, is_permitted
 from luna_api_shim.errors import PreviewFailed
 from luna_api_shim.request_ids import HEADER
+
+log = logging.getLogger(__name__)
 
 View = Literal["frame", "live"]
 
@@ -107,8 +111,18 @@ class Previews:
         """Yield a worker's answer piece by piece.
 
         Raises:
-            PreviewFailed: the worker broke off, or is too slow.
+            PreviewFailed: the worker broke off, or is too slow. A live preview without a length just ends.
         """
+        try:
+            async with aclosing(self._until_the_end(view, answer)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except PreviewFailed as e:
+            if view == "frame" or "Content-Length" in answer.headers:
+                raise
+            log.info("a live preview ended: %s", e)
+
+    async def _until_the_end(self, view: View, answer: httpx.Response) -> AsyncGenerator[bytes]:
         now = asyncio.get_running_loop().time
         deadline = now() + FRAME_TIMEOUT_S if view == "frame" else None
         reader = aiter(answer.aiter_raw())

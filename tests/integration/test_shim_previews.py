@@ -36,6 +36,14 @@ async def shim(deployment: Deployment) -> AsyncIterator[Shim]:
         yield shim
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 def preview_at(url: str) -> Json:
     return {"live": {"url": url}, "last_frame": {"url": url}}
 
@@ -43,7 +51,7 @@ def preview_at(url: str) -> Json:
 async def shown(shim: Shim, url: str, **headers: str) -> str:
     """Return a stream that a worker on this machine holds and says to show at a URL."""
     stream_id = await shim.create(v2_body())
-    await show(DocumentedWorker(shim.http, headers=headers), stream_id, preview_at(url))
+    await show(DocumentedWorker(shim.http, headers={"Prefer": "wait=10"} | headers), stream_id, preview_at(url))
     return stream_id
 
 
@@ -120,6 +128,16 @@ async def test_live_ends_when_the_worker_ends_it(shim: Shim) -> None:
         stream_id = await shown(shim, server.url)
         live = await look(shim, stream_id, "live")
         assert (live.status_code, live.content) == (200, PART * 3)
+
+
+async def test_live_ends_when_the_worker_dies(shim: Shim, caplog: pytest.LogCaptureFixture) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n"
+    chunk = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(PART) + PART[:-5]  # and no more
+    async with picture_server(raw(head + chunk)) as server:
+        stream_id = await shown(shim, server.url)
+        live = await look(shim, stream_id, "live")
+        assert (live.status_code, live.content) == (200, PART[:-5])
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
 async def test_a_slow_viewer_makes_the_worker_wait(shim: Shim) -> None:
@@ -218,6 +236,17 @@ async def test_a_worker_that_is_not_there(shim: Shim, view: str) -> None:
     assert refusal(refused) == (500, 39010, "Connection refused")
     assert refused.json()["desc"] == "Preview processing error"
     assert refused.json()["link"].endswith("/code-39010")
+
+
+async def test_a_worker_without_tls_is_not_asked_in_plain_text(shim: Shim) -> None:
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # as servers do that hear TLS
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        stream_id = await shown(shim, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        refused = refusal(await look(shim, stream_id))
+        assert refused == (500, 39010, "The TLS connection to the worker failed")
 
 
 @pytest.mark.parametrize(
@@ -389,6 +418,18 @@ async def test_behind_a_proxy_the_address_of_a_worker_is_not_known(shim: Shim) -
     async with picture_server(answer()) as server:
         stream_id = await shown(shim, server.url, Via="1.1 proxy")
         assert refusal(await look(shim, stream_id)) == NOT_PERMITTED
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+async def test_workers_and_viewers_may_speak_ipv6(deployment: Deployment) -> None:
+    async with deployment.shim(host="::1") as shim, picture_server(answer(), "::1") as server:
+        assert (await look(shim, await shown(shim, server.url))).content == JPEG
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+async def test_a_worker_of_ipv4_is_known_by_its_own_address_on_a_socket_for_both(deployment: Deployment) -> None:
+    async with deployment.shim(host="::", advertised_host="127.0.0.1") as shim, picture_server(answer()) as server:
+        assert (await look(shim, await shown(shim, server.url))).content == JPEG
 
 
 async def test_any_replica_shows_the_picture_whichever_the_worker_spoke_to(deployment: Deployment) -> None:

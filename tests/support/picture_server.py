@@ -48,8 +48,8 @@ async def picture_server(script: Script, host: str = "127.0.0.1") -> AsyncIterat
         talking = asyncio.create_task(_talk(server, script, reader, writer))
         try:
             await talking
-        except ConnectionError:
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the other side left, or did not speak HTTP
         except asyncio.CancelledError:
             talking.cancel()
         finally:
