@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import pytest
 
 from support.apiservers import ApiServer, free_port
 from support.builders import v2_body
+from support.shim_processes import a_process, until_healthy
 from support.shims import Deployment, Shim, a_deployment
 from support.worker import DocumentedWorker
 
@@ -109,45 +107,6 @@ async def test_two_replicas_that_both_believe_to_lead_hand_no_stream_out_twice(d
 
 
 # --- processes that are killed ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def a_process(deployment: Deployment, port: int, log: Path, replica: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a replica as a process of its own, as `luna-streams shim` does."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("LUNA_")},
-        "LUNA_SHIM_NAMESPACE": deployment.namespace,
-        "LUNA_SHIM_DATA_FOLDER": str(deployment.folder),
-        "LUNA_SHIM_REPLICA": replica,
-        "LUNA_SHIM_LEASE_DURATION": "6",
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "luna_api_shim",
-        "--port",
-        str(port),
-        "--kubeconfig",
-        str(deployment.api.kubeconfig),
-    ]
-    with log.open("ab") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait(10)
-
-
-async def until_healthy(url: str, timeout_s: float = 30) -> None:
-    async with asyncio.timeout(timeout_s), httpx.AsyncClient() as client:
-        while True:
-            try:
-                if (await client.get(f"{url}/healthcheck")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.05)
 
 
 async def test_a_killed_leader_is_replaced_within_ten_seconds(deployment: Deployment, tmp_path: Path) -> None:
