@@ -41,7 +41,7 @@ def test_two_cuts_are_two() -> None:
 def test_a_cut_is_seen_while_something_large_passes() -> None:
     passing = [scene(1) for _ in range(12)]
     for t, values in enumerate(passing):
-        values[:, 80 * t % COLUMNS : 80 * t % COLUMNS + 320] = 10
+        values[:, 60 * t % COLUMNS : 60 * t % COLUMNS + 200] = 10
     assert cuts([*map(picture, passing), *[picture(scene(2))] * 3]) == [12]
 
 
