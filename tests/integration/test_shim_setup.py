@@ -245,6 +245,17 @@ async def test_what_workers_and_streams_do_is_counted(shim: Shim) -> None:
     assert re.search(r"^process_resident_memory_bytes \d", text, re.MULTILINE)
 
 
+async def test_only_the_leader_counts_changes_of_status(shim: Shim, deployment: Deployment) -> None:
+    async with deployment.shim() as follower:
+        stream_id = await follower.create(v2_body())
+        await eventually(lambda: follower.service.store.catalogue.get(stream_id), "the follower sees the stream")
+        await follower.http.patch(f"/2/streams/{stream_id}", json={"status": "cancel"})
+        await shim.until(stream_id, status="cancel")
+        counted = 'luna_streams_status_changes_total{status="cancel"} 1.0'
+        assert counted in (await shim.http.get("/metrics")).text
+        assert "luna_streams_status_changes_total{" not in (await follower.http.get("/metrics")).text
+
+
 async def test_prometheus_may_ask_for_openmetrics(shim: Shim) -> None:
     answer = await shim.http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")

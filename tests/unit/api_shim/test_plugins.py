@@ -13,9 +13,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from luna_api_shim.catalogue import Entry
 from luna_api_shim.errors import StartupError
 from luna_api_shim.plugin_host import PluginHost, PluginMetrics, find_plugins
-from luna_api_shim.plugins import Change, ChangeFeed, Plugin, PluginContext, RequestFeed
+from luna_api_shim.plugins import Change, ChangeFeed, Plugin, PluginContext, RequestFeed, view_of
 from luna_api_shim.settings import Settings
 from luna_api_shim.traffic import Served, Traffic
 from support.builders import NOW, STREAM_ID, a_stream
@@ -206,13 +207,16 @@ def a_request(status: int, error_code: int | None = None) -> Served:
     return Served("GET:/2/streams", status, error_code, "1536751345,8b8b5937-2e9c-4e8b-a7a7-5caf86621b5a", 0.0123, NOW)
 
 
-async def test_a_reader_that_is_slow_gets_one_change_for_each_stream(store: MemoryStore) -> None:
+def test_a_reader_that_is_slow_gets_one_change_for_each_stream(store: MemoryStore) -> None:
     context = PluginContext("slow", Settings(), store.catalogue, lambda: True)
     feed: ChangeFeed = context.changes()
-    for name in (STREAM_ID, OTHER_ID):
-        context.tell_change(Change(name, None, None))
-        context.tell_change(Change(name, None, None))
-    assert [change.stream_id for change in feed.drain()] == [STREAM_ID, OTHER_ID]
+    first, second, third = (
+        view_of(Entry(a_stream(STREAM_ID, display_name=name))) for name in ("first", "second", "third")
+    )
+    context.tell_change(Change(OTHER_ID, None, first))
+    context.tell_change(Change(STREAM_ID, first, second))
+    context.tell_change(Change(STREAM_ID, second, third))
+    assert feed.drain() == [Change(OTHER_ID, None, first), Change(STREAM_ID, first, third)]
 
 
 async def test_requests_nobody_reads_are_dropped_and_counted(store: MemoryStore) -> None:

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luna_api_shim.catalogue import Entry
 from luna_api_shim.editor import Editor
 from luna_api_shim.errors import QuotaExceeded
 from luna_api_shim.quota import ACTIVE, Quota
 from luna_api_shim.records import Records
 from luna_streams.rest.messages import StreamPatch
 from luna_streams.rest.v2 import StreamToBeCreatedV2
-from luna_streams.stream import StreamState
+from luna_streams.stream import StreamSpec, StreamState
 from support.builders import ACCOUNT, OTHER_ACCOUNT, a_record, a_stream, v2_body
 from support.memory_store import MemoryStore
 
@@ -89,6 +90,13 @@ async def test_a_place_is_held_while_the_stream_is_written_and_counted_once_when
     assert await is_free(quota, 2)
 
 
+async def test_places_held_for_another_account_do_not_count(store: MemoryStore) -> None:
+    quota = Quota(store, account=1)
+    async with quota.place(IDS[0], ACCOUNT, PENDING):
+        assert await is_free(quota, 1, OTHER_ACCOUNT)
+        assert not await is_free(quota, 1)
+
+
 async def test_a_write_that_failed_gives_its_place_back(store: MemoryStore) -> None:
     quota = Quota(store, deployment=1)
     with pytest.raises(ZeroDivisionError):
@@ -127,7 +135,14 @@ def limited(store: MemoryStore, limit: int) -> Editor:
     return Editor(store, Records(store), quota=Quota(store, deployment=limit))
 
 
-async def test_of_many_creations_at_once_exactly_the_quota_succeeds(store: MemoryStore) -> None:
+class SlowStore(MemoryStore):
+    async def create_stream(self, name: str, spec: StreamSpec) -> Entry:
+        await asyncio.sleep(0)  # others get their turn before the stream is there
+        return await super().create_stream(name, spec)
+
+
+async def test_of_many_creations_at_once_exactly_the_quota_succeeds() -> None:
+    store = SlowStore()
     editor, body = limited(store, 7), StreamToBeCreatedV2.from_peer(v2_body())
     outcomes = await asyncio.gather(*(editor.create(body) for _ in range(30)), return_exceptions=True)
     assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 7
