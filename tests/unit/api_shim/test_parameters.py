@@ -16,6 +16,7 @@ from luna_api_shim.parameters import (
     LOG_TARGETS,
     NAMES,
     PAGE,
+    PAGE_SIZE,
     REFERENCE,
     STREAM_IDS,
     Parameter,
@@ -54,7 +55,7 @@ def test_what_is_no_text_is_refused(parameter: Parameter[Any], text: str) -> Non
 
 def test_a_number_may_be_very_large() -> None:
     assert read(LIMIT, "9" * 100) == int("9" * 100)
-    page = page_of(Query(QueryParams(f"page={'9' * 100}&page_size=1000")))
+    page = page_of(Query(QueryParams(f"page={'9' * 100}&page_size=1000"), (PAGE, PAGE_SIZE)))
     assert [][page.offset : page.offset + page.size] == []
 
 
