@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
+from typing import Final
 
 from luna_streams import lifecycle, naming
 from luna_streams.stream import Stream, StreamState, StreamStatus
@@ -20,6 +21,9 @@ Key = tuple[str, str]
 """Namespace and name of the object."""
 Age = tuple[datetime, str]
 """Creation time and stream id: the order of appearance."""
+
+ACTIVE_STATES: Final = (StreamState.PENDING, StreamState.IN_PROGRESS, StreamState.PAUSE)
+"""Streams that are at work, or wait for it."""
 
 _SORT_BELOW = 0.25
 """Share of all streams up to which sorting the candidates beats walking everything in order."""
@@ -219,11 +223,11 @@ class Catalogue:
             return len(ids)
         return sum(1 for stream_id in ids if wanted.admits(self._by_id[stream_id]))
 
-    def count_with(self, statuses: Iterable[StreamState], account_id: str | None = None) -> int:
-        """Return how many streams, or streams of one account, have one of the statuses."""
-        account = None if account_id is None else self._indexes.get(("account", account_id), _NOTHING)
-        found = (self._indexes.get(("status", status.value), _NOTHING) for status in statuses)
-        return sum(len(ids if account is None else ids & account) for ids in found)
+    def count_active(self, account_id: str | None = None) -> int:
+        """Return how many streams, or streams of one account, wait, are in progress or are paused."""
+        if account_id is not None:
+            return len(self._indexes.get((_ACTIVE_OF, account_id), _NOTHING))
+        return sum(len(self._indexes.get(("status", state.value), _NOTHING)) for state in ACTIVE_STATES)
 
     def _matching(self, wanted: StreamFilter, ids: Set[str] | None, *, newest_first: bool) -> Iterator[Entry]:
         if ids is not None and len(ids) < _SORT_BELOW * len(self._by_id):
@@ -276,6 +280,7 @@ class Catalogue:
 
 
 _BLANK = ("blank", "")
+_ACTIVE_OF = "active of account"
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -298,6 +303,8 @@ def _terms(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "name", spec.display_name
     yield "reference", spec.data.reference
     yield "status", entry.state.value
+    if entry.state in ACTIVE_STATES:
+        yield _ACTIVE_OF, spec.account_id
     if entry.stream.status is None:
         yield _BLANK
     for group in spec.groups:

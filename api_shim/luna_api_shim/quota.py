@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 
+from luna_api_shim.catalogue import ACTIVE_STATES
 from luna_api_shim.errors import QuotaExceeded
 from luna_api_shim.store import Store
 from luna_streams.stream import StreamState
-
-ACTIVE: Final = (StreamState.PENDING, StreamState.IN_PROGRESS, StreamState.PAUSE)
 
 _Place = tuple[str, str]
 """Stream id and account."""
@@ -56,7 +54,7 @@ class Quota:
             QuotaExceeded: there is no place left.
             NotReady: the streams were not read yet.
         """
-        if not self.is_on or becomes not in ACTIVE:
+        if not self.is_on or becomes not in ACTIVE_STATES:
             yield
             return
         await self._store.ready()
@@ -84,8 +82,8 @@ class Quota:
             for stream_id, account in self._held.values()
             if account_id in (None, account) and not self._is_active(stream_id, account_id)
         }
-        return self._store.catalogue.count_with(ACTIVE, account_id) + len(coming)
+        return self._store.catalogue.count_active(account_id) + len(coming)
 
     def _is_active(self, stream_id: str, account_id: str | None = None) -> bool:
         entry = self._store.catalogue.get(stream_id)
-        return entry is not None and entry.state in ACTIVE and account_id in (None, entry.stream.spec.account_id)
+        return entry is not None and entry.state in ACTIVE_STATES and account_id in (None, entry.stream.spec.account_id)

@@ -90,6 +90,13 @@ def test_a_query_finds_the_page_that_a_look_at_every_stream_finds(
     assert [entry.stream_id for entry in found] == [entry.stream_id for entry in expected[offset : offset + limit]]
     assert catalogue.count(wanted) == len(expected)
     assert len(catalogue) == len(model)
+    for account in (None, ACCOUNT, OTHER_ACCOUNT):
+        active = [
+            entry
+            for entry in model.values()
+            if entry.record.status != "done" and account in (None, entry.stream.spec.account_id)
+        ]
+        assert catalogue.count_active(account) == len(active)
 
 
 @settings(deadline=None)

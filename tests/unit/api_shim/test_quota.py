@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from luna_api_shim.catalogue import Entry
 from luna_api_shim.editor import Editor
 from luna_api_shim.errors import QuotaExceeded
-from luna_api_shim.quota import ACTIVE, Quota
+from luna_api_shim.quota import Quota
 from luna_api_shim.records import Records
 from luna_streams.rest.messages import StreamPatch
 from luna_streams.rest.v2 import StreamToBeCreatedV2
@@ -123,9 +123,9 @@ async def test_at_no_time_there_are_more_than_the_limits(
                 continue
             if number % 2:
                 put(store, number, account_id=account)
-            assert store.catalogue.count_with(ACTIVE) <= limit
+            assert store.catalogue.count_active() <= limit
             for one in (ACCOUNT, OTHER_ACCOUNT):
-                assert not account_limit or store.catalogue.count_with(ACTIVE, one) <= account_limit
+                assert not account_limit or store.catalogue.count_active(one) <= account_limit
 
 
 # --- what users do ----------------------------------------------------------------------------------------------------
