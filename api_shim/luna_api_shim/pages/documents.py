@@ -7,13 +7,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.routing import BaseRoute
 
 from luna_api_shim.openapi.document import build_document
 from luna_api_shim.openapi.text import as_yaml
-from luna_api_shim.pages.manual import Manual, manual_folder
+from luna_api_shim.pages.manual import PACKAGE, Manual, manual_folder
 from luna_api_shim.pages.specification import specification_page
 
 YAML: Final = "application/x-yaml"
@@ -34,11 +35,13 @@ class Documents:
     Args:
         routes: of the application.
         version: of the API.
+        package: folder of the package luna_api_shim, which holds the manual.
     """
 
-    def __init__(self, routes: Sequence[BaseRoute], version: str) -> None:
+    def __init__(self, routes: Sequence[BaseRoute], version: str, package: Path = PACKAGE) -> None:
         self._routes = tuple(routes)
         self._version = version
+        self._package = package
         self._kept: dict[str, Document] = {}
 
     async def specification(self, media_type: str) -> Document:
@@ -61,7 +64,7 @@ class Documents:
 
     @cached_property
     def _manual(self) -> Manual:
-        return Manual(manual_folder())
+        return Manual(manual_folder(self._package))
 
     def _specification(self, media_type: str) -> bytes:
         return as_yaml(self._openapi).encode() if media_type == YAML else specification_page(self._openapi)

@@ -17,12 +17,12 @@ from luna_api_shim.errors import DocumentMissing
 from luna_api_shim.pages.rendering import markdown, render
 
 INDEX: Final = "index.html"
-_PACKAGE: Final = Path(luna_api_shim.__file__).parent
+PACKAGE: Final = Path(luna_api_shim.__file__).parent
 _FIRST: Final = ("architecture", "rest", "resources", "lifecycle", "conditions", "settings")
 """Pages that the navigation names first; the others follow by name, decisions last."""
 
 
-def manual_folder(package: Path = _PACKAGE) -> Path:
+def manual_folder(package: Path = PACKAGE) -> Path:
     """Return the folder with README.md and docs/.
 
     Args:
