@@ -178,7 +178,7 @@ async def _established(kube: KubeClient, name: str) -> None:
     async with asyncio.timeout(20):
         while True:
             found = await kube.get(CUSTOM_RESOURCE_DEFINITIONS.at(None, name))
-            conditions = found.get("status", {}).get("conditions", [])
+            conditions = found.get("status", {}).get("conditions") or []  # a real API server begins with null
             if any(item["type"] == "Established" and item["status"] == "True" for item in conditions):
                 return
             await asyncio.sleep(0.05)

@@ -94,7 +94,7 @@ def test_a_query_finds_the_page_that_a_look_at_every_stream_finds(
         active = [
             entry
             for entry in model.values()
-            if entry.record.status != "done" and account in (None, entry.stream.spec.account_id)
+            if entry.record.status is not StreamState.DONE and account in (None, entry.stream.spec.account_id)
         ]
         assert catalogue.count_active(account) == len(active)
 
