@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test install lint format generate e2e lock clean
+.PHONY: help demo test fuzz install lint format generate e2e lock clean
 unexport PYTHONPATH PYTHONHOME
 
 # The first interpreter that the locks are made for. Another one: make PYTHON=/opt/python/bin/python3.12 ...
@@ -17,6 +17,7 @@ BIN := $(VENV)/bin
 DATA ?= .demo
 PORT ?= 5160
 TEST_ARGS ?=
+EXAMPLES ?= 200
 # Tests run side by side: many of them wait for something most of the time.
 TEST_JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n > 4 ? 4 : n)))
 
@@ -45,6 +46,10 @@ format: $(VENV)/.installed-test ## Put every file into the common format
 
 generate: $(VENV)/.installed-test ## Write the files that are made from others (docs/settings.md, the chart's CRDs)
 	@cd tests && $(abspath $(BIN))/python -m support.repository
+
+fuzz: $(VENV)/.installed-test ## Send the REST API many requests made of its document, at least 200 per operation; EXAMPLES=1000
+	LUNA_FUZZ_EXAMPLES=$(EXAMPLES) LUNA_FUZZ_REQUESTS=$(shell echo $$(($(EXAMPLES) * 10))) $(BIN)/python -m pytest \
+		tests/integration/test_shim_schemathesis.py tests/integration/test_shim_hostile.py $(TEST_ARGS)
 
 e2e: ## Run the tests against a real cluster (there are none yet)
 	@echo "There are no tests against a real cluster yet; 'make test' runs everything there is." >&2; exit 1
