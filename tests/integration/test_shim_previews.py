@@ -164,9 +164,9 @@ async def test_head_answers_the_headers_and_leaves_the_worker(shim: Shim, view: 
         await eventually(lambda: server.open_count == 0, "the worker's connection is closed")
 
 
-async def test_a_picture_that_breaks_off_is_not_taken_for_a_whole_one(shim: Shim) -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\n"
-    async with picture_server(raw(head + JPEG[:100])) as server:
+@pytest.mark.parametrize("length", [b"Content-Length: 1000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n"])
+async def test_a_picture_that_breaks_off_is_not_taken_for_a_whole_one(shim: Shim, length: bytes) -> None:
+    async with picture_server(raw(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n" + length + JPEG[:100])) as server:
         stream_id = await shown(shim, server.url)
         with pytest.raises(httpx.RemoteProtocolError):
             await look(shim, stream_id)
@@ -179,7 +179,8 @@ async def test_the_shim_ends_at_once_though_somebody_watches(deployment: Deploym
         async with deployment.shim() as shim:
             stream_id = await shown(shim, server.url)
             live = await stack.enter_async_context(viewer.stream("GET", shim.url + path(stream_id, "live")))
-            assert await anext(aiter(live.aiter_raw()))
+            pieces = aiter(live.aiter_raw())  # kept: without it the viewer is gone
+            assert await anext(pieces)
             began = time.monotonic()
         assert time.monotonic() - began < 4  # uvicorn alone waits 5 s
         await eventually(lambda: server.open_count == 0, "the worker's connection is closed")
@@ -444,7 +445,12 @@ async def test_any_replica_shows_the_picture_whichever_the_worker_spoke_to(deplo
 # --- processors of this cluster ---------------------------------------------------------------------------------------
 
 
-async def test_a_processor_is_asked_at_the_address_of_its_pod_only(deployment: Deployment, shim: Shim) -> None:
+async def test_a_processor_is_asked_at_the_address_of_its_pod_only(any_api: ApiServer) -> None:
+    async with a_deployment(any_api) as deployment, deployment.shim() as shim:
+        await check_a_processor(deployment, shim)
+
+
+async def check_a_processor(deployment: Deployment, shim: Shim) -> None:
     pod, token = await deployment.pod_with_token()
     ref = PODS.at(deployment.namespace, pod["metadata"]["name"])
     await deployment.kube.patch(ref.status, {"status": {"podIP": "127.0.0.3", "podIPs": [{"ip": "127.0.0.3"}]}})
