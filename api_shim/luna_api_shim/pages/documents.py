@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,18 +45,20 @@ class Documents:
         self._kept: dict[str, Document] = {}
 
     async def specification(self, media_type: str) -> Document:
-        """Return the OpenAPI document in one of its two forms."""
-        return await self._keep(media_type, lambda: self._specification(media_type))
+        """Return the OpenAPI document in one of its two forms; the first time takes a second, others are served."""
+        if media_type not in self._kept:
+            self._kept[media_type] = _document(await asyncio.to_thread(self._specification, media_type))
+        return self._kept[media_type]
 
-    async def manual_page(self, name: str) -> Document | None:
-        """Return a page of the manual, None if there is none of that name.
+    async def manual_page(self, place: str) -> Document | None:
+        """Return the page of the manual at a path below /docs, None if there is none.
 
         Raises:
             DocumentMissing: the manual was not installed.
         """
-        if name not in self._manual.chapters:
-            return None
-        return await self._keep(name, lambda: self._manual.page(name))
+        if place not in self._kept and (page := await asyncio.to_thread(self._manual_page, place)) is not None:
+            self._kept[place] = _document(page)
+        return self._kept.get(place)
 
     @cached_property
     def _openapi(self) -> dict[str, Any]:
@@ -66,12 +68,12 @@ class Documents:
     def _manual(self) -> Manual:
         return Manual(manual_folder(self._package))
 
+    def _manual_page(self, place: str) -> bytes | None:
+        return self._manual.page(place)
+
     def _specification(self, media_type: str) -> bytes:
         return as_yaml(self._openapi).encode() if media_type == YAML else specification_page(self._openapi)
 
-    async def _keep(self, name: str, make: Callable[[], bytes]) -> Document:
-        """Return a document; making one takes up to a second, during which the others are served."""
-        if name not in self._kept:
-            content = await asyncio.to_thread(make)
-            self._kept[name] = Document(content, f'"{hashlib.sha256(content).hexdigest()[:24]}"')
-        return self._kept[name]
+
+def _document(content: bytes) -> Document:
+    return Document(content, f'"{hashlib.sha256(content).hexdigest()[:24]}"')

@@ -17,6 +17,7 @@ from luna_api_shim.errors import DocumentMissing
 from luna_api_shim.pages.rendering import markdown, render
 
 INDEX: Final = "index.html"
+_ROOT: Final = "dev"
 PACKAGE: Final = Path(luna_api_shim.__file__).parent
 _FIRST: Final = ("architecture", "rest", "resources", "lifecycle", "conditions", "settings")
 """Pages that the navigation names first; the others follow by name, decisions last."""
@@ -69,15 +70,20 @@ class Manual:
         chapters = [self._read(source) for source in sources]
         return {chapter.name: chapter for chapter in sorted(chapters, key=_rank)}
 
-    def page(self, name: str) -> bytes:
-        """Return the page of a chapter as HTML."""
-        chapter = self.chapters[name]
-        here = _place(name)
+    def page(self, place: str) -> bytes | None:
+        """Return a page as HTML, None if there is none.
+
+        Args:
+            place: path below /docs: `dev` or `dev/index.html` is the first page, `dev/rest.html` another.
+        """
+        chapter = self.chapters.get(place.removeprefix(_ROOT).removeprefix("/") or INDEX)
+        if chapter is None:
+            return None
         links = [
-            {"title": one.title, "href": _relative(_place(one.name), here), "is_current": one is chapter}
+            {"title": one.title, "href": _relative(one, place), "is_current": one is chapter}
             for one in self.chapters.values()
         ]
-        content = markdown(chapter.text, lambda link: self._address(chapter, link))
+        content = markdown(chapter.text, lambda link: self._address(chapter, link, place))
         return render("manual.html", title=chapter.title, links=links, content=content)
 
     def _read(self, source: Path) -> Chapter:
@@ -87,23 +93,19 @@ class Manual:
         name = inside.with_suffix(".html").as_posix()
         return Chapter(INDEX if source == Path("README.md") else name, source.as_posix(), title, text)
 
-    def _address(self, chapter: Chapter, link: str) -> str | None:
+    def _address(self, chapter: Chapter, link: str, place: str) -> str | None:
         """Return where a link leads on the page; what is not part of the manual is not linked."""
         path, hash_, anchor = link.partition("#")
         if "://" in link or not path:
             return link
         target = posixpath.normpath(posixpath.join(posixpath.dirname(chapter.source), path))
         found = next((one for one in self.chapters.values() if one.source == target), None)
-        return None if found is None else _relative(_place(found.name), _place(chapter.name)) + hash_ + anchor
+        return None if found is None else _relative(found, place) + hash_ + anchor
 
 
-def _place(name: str) -> str:
-    """Return the path of a page below /docs; the first page is /docs/dev itself."""
-    return "dev" if name == INDEX else f"dev/{name}"
-
-
-def _relative(target: str, here: str) -> str:
-    return posixpath.relpath(target, posixpath.dirname(here) or ".")
+def _relative(target: Chapter, place: str) -> str:
+    """Return the address of a page as seen from a place: relative, so that it holds behind a proxy, too."""
+    return posixpath.relpath(f"{_ROOT}/{target.name}", posixpath.dirname(place) or ".")
 
 
 def _rank(chapter: Chapter) -> tuple[bool, bool, int, str]:

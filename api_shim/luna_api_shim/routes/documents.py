@@ -11,7 +11,6 @@ from luna_api_shim.errors import PageNotFound
 from luna_api_shim.negotiation import choose
 from luna_api_shim.operations import service as operations
 from luna_api_shim.pages.documents import HTML, YAML, Document, Documents
-from luna_api_shim.pages.manual import INDEX
 from luna_api_shim.routing import Resource, resource
 
 _HEADERS: Final = {
@@ -30,7 +29,7 @@ async def specification(request: Request) -> Response:
 
 async def manual(request: Request) -> Response:
     """GET /docs/dev, and the pages below it."""
-    document = await _documents(request).manual_page(request.path_params.get("page") or INDEX)
+    document = await _documents(request).manual_page(request.url.path.partition("/docs/")[2])
     if document is None:
         raise PageNotFound
     return _reply(request, document, HTML)
