@@ -23,6 +23,7 @@ from luna_streams import autorestart
 from luna_streams.errors import CannotCancel, CannotPause, DomainError
 from luna_streams.model import Model
 from luna_streams.policies import AutorestartPolicy, Preview, VideoInfo
+from luna_streams.references import without_credentials
 from luna_streams.stream import (
     ERROR_LIMIT,
     HISTORY_LIMIT,
@@ -423,8 +424,11 @@ def _is_about(record: StreamStatus, report: Report) -> bool:
 
 
 def _shorten(error: str | None) -> str | None:
-    """Keep the beginning of an error, which a worker may make as long as it likes."""
-    if error is None or len(error.encode()) <= ERROR_LIMIT:
+    """Keep the beginning of an error, which a worker may make as long as it likes, and no password it quotes."""
+    if error is None:
+        return None
+    error = without_credentials(error)
+    if len(error.encode()) <= ERROR_LIMIT:
         return error
     return error.encode()[: ERROR_LIMIT - len("…".encode())].decode(errors="ignore") + "…"
 

@@ -18,6 +18,7 @@ _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://)(.*)", re.DOTALL)
 _KNOWN_SCHEME = re.compile(rf"(?:{'|'.join(SCHEMES)})://", re.IGNORECASE)
 _ANY_PROTOCOL = re.compile(r"[a-zA-Z0-9+.\-]+:|subfile,")
 """What FFmpeg takes for a protocol rather than for the name of a file."""
+_QUOTED_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*://\S+")
 _USER_INFO = re.compile(r"(?:[^/?#]*|[^/?#@:\[\]]*:[0-9]*[^0-9/?#@][^@]*)@", re.DOTALL)
 """User info and its @; the second form is `user:password` with a bare / ? or # in the password, which no URL may
 have and people write all the same: what follows the colon is no port, so it is a password."""
@@ -53,6 +54,11 @@ def is_url(reference: str) -> bool:
 def has_user_info(url: str) -> bool:
     """Tell whether a URL holds a user or a password."""
     return split_reference(url)[1] is not None
+
+
+def without_credentials(text: str) -> str:
+    """Return a text for people with no user or password in the URLs it quotes, whoever wrote it."""
+    return _QUOTED_URL.sub(lambda url: split_reference(url[0])[0], text)
 
 
 def with_known_scheme(reference: str) -> str:

@@ -64,7 +64,7 @@ class PostgreSql:
         password = folder / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
-        arguments = ["-D", self._data, "-U", "luna", "-A", "scram-sha-256", f"--pwfile={password}"]
+        arguments: list[str | Path] = ["-D", self._data, "-U", "luna", "-A", "scram-sha-256", f"--pwfile={password}"]
         subprocess.run(
             [binaries / "initdb", *arguments, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
             check=True, capture_output=True, timeout=120, cwd=folder, **self._identity,

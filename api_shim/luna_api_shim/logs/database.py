@@ -106,7 +106,7 @@ class Database:
                 yield connection
         except TimeoutError:
             raise LogsUnavailable(f"{self} did not answer within {self._timeout_s:g} s") from None
-        except (SQLAlchemyError, OSError) as e:
+        except (SQLAlchemyError, OSError, OverflowError) as e:  # the last: a number SQLite cannot hold
             raise LogsUnavailable(f"{self}: {_reason(e)}") from e
 
 
@@ -153,7 +153,7 @@ def _make_folder(folder: Path) -> None:
         raise LogsUnavailable(f"the folder {folder} cannot be made: {e.strerror}") from e
 
 
-def _reason(error: SQLAlchemyError | OSError) -> str:
+def _reason(error: Exception) -> str:
     """Return what the driver says in one line, without the statement and its values."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     lines = str(cause).strip().splitlines()

@@ -17,6 +17,7 @@ from luna_api_shim.logs.backlog import Addition, Copied, LoggedStream
 from luna_api_shim.logs.database import Database
 from luna_api_shim.logs.schema import Schema
 from luna_api_shim.logs.tables import DELETED_SEQ, LOGS, STREAMS
+from luna_streams.references import without_credentials
 from luna_streams.stream import LogEntry, StreamState
 
 FIELDS: Final = ("stream_id", "status", "error", "video_info", "log_time", "version", "preview")
@@ -155,10 +156,12 @@ def _row(stream: LoggedStream, entry: LogEntry, seq: int) -> dict[str, Any]:
 
 
 def _storable(value: Any) -> Any:
-    """Return a text without what PostgreSQL cannot hold, also within an object."""
+    """Return a text without credentials and without what PostgreSQL cannot hold, also within an object."""
     if isinstance(value, dict):
         return {name: _storable(one) for name, one in value.items()}
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return without_credentials(value).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _reached(addition: Addition) -> dict[str, Any]:

@@ -110,6 +110,12 @@ def test_an_error_that_fits_is_kept_whole() -> None:
     assert advance(running(), Report(S.FAILURE, 1, error, worker=WORKER), LATER).record.last_error == error
 
 
+def test_a_password_that_a_worker_quotes_is_not_kept() -> None:
+    report = Report(S.FAILURE, 1, "cannot open rtsp://admin:hunter2@camera/live", worker=WORKER)
+    outcome = advance(running(), report, LATER)
+    assert outcome.record.last_error == outcome.entries[0].error == "cannot open rtsp://camera/live"
+
+
 def test_feedback_of_the_api_becomes_a_report() -> None:
     item = FeedbackItem.from_rest(
         f'{{"stream_id": "{STREAM_ID}", "status": "failure", "version": 3, "error": "gone", "video_info": null,'

@@ -9,7 +9,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from luna_streams.references import SCHEMES, has_user_info, is_url, join_reference, split_reference
+from luna_streams.references import (
+    SCHEMES,
+    has_user_info,
+    is_url,
+    join_reference,
+    split_reference,
+    without_credentials,
+)
 from luna_streams.stream import Reference, SecretKeyRef
 from support.builders import some_data
 from support.strategies import plain_names, references, urls_without_user, user_infos
@@ -115,3 +122,16 @@ def test_data_refuses_user_info_without_repeating_it() -> None:
 def test_user_info_has_no_place_in_the_name_of_a_file() -> None:
     with pytest.raises(ValidationError, match="needs a reference that is a URL"):
         some_data(reference="/media/clip.mp4", reference_from=SecretKeyRef(name="s", key="reference"))
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("cannot open rtsp://admin:hunter2@cam:554/live: 401", "cannot open rtsp://cam:554/live: 401"),
+        ("'HTTP://u:hunt/er2@h/x' and udp://239.0.0.1:1234", "'HTTP://h/x' and udp://239.0.0.1:1234"),
+        ("nothing to hide, mail a@b, 12:30", "nothing to hide, mail a@b, 12:30"),
+        ("rtsp://hunter2@hunter2@h", "rtsp://h"),
+    ],
+)
+def test_what_people_read_quotes_no_credentials(told: str, kept: str) -> None:
+    assert without_credentials(told) == kept
