@@ -147,6 +147,11 @@ class Previews:
             finally:
                 self._waits.discard(wait)
 
+    def _may_ask(self, address: Address, worker: Address | None) -> bool:
+        if worker is not None and worker.is_loopback and not address.is_loopback and _is_of_this_machine(address):
+            worker = address  # it runs on this machine, so the machine's addresses are its own
+        return is_permitted(address, worker, self._networks)
+
     async def _request(self, url: str, worker: Address | None, headers: dict[str, str]) -> httpx.Request:
         """Return a request to an address that is permitted; the name stays in Host and TLS only."""
         try:
@@ -156,7 +161,7 @@ class Previews:
         if target.scheme not in ("http", "https") or not target.host:
             raise PreviewFailed("The preview url is invalid")
         addresses = await _resolve(target.host, target.port)
-        address = next((one for one in addresses if is_permitted(one, worker, self._networks)), None)
+        address = next((one for one in addresses if self._may_ask(one, worker)), None)
         if address is None:
             raise PreviewFailed(
                 "The preview url leads neither to the worker of the stream nor into LUNA_SHIM_PREVIEW_NETWORKS"
@@ -227,6 +232,17 @@ async def _resolve(host: str, port: int | None) -> list[Address]:
         raise PreviewFailed("The name of the worker cannot be resolved") from None
     addresses = (address_of(str(sockaddr[0])) for *_, sockaddr in found)
     return list(dict.fromkeys(address for address in addresses if address is not None))
+
+
+def _is_of_this_machine(address: Address) -> bool:
+    """Tell whether an address is one of this machine's own: it would be the source of what is sent to itself."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(address), 9))  # asks the routing table, sends nothing
+        except OSError:
+            return False
+        return address_of(str(probe.getsockname()[0])) == address
 
 
 def _check(view: View, answer: httpx.Response) -> None:

@@ -358,6 +358,27 @@ async def test_the_worker_is_asked_however_it_writes_its_address(shim: Shim, hos
         assert "authorization" not in head
 
 
+def address_of_this_machine() -> str | None:
+    """Return an address that others have for this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # for documentation: nobody is there, and nothing is sent
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
+@pytest.mark.skipif(address_of_this_machine() is None, reason="this machine has no network")
+async def test_a_worker_on_this_machine_may_show_at_any_address_of_the_machine(shim: Shim) -> None:
+    """As FaceStream does whose VL_FACE_HOST is the address that people know, though it speaks over loopback."""
+    host = address_of_this_machine()
+    assert host is not None
+    async with picture_server(answer(), host) as server:
+        assert (await look(shim, await shown(shim, server.url))).content == JPEG
+        hidden = await shown(shim, server.url, Via="1.1 proxy")
+        assert refusal(await look(shim, hidden)) == NOT_PERMITTED
+
+
 async def test_listed_networks_are_asked_too_but_never_the_forbidden_ones(deployment: Deployment) -> None:
     networks = load({"preview_networks": "127.0.0.0/30, 169.254.0.0/16,::/0"}, {}).preview_networks
     async with deployment.shim(preview_networks=networks) as shim, picture_server(answer(), "127.0.0.2") as server:
