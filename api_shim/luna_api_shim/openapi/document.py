@@ -170,8 +170,7 @@ def _body(body: Body, api: ApiVersion | None, parts: _Parts) -> Json:
     content: Json = {"schema": parts.schemas.request(_of(body.model, api))}
     if examples:
         content["examples"] = {name: {"value": value} for name, value in examples.items()}
-    told: Json = {"content": {JSON: content}}
-    return told | {"required": True} if body.is_required else told
+    return {"required": True, "content": {JSON: content}}
 
 
 def _responses(place: _Place, parts: _Parts) -> Json:

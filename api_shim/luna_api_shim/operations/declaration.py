@@ -36,7 +36,6 @@ class Body:
     model: type[BaseModel] | ByVersion
     examples: Mapping[str, Json] = field(default_factory=dict)
     examples_v2: Mapping[str, Json] | None = None
-    is_required: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

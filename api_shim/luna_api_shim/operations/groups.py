@@ -97,7 +97,6 @@ LINK: Final = Operation(
             "attach": {"action": "attach", "stream_ids": [_STREAM], "group_id": _GROUP},
             "detach": {"action": "detach", "stream_ids": [_STREAM], "group_id": _GROUP},
         },
-        is_required=False,
     ),
     answers=(Answer(204, "Every stream is in the group, or out of it."),),
     errors=(BadBody("action", "field required"), BadQuery("account_id"), GroupNotFound(_GROUP)),

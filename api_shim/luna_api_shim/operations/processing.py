@@ -46,7 +46,6 @@ TAKE: Final = Operation(
             "any": {"filters": {}, "limit": 8},
             "of_groups": {"filters": {"group_names": ["entrances", "lobby"]}, "limit": 2},
         },
-        is_required=False,
     ),
     answers=(
         Answer(200, "The streams that now are the worker's.", {1: answers.TakenStreamsV1, 2: answers.TakenStreamsV2}),
@@ -77,7 +76,6 @@ FEEDBACK: Final = Operation(
             },
             "failed": {"streams": [_REPORT | {"status": "failure", "error": "Connection refused"}]},
         },
-        is_required=False,
     ),
     answers=(Answer(200, "Which streams go on, and which do not.", answers.FeedbackResult),),
     errors=(
