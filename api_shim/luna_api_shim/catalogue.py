@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Final
 
-from luna_streams import lifecycle, naming
+from luna_streams import autorestart, lifecycle, naming
 from luna_streams.stream import Stream, StreamState, StreamStatus
 
 Key = tuple[str, str]
@@ -154,6 +154,14 @@ class Catalogue:
         """Return the streams without a status, in no order."""
         return self._under(*_BLANK)
 
+    def edited(self) -> list[Entry]:
+        """Return the streams whose spec is newer than the one their status followed, in no order."""
+        return self._under(*_EDITED)
+
+    def restarting(self) -> list[Entry]:
+        """Return the streams for which automatic restarting has something to do, now or later, in no order."""
+        return self._under(*_RESTARTING)
+
     def of_pod(self, pod_uid: str) -> list[Entry]:
         """Return the streams that are assigned to a pod or held by it, in no order."""
         return self._under("pod", pod_uid)
@@ -280,6 +288,8 @@ class Catalogue:
 
 
 _BLANK = ("blank", "")
+_EDITED = ("edited", "")
+_RESTARTING = ("restarting", "")
 _ACTIVE_OF = "active of account"
 _NOTHING: frozenset[str] = frozenset()
 
@@ -305,8 +315,14 @@ def _terms(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "status", entry.state.value
     if entry.state in ACTIVE_STATES:
         yield _ACTIVE_OF, spec.account_id
-    if entry.stream.status is None:
+    status = entry.stream.status
+    if status is None:
         yield _BLANK
+    else:
+        if status.observed_generation != entry.stream.generation:
+            yield _EDITED
+        if autorestart.next_autorestart(status, spec.autorestart) is not None:
+            yield _RESTARTING
     for group in spec.groups:
         yield "group", group
     if entry.pod_uid:

@@ -23,7 +23,6 @@ from luna_api_shim.feedback import Feedback
 from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.health import Component, Health
-from luna_api_shim.initialiser import initialise_streams
 from luna_api_shim.kubernetes_calls import MeasuredClient
 from luna_api_shim.kubernetes_store import KubernetesStore
 from luna_api_shim.logs.logbook import open_logbook
@@ -36,6 +35,7 @@ from luna_api_shim.queue import Queue
 from luna_api_shim.quota import Quota
 from luna_api_shim.records import Records
 from luna_api_shim.settings import Settings
+from luna_api_shim.steward import Steward
 from luna_api_shim.sweeper import Sweeper
 from luna_api_shim.traffic import Traffic
 from luna_api_shim.workers import Workers
@@ -180,7 +180,7 @@ class Service:
         self.watch.begin()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.watch.run())
-            group.create_task(initialise_streams(self.store, self._records))
+            group.create_task(Steward(self.store, self._records).run())
             group.create_task(self.logbook.lead())
             group.create_task(Sweeper(self._client, self.store.vault, self.store.catalogue).run())
 
