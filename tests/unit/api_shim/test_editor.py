@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from luna_api_shim.catalogue import Entry
 from luna_api_shim.editor import Editor
 from luna_api_shim.errors import BadBody, UnknownGroupId, UnknownGroupName
+from luna_api_shim.feedback import Feedback
+from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.records import Records
+from luna_api_shim.workers import Worker
 from luna_kube import ApiError, Forbidden, Invalid, Unavailable
 from luna_streams.errors import CannotCancel, CannotPause, StreamNotFound
 from luna_streams.lifecycle import Taken, advance, observe
-from luna_streams.rest.messages import StreamPatch
+from luna_streams.rest.messages import FeedbackAnswer, FeedbackItem, StreamPatch
 from luna_streams.rest.v2 import StreamToBeCreatedV2
 from luna_streams.stream import ProcessorBinding, SecretKeyRef, Stream, StreamState
-from support.builders import NOW, OTHER_ACCOUNT, STREAM_ID, a_group, a_record, a_stream, some_data, v2_body
+from support.builders import NOW, OTHER_ACCOUNT, STREAM_ID, WORKER, a_group, a_record, a_stream, some_data, v2_body
 from support.memory_store import MemoryStore
 
 
@@ -283,3 +286,36 @@ async def test_a_stream_made_anew_under_the_old_name_is_another_one(store: Memor
     store.change(entry.stream, uid="another")
     with pytest.raises(StreamNotFound):
         await editor.patch(entry, StreamPatch(status="pause"))
+
+
+# --- a cancel that races the end of a stream --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", range(40))
+async def test_a_cancel_and_the_end_of_a_stream_leave_wish_and_status_in_line(order: int) -> None:
+    """Whoever is first wins, and the other hears of it: no finished stream keeps a wish to be cancelled."""
+    store = MemoryStore()
+    store.order = random.Random(order)
+    records = Records(store)
+    feedback = Feedback(store, records, HandlerWatch(store, records, period_s=20))
+    entry = existing(store, "in_progress")
+    done = FeedbackItem.from_peer(
+        {"stream_id": entry.stream_id, "status": "done", "version": 1, "error": None, "video_info": None}
+    )
+
+    cancelled, answer = await asyncio.gather(
+        Editor(store, records).patch(entry, StreamPatch(status="cancel")),
+        feedback.report(Worker(WORKER), [done]),
+        return_exceptions=True,
+    )
+
+    stream = store.objects[entry.key]
+    assert isinstance(answer, FeedbackAnswer)
+    if isinstance(cancelled, CannotCancel):
+        assert (store.record(entry).status, stream.spec.desired_status) == ("done", "pending")
+        assert [told.status for told in answer.streams.unmodified] == ["done"]
+    else:
+        assert (store.record(entry).status, stream.spec.desired_status) == ("cancel", "cancel")
+        assert [told.status for told in answer.streams.modified] == ["cancel"]
+    again = await Editor(store, records).patch(Entry(stream), StreamPatch(status="pending"))
+    assert (again.record.status, again.stream.spec.desired_status) == ("pending", "pending")
