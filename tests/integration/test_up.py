@@ -6,9 +6,11 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +24,7 @@ from PIL import Image
 from luna_local.demo import CLIP, EXPECTED_FACES, TRUTH
 from luna_local.serving import bind_loopback
 from luna_streams import naming
+from support.apiservers import free_port
 from support.kubelets import is_alive
 from support.media import demo_pictures, write_clip
 from support.ups import COMMAND, Up, a_file_stream, run_up, running_up
@@ -269,6 +272,41 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
         up.kill()
 
 
+def test_work_that_a_signal_cut_short_is_told_by_the_status(tmp_path: Path) -> None:
+    with running_up(tmp_path / "data", "--processors", "0") as up:
+        up.rest("POST", "/2/streams", json=a_file_stream(CLIP))
+    again = Up(tmp_path / "data", "--processors", "0", "--exit-when-idle")
+    try:
+        assert again.endpoints
+        again.process.send_signal(signal.SIGINT)
+        assert again.wait(60) == 130
+        assert "Traceback" not in again.output
+    finally:
+        again.kill()
+
+
+def test_the_guardian_of_a_killed_up_is_through_before_the_next_one_begins(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    killed = Up(data, "--processors", "0")
+    with ExitStack() as cleanup:
+        cleanup.callback(killed.kill)
+        assert killed.endpoints
+        (guardian,) = [pid for pid in killed.pids() if b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(guardian, signal.SIGSTOP)  # slow, as on a busy machine
+        before = killed.output
+        killed.kill()
+        up = Up(data, "--processors", "0")
+        cleanup.callback(up.kill)
+        time.sleep(2)
+        assert up.process.poll() is None
+        assert up.output == before, "it has not begun"
+        os.kill(guardian, signal.SIGCONT)
+        up.poll(lambda: not is_alive(guardian), "the guardian has done its work", 15)
+        assert up.endpoints
+        assert up.pids_of("shim")
+        assert up.end() == 0
+
+
 def test_it_ends_in_order_when_nobody_reads_what_it_says_any_more(tmp_path: Path) -> None:
     command = [str(COMMAND), "up", "--data", str(tmp_path / "data"), "--port", "0", "--processors", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
@@ -337,6 +375,34 @@ def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert f"port {port} is taken" in one_line(ended.stderr)
     assert "--port" in ended.stderr
+
+
+def test_of_two_in_the_same_second_one_gets_the_port_and_the_other_says_so(tmp_path: Path) -> None:
+    port = str(free_port())
+    both = [Up(tmp_path / name, "--processors", "0", "--port", port) for name in ("a", "b")]
+    try:
+        both[0].poll(lambda: any(up.process.poll() is not None for up in both), "one gives way", 30)
+        (winner,) = [up for up in both if up.process.poll() is None]
+        (loser,) = [up for up in both if up is not winner]
+        assert loser.process.returncode == 2
+        assert f"luna-streams up: port {port} is taken" in loser.output.splitlines()[-1]
+        assert winner.endpoints["rest"] == f"http://127.0.0.1:{port}"
+    finally:
+        for up in both:
+            up.kill()
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 100, 20_000, 60_000])
+def test_a_disk_that_is_full_at_the_start_is_told_in_one_line(tmp_path: Path, limit_bytes: int) -> None:
+    """A limit on the size of files stands for the disk: writing fails in the same places."""
+    command = [str(COMMAND), "up", "--data", str(tmp_path / "data"), "--port", "0", "--processors", "0"]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    ended = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, timeout=150, check=False)
+    assert ended.returncode == 2
+    assert one_line(ended.stderr).endswith("make room, or choose another --data")
 
 
 def test_a_folder_in_use_is_told_in_one_line(up: Up) -> None:

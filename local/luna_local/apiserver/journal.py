@@ -59,6 +59,8 @@ class Journal:
         self._live_bytes = 0
         self._reserved = 0
         self._dirty = False
+        self.trouble = ""
+        """Why the last commit could not be saved; "" when it was."""
         # Lines committed while a rewrite is under way, for the new file.
         self._meanwhile: list[bytes] | None = None
 
@@ -152,7 +154,9 @@ class Journal:
                 raise OSError("the disk took only a part of it")
         except OSError as error:
             os.ftruncate(self._file, self._size)
-            raise storage_failed(error.strerror or str(error)) from error
+            self.trouble = error.strerror or str(error)
+            raise storage_failed(self.trouble) from error
+        self.trouble = ""
         self._size += len(line)
         self._dirty = True
         if self._meanwhile is not None:

@@ -46,6 +46,7 @@ class EmbeddedApiServer:
         data_dir: where objects are kept; in memory only, unless given.
         host: loopback address to listen on.
         port: port; 0 chooses a free one.
+        listener: a socket that listens on a loopback address already, in place of host and port; closed by `stop`.
         bookmark_interval_s: how often a quiet watch that asked for bookmarks gets one.
 
     Raises:
@@ -59,11 +60,13 @@ class EmbeddedApiServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        listener: socket.socket | None = None,
         bookmark_interval_s: float = 30.0,
     ) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"{host} is not a loopback address, and the embedded API server has no authentication")
         self._address = (host, port)
+        self._listener = listener
         self._journal: Journal | None = None if data_dir is None else open_journal(data_dir)
         self._registry = Registry()
         self._store = Store(self._journal)
@@ -139,7 +142,7 @@ class EmbeddedApiServer:
         Raises:
             OSError: when the address is taken.
         """
-        listener = _listen(*self._address)
+        listener = self._listener or _listen(*self._address)
         self._address = listener.getsockname()[:2]
         logging.getLogger("uvicorn.error").addFilter(_is_no_upgrade_warning)
         self._http = LoopbackServer(self.app, listener)
@@ -174,6 +177,11 @@ class EmbeddedApiServer:
         """Where it listens, once started."""
         host, port = self._address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def storage_trouble(self) -> str:
+        """Why nothing can be saved at present; "" when it can."""
+        return self._journal.trouble if self._journal is not None else ""
 
     @property
     def log_provider(self) -> LogProvider | None:

@@ -99,7 +99,10 @@ class EventStore:
             self._best_shots += _count_best_shots([event])
             self._changes += 1
             if len(self._events) > self._limits.events or self._bytes > self._limits.picture_bytes:
-                await asyncio.to_thread(self._drop_oldest)
+                try:
+                    await asyncio.to_thread(self._drop_oldest)
+                except OSError as e:  # the event is kept, and whoever sent it is to hear so
+                    _LOG.warning("the inbox is full, and its oldest events cannot be dropped: %s", e.strerror)
         return event
 
     async def clear(self) -> None:
@@ -150,8 +153,12 @@ class EventStore:
 
     def _keep(self, kept: list[Event]) -> None:
         temporary = self._index.with_suffix(".new")
-        temporary.write_bytes(b"".join(event.model_dump_json().encode() + b"\n" for event in kept))
-        temporary.replace(self._index)
+        try:
+            temporary.write_bytes(b"".join(event.model_dump_json().encode() + b"\n" for event in kept))
+            temporary.replace(self._index)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         gone = {event.event_id for event in self._events} - {event.event_id for event in kept}
         self._events = kept
         self._bytes = sum(event.size_bytes for event in kept)

@@ -22,13 +22,19 @@ _RETRY_S = 0.5
 class Guard:
     """A running guardian and the process groups it answers for.
 
+    Args:
+        root: the folder of the kubelet's Pods.
+        unlink: files that the guardian removes at the end.
+        keeps: descriptors that it keeps open until it ends.
+
     Attributes:
         root: the mark of this kubelet's processes; each carries it in its environment.
     """
 
-    def __init__(self, root: Path, unlink: tuple[Path, ...] = ()) -> None:
+    def __init__(self, root: Path, unlink: tuple[Path, ...] = (), keeps: tuple[int, ...] = ()) -> None:
         self.root = str(root)
         self._unlink = unlink
+        self._keeps = keeps
         self._groups: set[int] = set()
         self._pipe = -1
         self._process: subprocess.Popen[bytes] | None = None
@@ -76,6 +82,7 @@ class Guard:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
+                pass_fds=self._keeps,
                 start_new_session=True,
             )
         except OSError:

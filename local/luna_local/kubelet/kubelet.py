@@ -45,11 +45,14 @@ class KubeletSettings:
         folder: where Pods have their folders; one kubelet at a time.
         node_name: what the Node is called.
         unlink_at_end: files that must not outlive the kubelet; the guardian removes them even after SIGKILL.
+        guardian_keeps: descriptors that the guardian keeps open until it has done its work, for example of a lock that
+            says that nothing of this kubelet is left.
     """
 
     folder: Path
     node_name: str = "local"
     unlink_at_end: tuple[Path, ...] = ()
+    guardian_keeps: tuple[int, ...] = ()
 
 
 class Kubelet:
@@ -72,7 +75,7 @@ class Kubelet:
         self._settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         recorder = EventRecorder(self._client, "kubelet", self._settings.node_name)
         session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        guard = Guard(self._settings.folder, self._settings.unlink_at_end)
+        guard = Guard(self._settings.folder, self._settings.unlink_at_end, self._settings.guardian_keeps)
         with contextlib.closing(PodAddresses()) as addresses:
             async with guard.running(), session, self._pods.running():
                 host = self._host(guard, session, recorder)

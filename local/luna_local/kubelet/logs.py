@@ -11,6 +11,7 @@ Source of the format: the Kubernetes CRI, https://github.com/kubernetes/design-p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -100,10 +101,11 @@ class LogFile:
         self._file.close()
 
     def _rotate(self) -> None:
+        with contextlib.suppress(FileNotFoundError):  # renamed by an attempt that then found no room for a new file
+            self._path.replace(rotated_path(self._path))
+        fresh = FileIO(self._path, "a")
         self._file.close()
-        self._path.replace(rotated_path(self._path))
-        self._file = FileIO(self._path, "a")
-        self._size = 0
+        self._file, self._size = fresh, 0
 
 
 def split_lines(data: bytes) -> tuple[list[Line], bytes]:

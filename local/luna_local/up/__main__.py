@@ -12,7 +12,7 @@ from luna_local.up.errors import UpError
 from luna_local.up.folder import DataFolder
 from luna_local.up.options import Options, parse
 from luna_local.up.screen import Screen
-from luna_local.up.session import Session
+from luna_local.up.session import EXIT_INTERRUPTED, Session
 
 EXIT_CANNOT_START = 2
 EXIT_BUG = 70
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_CANNOT_START
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.complain("ended at once; nothing is left running")
-        return 130
+        return EXIT_INTERRUPTED
     except OSError as e:
         _LOG.exception("luna-streams up cannot go on")
         screen.complain(f"{e.strerror or e} ({e.filename or options.data}); make room, or choose another --data")

@@ -6,19 +6,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from http import HTTPStatus
 
+import luna_kube
 from luna_kube import LEASES, PODS, KubeClient, NotFound, load_credentials
 from luna_local.apiserver import ApiError, DataFolderError, EmbeddedApiServer
 from luna_local.inbox.app import Inbox, inbox_server
 from luna_local.kubelet.kubelet import Kubelet, KubeletSettings
 from luna_local.kubelet.pod import Pod
-from luna_local.serving import bind_loopback
 from luna_local.up import manifests
 from luna_local.up.errors import UpError
 from luna_local.up.folder import DataFolder
 from luna_local.up.manifests import OPERATOR, SHIM, SYSTEM_NAMESPACE, Addresses
 from luna_local.up.options import Options
-from luna_local.up.ports import preferred_port, rest_port
+from luna_local.up.ports import preferred_listener, rest_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,17 @@ async def local_cluster(options: Options, folder: DataFolder) -> AsyncIterator[L
     Raises:
         UpError: if a port is taken, or the folder cannot be used.
     """
-    port = rest_port(options.port)
-    async with (
-        _api_server(folder, port + 1 if options.port else 0) as server,
-        _inbox(folder, port + 2 if options.port else 0) as (inbox, inbox_url),
-        KubeClient(await load_credentials(folder.kubeconfig), user_agent="luna-streams-up") as client,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        port = stack.enter_context(rest_port(options.port))
+        server = await stack.enter_async_context(_api_server(folder, port + 1 if options.port else 0))
+        inbox, inbox_url = await stack.enter_async_context(_inbox(folder, port + 2 if options.port else 0))
+        credentials = await load_credentials(folder.kubeconfig)
+        client = await stack.enter_async_context(KubeClient(credentials, user_agent="luna-streams-up"))
         addresses = Addresses(port, folder.kubeconfig, inbox_url, folder.logs)
         await _forget_last_run(server, client)
         _furnish(server, options, addresses)
-        kubelet = Kubelet(client, KubeletSettings(folder.pods, unlink_at_end=(folder.endpoints,)))
+        settings = KubeletSettings(folder.pods, unlink_at_end=(folder.endpoints,), guardian_keeps=(folder.lock,))
+        kubelet = Kubelet(client, settings)
         server.log_provider = kubelet
         async with _running(kubelet) as running:
             yield LocalCluster(addresses, server, client, inbox, kubelet, running)
@@ -61,10 +63,15 @@ async def local_cluster(options: Options, folder: DataFolder) -> AsyncIterator[L
 
 @contextlib.asynccontextmanager
 async def _api_server(folder: DataFolder, wanted_port: int) -> AsyncIterator[EmbeddedApiServer]:
+    listener = preferred_listener(wanted_port)
     try:
-        server = EmbeddedApiServer(folder.kubernetes, port=preferred_port(wanted_port))
+        server = EmbeddedApiServer(folder.kubernetes, listener=listener)
     except DataFolderError as e:
+        listener.close()
         raise UpError(str(e)) from e
+    except ApiError as e:
+        listener.close()
+        raise _refused(e) from e
     async with server:
         server.write_kubeconfig(folder.kubeconfig)
         yield server
@@ -76,7 +83,7 @@ async def _inbox(folder: DataFolder, wanted_port: int) -> AsyncIterator[tuple[In
         inbox = Inbox.opened(folder.inbox)
     except OSError as e:
         raise UpError(f"the inbox {folder.inbox} cannot be used: {e.strerror}") from e
-    server = inbox_server(inbox, bind_loopback(preferred_port(wanted_port)))
+    server = inbox_server(inbox, preferred_listener(wanted_port))
     await server.start()
     try:
         yield inbox, server.url
@@ -114,13 +121,30 @@ async def _stop_in_order(kubelet: Kubelet) -> None:
 
 
 async def _forget_last_run(server: EmbeddedApiServer, client: KubeClient) -> None:
-    """Remove what stood for processes of an earlier run: its Pods of shim and operator, and their Leases."""
+    """Remove what stood for processes of an earlier run: its Pods of shim and operator, and their Leases.
+
+    Raises:
+        UpError: if the API server cannot save that.
+    """
+    try:
+        await _remove_system_objects(server, client)
+    except luna_kube.ApiError as e:
+        raise UpError(f"{e}; make room, or choose another --data") from e
+
+
+async def _remove_system_objects(server: EmbeddedApiServer, client: KubeClient) -> None:
     for pod in list(server.list("v1", "Pod", SYSTEM_NAMESPACE)):
         with contextlib.suppress(NotFound):
             await client.delete(PODS.at(SYSTEM_NAMESPACE, pod["metadata"]["name"]), grace_period_s=0)
     for lease in list(server.list("coordination.k8s.io/v1", "Lease", SYSTEM_NAMESPACE)):
         with contextlib.suppress(NotFound):
             await client.delete(LEASES.at(SYSTEM_NAMESPACE, lease["metadata"]["name"]))
+
+
+def _refused(error: ApiError) -> UpError:
+    if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+        return UpError(f"{error}; make room, or choose another --data")
+    return UpError(f"the API server refuses what belongs into it: {error}")
 
 
 def _furnish(server: EmbeddedApiServer, options: Options, addresses: Addresses) -> None:
@@ -136,6 +160,6 @@ def _furnish(server: EmbeddedApiServer, options: Options, addresses: Addresses) 
         else:
             server.delete("lunastreams.dev/v1alpha1", "StreamProcessor", manifests.POOL, manifests.USER_NAMESPACE)
     except ApiError as e:
-        raise UpError(f"the API server refuses what belongs into it: {e}") from e
+        raise _refused(e) from e
     except FileNotFoundError as e:
         raise UpError(str(e)) from e

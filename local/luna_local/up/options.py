@@ -19,7 +19,7 @@ pictures), pods/ (logs and volumes of what runs), kubeconfig, up.log, and endpoi
 is for as long as it is ready.
 
 With --exit-when-idle the command ends as soon as no stream is pending or in progress: with status 0, or 1 if a stream
-failed meanwhile. If there are no streams at all, that is at once.
+failed meanwhile; with 130 if a signal ended it before. If there are no streams at all, that is at once.
 """
 
 

@@ -64,6 +64,8 @@ async def wait_until_ready(cluster: LocalCluster, processors: int) -> None:
             return
         for pod in watched.hopeless(pods):
             raise UpError(f"the {_role(pod)} does not start: {await _last_words(cluster, pod)}")
+        if trouble := cluster.server.storage_trouble:
+            raise UpError(f"nothing can be saved: {trouble}; make room, or choose another --data")
         if time.monotonic() > deadline:
             raise UpError(f"not ready within {READY_TIMEOUT_S:g} s; still missing: {', '.join(missing)}")
         await asyncio.sleep(_POLL_S)

@@ -17,6 +17,8 @@ from luna_local.up.options import Options
 from luna_local.up.readiness import wait_until_ready
 from luna_local.up.screen import Screen
 
+EXIT_INTERRUPTED = 130
+"""Ended by a signal before what was asked for was done."""
 _REFRESH_S = 0.5
 
 
@@ -45,6 +47,8 @@ class Session:
             demonstration.check_clip(self._options.demo)
         with self._signals():
             self._screen.say(f"Starting, data in {self._folder.path} ...")
+            if self._folder.is_open_to_others:
+                self._screen.say(f"  other users may look into it; to stop that: chmod 700 {self._folder.path}")
             async with local_cluster(self._options, self._folder) as cluster:
                 status = await self._unless_stopped(cluster, self._serve(cluster))
                 self._folder.withdraw()
@@ -127,7 +131,9 @@ class Session:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if cluster.crashed.done():
                 await cluster.crashed
-            return await working if working.done() else 0
+            if working.done():
+                return await working
+            return EXIT_INTERRUPTED if self._options.exit_when_idle else 0
         finally:
             stopping.cancel()
             working.cancel()

@@ -94,3 +94,13 @@ async def test_names_that_are_no_plain_names_reach_no_file(tmp_path: Path, name:
         await store.put(name, "a", await a_picture())
     with pytest.raises(InboxError):
         store.find("frames", name)
+
+
+async def test_an_event_that_was_kept_is_accepted_though_no_room_can_be_made(tmp_path: Path) -> None:
+    store = EventStore(tmp_path, EventLimits(events=2))
+    (tmp_path / "events.new").mkdir()  # the index cannot be written anew
+    kept = [await store.add("h", await a_delivery()) for _ in range(3)]
+    assert [event.event_id for event in store.select(None, None)] == [event.event_id for event in kept]
+    (tmp_path / "events.new").rmdir()
+    await store.add("h", await a_delivery())
+    assert len(store) < 4, "and room is made as soon as it can"

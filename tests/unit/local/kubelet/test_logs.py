@@ -139,6 +139,20 @@ def test_a_full_disk_loses_lines_and_says_so(caplog: pytest.LogCaptureFixture) -
     assert "lines of /dev/full are lost: No space left on device" in caplog.text
 
 
+def test_a_file_that_cannot_be_begun_anew_loses_lines_until_it_can(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    log = LogFile(folder / "0.log", max_bytes=1000)
+    log.append("stdout", [Line(b"x" * 800)])
+    moved = folder.rename(tmp_path / "elsewhere")
+    log.append("stdout", [Line(b"y" * 800)])  # no folder, no new file
+    log.append("stdout", [Line(b"short")])
+    moved.rename(folder)
+    log.append("stdout", [Line(b"z" * 800)])
+    log.close()
+    assert b"short" in rotated_path(folder / "0.log").read_bytes()
+    assert b"z" * 800 in (folder / "0.log").read_bytes()
+
+
 def test_the_last_two_runs_are_kept(tmp_path: Path) -> None:
     for run in range(12):
         a_log(log_path(tmp_path, "main", run), b"x")
