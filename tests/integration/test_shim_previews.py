@@ -154,6 +154,15 @@ async def test_a_slow_viewer_makes_the_worker_wait(shim: Shim) -> None:
         await eventually(lambda: server.open_count == 0, "the worker's connection is closed")
 
 
+async def test_a_viewer_who_takes_nothing_is_given_up(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luna_api_shim.previews.VIEWER_TIMEOUT_S", 0.5)
+    async with picture_server(movie(pause_s=0, part=bytes(2**20))) as server:
+        stream_id = await shown(shim, server.url)
+        async with shim.http.stream("GET", path(stream_id, "live")) as live:
+            assert live.status_code == 200
+            await eventually(lambda: server.open_count == 0, "the worker's connection is closed")
+
+
 @pytest.mark.parametrize("view", VIEWS)
 async def test_head_answers_the_headers_and_leaves_the_worker(shim: Shim, view: str) -> None:
     async with picture_server(movie() if view == "live" else answer()) as server:
@@ -270,7 +279,7 @@ async def test_a_worker_without_tls_is_not_asked_in_plain_text(shim: Shim) -> No
         (raw(b""), "The worker broke off"),
         (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2**20), "The worker broke off"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "answer",
 )
 async def test_a_worker_that_answers_wrongly(shim: Shim, script: Script, detail: str) -> None:
     async with picture_server(script) as server:
