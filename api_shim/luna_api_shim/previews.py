@@ -18,8 +18,9 @@ from contextlib import aclosing
 from typing import Final, Literal
 
 import httpx
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from luna_api_shim.destinations import Address, Network, address_of, is_permitted
 from luna_api_shim.errors import PreviewFailed
@@ -36,6 +37,8 @@ FRAME_TIMEOUT_S: Final = 30.0
 """For one whole picture."""
 IDLE_TIMEOUT_S: Final = 60.0
 """Between two pieces of a live preview; a source that is being reconnected shows nothing for a while."""
+VIEWER_TIMEOUT_S: Final = 60.0
+"""Until the viewer takes a piece."""
 _MOST_VIEWERS: Final = 1000
 _TIMEOUTS: Final = {"connect": CONNECT_TIMEOUT_S, "pool": CONNECT_TIMEOUT_S, "write": ANSWER_TIMEOUT_S, "read": None}
 """Reading is timed here, since an answer may have all the time it needs as long as it goes on."""
@@ -209,10 +212,23 @@ class _Relay(StreamingResponse):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 await send({"type": "http.response.body"})
             else:
-                await super().__call__(scope, receive, send)
+                await super().__call__(scope, receive, _within_time(send))
         finally:
             await self._body.aclose()
             await self._picture.close()
+
+
+def _within_time(send: Send) -> Send:
+    """Return a way to send that gives up a viewer who takes nothing: there is room for so many only."""
+
+    async def send_within_time(message: Message) -> None:
+        try:
+            async with asyncio.timeout(VIEWER_TIMEOUT_S):
+                await send(message)
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+    return send_within_time
 
 
 async def _resolve(host: str, port: int | None) -> list[Address]:
