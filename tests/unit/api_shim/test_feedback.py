@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -226,3 +227,56 @@ async def test_a_stop_that_cannot_be_checked_is_not_said_yet(desk: Desk) -> None
     assert await desk.report(item(entry)) == {"modified": [], "unmodified": [told(entry)]}
     desk.store.fail_reads(None)
     assert await desk.report(item(entry)) == {"modified": [told(entry, "pending")], "unmodified": []}
+
+
+# --- very many --------------------------------------------------------------------------------------------------------
+
+
+async def test_feedback_on_ten_thousand_streams_is_answered_rightly_and_writes_what_changed_only(desk: Desk) -> None:
+    """Twenty workers at once, three rounds; meanwhile users paused, replaced and deleted some streams."""
+    model = a_record(a_stream().spec, status="in_progress")
+    names = [f"{STREAM_ID[:-5]}{number:05d}" for number in range(10_000)]
+    for name in names:
+        desk.store.add(a_stream(name, record=model))
+    bodies = {name: {"stream_id": name, "version": 1, "status": "in_progress", "error": None} for name in names}
+
+    async def a_round(info: dict[str, Any], **changes: dict[str, Any]) -> dict[str, list[Any]]:
+        """Let every worker report on its streams, `changes` by name; return what they were told."""
+        items = [FeedbackItem.from_peer(bodies[name] | {"video_info": info} | changes.get(name, {})) for name in names]
+        answers = await asyncio.gather(*(desk.report(*items[n : n + 500]) for n in range(0, len(items), 500)))
+        assert [told["stream_id"] for answer in answers for told in answer["unmodified"]] == [
+            name for name in names if name not in gone
+        ]
+        return {key: [told for answer in answers for told in answer[key]] for key in ("modified", "unmodified")}
+
+    gone: dict[str, tuple[str, int]] = {}
+    assert (await a_round(VIDEO_INFO))["modified"] == []
+    assert len(desk.store.writes) == len(names)  # the first video information of each
+    desk.store.writes.clear()
+    assert (await a_round(VIDEO_INFO))["modified"] == []
+    assert (desk.store.writes, desk.store.refetches) == ([], [])
+
+    for number, name in enumerate(names[::100]):
+        stream = desk.store.objects[desk.store.namespace, name]
+        assert stream.status is not None
+        match number % 3:
+            case 0:
+                gone[name] = ("pause", 1)
+                spec = a_stream(desired_status="pause").spec
+                desk.store.add(desk.store.change(stream, status=a_record(spec), spec=spec).stream)
+            case 1:
+                gone[name] = ("in_progress", 2)
+                newer = stream.status.model_copy(update={"version": 2})
+                desk.store.add(desk.store.change(stream, status=newer).stream)
+            case _:
+                gone[name] = ("not_found", 0)
+                await desk.store.delete_stream(Entry(stream))
+    desk.store.writes.clear()
+    ended = names[50]
+    told_ = await a_round(VIDEO_INFO, **{ended: {"status": "done"}, names[51]: {"error": "no picture"}})
+    assert {item["stream_id"]: (item["status"], item["version"]) for item in told_["modified"]} == gone
+    assert [item for item in told_["unmodified"] if item["status"] != "in_progress"] == [
+        {"stream_id": ended, "status": "done", "version": 1}
+    ]
+    assert desk.store.writes == ["status", "status"]
+    assert len(desk.store.refetches) <= len(gone)
