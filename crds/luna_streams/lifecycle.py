@@ -427,7 +427,7 @@ def _shorten(error: str | None) -> str | None:
     """Keep the beginning of an error, which a worker may make as long as it likes, and no password it quotes."""
     if error is None:
         return None
-    error = without_credentials(error)
+    error = without_credentials(error[: 4 * ERROR_LIMIT])  # long enough to see the end of a password that is cut off
     if len(error.encode()) <= ERROR_LIMIT:
         return error
     return error.encode()[: ERROR_LIMIT - len("…".encode())].decode(errors="ignore") + "…"

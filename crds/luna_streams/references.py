@@ -18,7 +18,9 @@ _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://)(.*)", re.DOTALL)
 _KNOWN_SCHEME = re.compile(rf"(?:{'|'.join(SCHEMES)})://", re.IGNORECASE)
 _ANY_PROTOCOL = re.compile(r"[a-zA-Z0-9+.\-]+:|subfile,")
 """What FFmpeg takes for a protocol rather than for the name of a file."""
-_QUOTED_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*://\S+")
+_QUOTED_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]{0,15}://\S+")
+_QUOTED_TOKEN = re.compile(r"(\bbearer\s+)[^\s\"',;]+|\beyJ[\w\-]+(?:\.[\w\-]*)+", re.IGNORECASE)
+"""What follows `Bearer`, and a JWT wherever it stands."""
 _USER_INFO = re.compile(r"(?:[^/?#]*|[^/?#@:\[\]]*:[0-9]*[^0-9/?#@][^@]*)@", re.DOTALL)
 """User info and its @; the second form is `user:password` with a bare / ? or # in the password, which no URL may
 have and people write all the same: what follows the colon is no port, so it is a password."""
@@ -57,8 +59,9 @@ def has_user_info(url: str) -> bool:
 
 
 def without_credentials(text: str) -> str:
-    """Return a text for people with no user or password in the URLs it quotes, whoever wrote it."""
-    return _QUOTED_URL.sub(lambda url: split_reference(url[0])[0], text)
+    """Return a text for people with no user or password in the URLs it quotes and no tokens, whoever wrote it."""
+    no_users = _QUOTED_URL.sub(lambda url: split_reference(url[0])[0], text)
+    return _QUOTED_TOKEN.sub(lambda token: f"{token[1] or ''}***", no_users)
 
 
 def with_known_scheme(reference: str) -> str:
