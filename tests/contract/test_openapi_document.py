@@ -16,7 +16,7 @@ from luna_api_shim.openapi.text import as_yaml
 from luna_api_shim.operations.declaration import Body, Operation
 from luna_api_shim.replies import ERRORS
 from luna_api_shim.routing import Resource
-from support.described_answers import our_document
+from support.described_answers import Judge, our_document
 
 NOT_PART_OF_THE_API = {"/readyz", "/{api:api}/docs/dev/{page}"}
 OPERATIONS = {
@@ -87,6 +87,20 @@ def bodies() -> list[Any]:
 def test_every_example_of_a_body_is_accepted(body: Body, api: int, value: dict[str, Any]) -> None:
     model = body.model if isinstance(body.model, type) else body.model[api]  # type: ignore[index]  # 1 or 2
     model.from_rest(json.dumps(value))  # type: ignore[attr-defined]  # bodies are Models
+
+
+def test_every_example_of_an_answer_is_as_described() -> None:
+    judge, seen = Judge(), 0
+    for name, operation in operations():
+        for response in operation["responses"].values():
+            for content in response.get("content", {}).values():
+                examples = [one["value"] for one in content.get("examples", {}).values()]
+                for example in examples + ([content["example"]] if "example" in content else []):
+                    assert judge.problems(content["schema"], example) == [], name
+                    seen += 1
+            described = response.get("content", {}).get("application/json", {})
+            assert not described or described.keys() & {"example", "examples"} or name.startswith("getConfig"), name
+    assert seen > 100
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)

@@ -48,12 +48,13 @@ class Judge:
         assert media_type in content, f"{where}: {media_type}"
         if media_type == "application/json":
             await response.aread()
-            self._check_body(where, content[media_type]["schema"], response.json())
+            problems = self.problems(content[media_type]["schema"], response.json())
+            assert problems == [], f"{where}: {problems}"
 
-    def _check_body(self, where: str, schema: Schema, body: Any) -> None:
+    def problems(self, schema: Schema, body: Any) -> list[str]:
+        """Return what is wrong with a body, a field that is not described included."""
         validator = OAS30Validator({**schema, "components": self._components})
-        problems = [f"{where}: {one.json_path}: {one.message[:300]}" for one in validator.iter_errors(body)]
-        assert problems == []
+        return [f"{one.json_path}: {one.message[:300]}" for one in validator.iter_errors(body)]
 
     def _operation(self, request: httpx.Request) -> Schema:
         for path, methods in self._paths:

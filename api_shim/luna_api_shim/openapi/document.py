@@ -186,10 +186,11 @@ def _responses(place: _Place, parts: _Parts) -> Json:
 def _answer(answer: Answer, api: ApiVersion | None, parts: _Parts) -> Json:
     content: Json = {}
     if answer.model is not None:
-        schema = parts.schemas.answer(_of(answer.model, api))
-        content[JSON] = {"schema": schema}
+        content[JSON] = {"schema": parts.schemas.answer(_of(answer.model, api))}
         if answer.msgpack:
-            content[MSGPACK] = {"schema": schema}
+            content[MSGPACK] = dict(content[JSON])
+        if answer.example is not None:
+            content[JSON]["example"] = answer.example_v2 if api == 2 and answer.example_v2 else answer.example
     for media_type, description in answer.texts.items():
         is_text = media_type.startswith("text/") or media_type.endswith("yaml")
         schema = {"type": "string"} if is_text else {"type": "string", "format": "binary"}

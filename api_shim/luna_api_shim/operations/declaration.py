@@ -44,6 +44,8 @@ class Answer:
 
     Attributes:
         model: of a JSON answer.
+        example: of it.
+        example_v2: that of version 2, where it differs.
         texts: description of the text by media type, for answers that are none.
         headers: name and description, besides Luna-Request-Id and Content-Type.
         msgpack: whether a client may ask for application/msgpack instead.
@@ -52,6 +54,8 @@ class Answer:
     status: int
     description: str
     model: type[BaseModel] | ByVersion | None = None
+    example: Json | None = None
+    example_v2: Json | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     msgpack: bool = False

@@ -7,6 +7,7 @@ from typing import Final
 from luna_api_shim.errors import BadBody, BadQuery
 from luna_api_shim.operations import answers
 from luna_api_shim.operations.declaration import Answer, Body, Operation
+from luna_api_shim.operations.examples import ACCOUNT, GROUP, STREAM
 from luna_api_shim.parameters import (
     ACCOUNT_ID,
     CONTENT_TYPE,
@@ -20,10 +21,14 @@ from luna_streams.errors import GroupExists, GroupNotFound
 from luna_streams.rest.messages import GroupPatch, GroupToBeCreated, LinkerRequest
 
 _TAG: Final = "groups"
-_GROUP: Final = "a7d8fd45-0c1e-453d-ac05-3e594054b813"
-_STREAM: Final = "019a2b1c-4d7e-7c3a-9b21-5f0e8d6c4a10"
-_ACCOUNT: Final = "8950722f-3fd4-4223-b48f-03f95f0e8dfb"
-_UNKNOWN: Final = (BadQuery("account_id"), GroupNotFound(_GROUP))
+_ONE: Final = {
+    "group_name": "entrances",
+    "group_id": GROUP,
+    "account_id": ACCOUNT,
+    "description": "Every door to the street.",
+    "create_time": "2026-03-30T12:40:00Z",
+}
+_UNKNOWN: Final = (BadQuery("account_id"), GroupNotFound(GROUP))
 
 CREATE: Final = Operation(
     "createGroup",
@@ -33,9 +38,17 @@ CREATE: Final = Operation(
     parameters=(CONTENT_TYPE,),
     body=Body(
         GroupToBeCreated,
-        {"group": {"account_id": _ACCOUNT, "group_name": "entrances", "description": "Every door to the street."}},
+        {"group": {"account_id": ACCOUNT, "group_name": "entrances", "description": "Every door to the street."}},
     ),
-    answers=(Answer(201, "The group exists.", answers.CreatedGroup, headers={"Location": "Path of the group."}),),
+    answers=(
+        Answer(
+            201,
+            "The group exists.",
+            answers.CreatedGroup,
+            {"group_id": GROUP, "group_name": "entrances"},
+            headers={"Location": "Path of the group."},
+        ),
+    ),
     errors=(BadBody("account_id", "field required"), GroupExists("entrances")),
 )
 LIST: Final = Operation(
@@ -44,7 +57,7 @@ LIST: Final = Operation(
     "list groups",
     "Lists groups, the oldest first. Within a list of values any may match, and every filter must.",
     parameters=(GROUP_IDS, GROUP_NAMES, ACCOUNT_ID, PAGE, PAGE_SIZE),
-    answers=(Answer(200, "The groups of this page.", answers.Groups),),
+    answers=(Answer(200, "The groups of this page.", answers.Groups, {"groups": [_ONE]}),),
     errors=(BadQuery("group_ids"),),
 )
 COUNT: Final = Operation(
@@ -53,7 +66,7 @@ COUNT: Final = Operation(
     "count groups",
     "Counts the groups that a list with the same filters shows.",
     parameters=(GROUP_IDS, GROUP_NAMES, ACCOUNT_ID),
-    answers=(Answer(200, "How many there are.", answers.GroupsCount),),
+    answers=(Answer(200, "How many there are.", answers.GroupsCount, {"groups_count": 2}),),
     errors=(BadQuery("account_id"),),
 )
 READ: Final = Operation(
@@ -62,7 +75,7 @@ READ: Final = Operation(
     "read a group",
     "Reads a group by its id.",
     parameters=(GROUP_ID, ACCOUNT_ID),
-    answers=(Answer(200, "The group.", answers.Group),),
+    answers=(Answer(200, "The group.", answers.Group, _ONE),),
     errors=_UNKNOWN,
 )
 PATCH: Final = Operation(
@@ -94,10 +107,10 @@ LINK: Final = Operation(
     body=Body(
         LinkerRequest,
         {
-            "attach": {"action": "attach", "stream_ids": [_STREAM], "group_id": _GROUP},
-            "detach": {"action": "detach", "stream_ids": [_STREAM], "group_id": _GROUP},
+            "attach": {"action": "attach", "stream_ids": [STREAM], "group_id": GROUP},
+            "detach": {"action": "detach", "stream_ids": [STREAM], "group_id": GROUP},
         },
     ),
     answers=(Answer(204, "Every stream is in the group, or out of it."),),
-    errors=(BadBody("action", "field required"), BadQuery("account_id"), GroupNotFound(_GROUP)),
+    errors=(BadBody("action", "field required"), BadQuery("account_id"), GroupNotFound(GROUP)),
 )

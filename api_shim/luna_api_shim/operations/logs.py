@@ -7,6 +7,7 @@ from typing import Final
 from luna_api_shim.errors import BadQuery
 from luna_api_shim.operations import answers
 from luna_api_shim.operations.declaration import Answer, Operation
+from luna_api_shim.operations.examples import STREAM
 from luna_api_shim.parameters import (
     ACCOUNT_ID,
     LOG_TARGETS,
@@ -19,6 +20,15 @@ from luna_api_shim.parameters import (
 )
 
 _TAG: Final = "streams logs"
+_ENTRY: Final = {
+    "stream_id": STREAM,
+    "status": "failure",
+    "error": "Connection refused",
+    "video_info": None,
+    "log_time": "2026-03-30T12:41:07.250000Z",
+    "version": 1,
+    "preview": None,
+}
 
 LIST: Final = Operation(
     "getStreamsLogs",
@@ -27,7 +37,7 @@ LIST: Final = Operation(
     "Lists every status that streams took, the newest first, also those that last only a moment (`restart`, "
     "`handler_lost`) and the end of streams that are gone (`deleted`).",
     parameters=(ACCOUNT_ID, STREAM_IDS, STATUSES, LOG_TARGETS, LOG_TIME_LT, LOG_TIME_GTE, PAGE, PAGE_SIZE),
-    answers=(Answer(200, "The entries of this page.", answers.Logs),),
+    answers=(Answer(200, "The entries of this page.", answers.Logs, {"logs": [_ENTRY]}),),
     errors=(BadQuery("log_time__lt"),),
 )
 DELETE: Final = Operation(
@@ -36,6 +46,6 @@ DELETE: Final = Operation(
     "delete old entries of the log",
     "Deletes the entries from before a time, or all of them; the last entry of each stream is kept.",
     parameters=(LOG_TIME_LT,),
-    answers=(Answer(200, "How many are gone.", answers.DeletedLogs),),
+    answers=(Answer(200, "How many are gone.", answers.DeletedLogs, {"deleted_count": 310}),),
     errors=(BadQuery("log_time__lt"),),
 )

@@ -6,11 +6,11 @@ from typing import Final
 
 from luna_api_shim.errors import BadQuery, NoPreview, PreviewFailed
 from luna_api_shim.operations.declaration import Answer, Operation
+from luna_api_shim.operations.examples import STREAM
 from luna_api_shim.parameters import ACCOUNT_ID, STREAM_ID
 from luna_streams.errors import StreamNotFound
 
 _TAG: Final = "preview"
-_STREAM: Final = "019a2b1c-4d7e-7c3a-9b21-5f0e8d6c4a10"
 
 FRAME: Final = Operation(
     "previewFrameProxy",
@@ -21,8 +21,8 @@ FRAME: Final = Operation(
     answers=(Answer(200, "The picture.", texts={"image/jpeg": "One JPEG."}),),
     errors=(
         BadQuery("account_id"),
-        StreamNotFound(_STREAM),
-        NoPreview(_STREAM),
+        StreamNotFound(STREAM),
+        NoPreview(STREAM),
         PreviewFailed("Connection refused"),
     ),
 )
@@ -39,8 +39,8 @@ LIVE: Final = Operation(
     ),
     errors=(
         BadQuery("account_id"),
-        StreamNotFound(_STREAM),
-        NoPreview(_STREAM),
+        StreamNotFound(STREAM),
+        NoPreview(STREAM),
         PreviewFailed("Connection refused"),
     ),
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from luna_api_shim.errors import BadBody, BadQuery, BadToken, QueryIncomplete
-from luna_api_shim.operations import answers
+from luna_api_shim.operations import answers, examples
 from luna_api_shim.operations.declaration import Answer, Body, Operation
+from luna_api_shim.operations.examples import ANOTHER, STREAM
 from luna_api_shim.parameters import (
     CONTENT_TYPE,
     LIMIT,
@@ -16,11 +17,10 @@ from luna_api_shim.parameters import (
     STREAM_IDS,
 )
 from luna_streams.rest.messages import FeedbackRequest, QueueRequest
+from luna_streams.stream import StreamState
 
 _TAG: Final = "queue"
-_STREAM: Final = "019a2b1c-4d7e-7c3a-9b21-5f0e8d6c4a10"
-_WORKER: Final = "http://10.0.3.7:34569/api/1/streams/preview"
-_REPORT: Final = {"stream_id": _STREAM, "version": 1, "error": None, "video_info": None}
+_REPORT: Final = {"stream_id": STREAM, "version": 1, "error": None, "video_info": None}
 
 LOOK: Final = Operation(
     "getStreamsQueue",
@@ -28,7 +28,14 @@ LOOK: Final = Operation(
     "look at the queue",
     "Shows the streams that wait for a worker, those that wait longest first, and leaves them where they are.",
     parameters=(LIMIT, STREAM_IDS, NAMES, QUEUE_GROUP_IDS, QUEUE_GROUP_NAMES),
-    answers=(Answer(200, "The head of the queue.", {1: answers.QueueV1, 2: answers.QueueV2}),),
+    answers=(
+        Answer(
+            200,
+            "The head of the queue.",
+            {1: answers.QueueV1, 2: answers.QueueV2},
+            *examples.streams(StreamState.PENDING),
+        ),
+    ),
     errors=(BadQuery("limit"), QueryIncomplete("limit")),
 )
 TAKE: Final = Operation(
@@ -48,7 +55,12 @@ TAKE: Final = Operation(
         },
     ),
     answers=(
-        Answer(200, "The streams that now are the worker's.", {1: answers.TakenStreamsV1, 2: answers.TakenStreamsV2}),
+        Answer(
+            200,
+            "The streams that now are the worker's.",
+            {1: answers.TakenStreamsV1, 2: answers.TakenStreamsV2},
+            *examples.streams(StreamState.IN_PROGRESS),
+        ),
     ),
     errors=(BadBody("filters", "field required"), BadToken()),
 )
@@ -67,17 +79,27 @@ FEEDBACK: Final = Operation(
                     _REPORT
                     | {
                         "status": "in_progress",
-                        "preview": {
-                            "live": {"url": f"{_WORKER}/{_STREAM}"},
-                            "last_frame": {"url": f"{_WORKER}/last/{_STREAM}"},
-                        },
+                        "video_info": examples.VIDEO_INFO.model_dump(mode="json", exclude_none=True),
+                        "preview": examples.PREVIEW.to_rest(),
                     }
                 ]
             },
             "failed": {"streams": [_REPORT | {"status": "failure", "error": "Connection refused"}]},
         },
     ),
-    answers=(Answer(200, "Which streams go on, and which do not.", answers.FeedbackResult),),
+    answers=(
+        Answer(
+            200,
+            "Which streams go on, and which do not.",
+            answers.FeedbackResult,
+            {
+                "streams": {
+                    "modified": [{"stream_id": ANOTHER, "status": "not_found", "version": 0}],
+                    "unmodified": [{"stream_id": STREAM, "status": "in_progress", "version": 1}],
+                }
+            },
+        ),
+    ),
     errors=(
         BadBody("streams", "field required"),
         BadBody("streams.0.preview.live.url", "URL host invalid"),

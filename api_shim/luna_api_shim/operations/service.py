@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from luna_api_shim.errors import BadQuery, Disabled, UnsupportedMediaType
+from luna_api_shim.errors import BadQuery, Disabled, NotReady, UnsupportedMediaType
 from luna_api_shim.operations import answers
 from luna_api_shim.operations.declaration import Answer, Operation
 from luna_api_shim.parameters import (
@@ -13,13 +13,17 @@ from luna_api_shim.parameters import (
     ACCEPT_MANUAL,
     INCLUDE_LUNA_SERVICES,
 )
+from luna_api_shim.replies import error_content
+
+_VERSION: Final = {"Version": {"api": 1, "major": 1, "minor": 1, "patch": 18}}
+_FAULT: Final = {"component": "db", "error": error_content(NotReady())[1], "status": 0}
 
 VERSION: Final = Operation(
     "getVersion",
     "version",
     "tell the version",
     "Tells the version of LUNA Streams whose API this is.",
-    answers=(Answer(200, "The version.", answers.ServiceVersion, msgpack=True),),
+    answers=(Answer(200, "The version.", answers.ServiceVersion, _VERSION, msgpack=True),),
 )
 HEALTH: Final = Operation(
     "healthcheck",
@@ -28,8 +32,8 @@ HEALTH: Final = Operation(
     "Asks everything the service depends on whether it is well.",
     parameters=(INCLUDE_LUNA_SERVICES,),
     answers=(
-        Answer(200, "All is well.", answers.Healthy),
-        Answer(502, "Something is not well.", answers.UnhealthyComponents),
+        Answer(200, "All is well.", answers.Healthy, {"execution_time": 0.0041}),
+        Answer(502, "Something is not well.", answers.UnhealthyComponents, {"errors": [_FAULT]}),
     ),
     errors=(BadQuery("include_luna_services"),),
 )
@@ -81,5 +85,5 @@ PLUGINS: Final = Operation(
     "plugins",
     "list the plugins",
     "Lists the plugins that run beside the service, and whether they do.",
-    answers=(Answer(200, "The plugins.", answers.Plugins),),
+    answers=(Answer(200, "The plugins.", answers.Plugins, {"plugins": [{"name": "influx_monitoring", "running": 1}]}),),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from luna_api_shim.errors import BadBody, BadQuery, QuotaExceeded, UnknownGroupName
-from luna_api_shim.operations import answers
+from luna_api_shim.operations import answers, examples
 from luna_api_shim.operations.declaration import Answer, Body, Operation
+from luna_api_shim.operations.examples import STREAM
 from luna_api_shim.parameters import (
     ACCOUNT_ID,
     CONTENT_TYPE,
@@ -28,12 +29,9 @@ from luna_streams.errors import CannotCancel, CannotPause, StreamNotFound
 from luna_streams.rest.messages import StreamPatch, StreamsDelete
 from luna_streams.rest.v1 import StreamToBeCreatedV1
 from luna_streams.rest.v2 import StreamToBeCreatedV2
+from luna_streams.stream import StreamState
 
 _TAG: Final = "streams"
-_STREAM: Final = "019a2b1c-4d7e-7c3a-9b21-5f0e8d6c4a10"
-_ACCOUNT: Final = "8950722f-3fd4-4223-b48f-03f95f0e8dfb"
-_HANDLER: Final = "12484e2d-1b7e-4f66-9e5c-2d8a0b6f3c71"
-_PLATFORM: Final = "http://luna-platform:5000"
 _FILTERS: Final = (
     ACCOUNT_ID,
     STREAM_IDS,
@@ -46,67 +44,9 @@ _FILTERS: Final = (
     CREATE_TIME_LT,
     GROUP_NAME,
 )
-_UNKNOWN: Final = (BadQuery("account_id"), StreamNotFound(_STREAM))
+_UNKNOWN: Final = (BadQuery("account_id"), StreamNotFound(STREAM))
 
-_HANDLER_V1: Final = {"origin": _PLATFORM, "api_version": 6, "bestshot_handler": {"handler_id": _HANDLER}}
-_HANDLER_V2: Final = {"handler_id": _HANDLER, "frame_store": None, "authorization": {"account_id": _ACCOUNT}}
-_V1: Final[dict[str, Any]] = {
-    "camera": {
-        "account_id": _ACCOUNT,
-        "name": "front door",
-        "data": {"type": "tcp", "reference": "rtsp://camera-1.example.org:554/main", "rotation": 90},
-        "event_handler": _HANDLER_V1 | {"frame_store": f"{_PLATFORM}/6/images"},
-        "policies": {"filtering": {"min_score": 0.6}, "sending": {"number_of_bestshots_to_send": 2}},
-        "location": {
-            "city": "Porto",
-            "street": "Rua das Flores",
-            "geo_position": {"longitude": -8.61, "latitude": 41.14},
-        },
-        "autorestart": {"restart": 1, "attempt_count": 5, "delay": 30},
-        "group_name": "entrances",
-    },
-    "file": {
-        "account_id": _ACCOUNT,
-        "data": {"type": "videofile", "reference": "/recordings/monday.mp4"},
-        "event_handler": _HANDLER_V1,
-    },
-    "pictures": {
-        "account_id": _ACCOUNT,
-        "data": {"type": "images", "reference": "/recordings/monday", "mask": "frame_%05d.jpg"},
-        "event_handler": _HANDLER_V1,
-    },
-}
-_V2: Final[dict[str, Any]] = {
-    "camera": {
-        "account_id": _ACCOUNT,
-        "name": "front door",
-        "data": {
-            "type": "tcp",
-            "reference": "rtsp://camera-1.example.org:554/main",
-            "rotation": 90,
-            "analytics": [
-                {
-                    "mode": 3,
-                    "event_handler": _HANDLER_V2,
-                    "droi": {"x": 10.0, "y": 0.0, "width": 80.0, "height": 100.0, "mode": "percent"},
-                    "filtering": {"min_score_face": 0.6},
-                }
-            ],
-        },
-        "location": _V1["camera"]["location"],
-        "autorestart": _V1["camera"]["autorestart"],
-        "group_name": "entrances",
-    },
-    "file": {
-        "account_id": _ACCOUNT,
-        "data": _V1["file"]["data"] | {"analytics": [{"mode": 1, "event_handler": _HANDLER_V2}]},
-    },
-    "pictures": {
-        "account_id": _ACCOUNT,
-        "data": _V1["pictures"]["data"] | {"analytics": [{"mode": 2, "event_handler": _HANDLER_V2}]},
-    },
-}
-_NEW: Final = Body({1: StreamToBeCreatedV1, 2: StreamToBeCreatedV2}, _V1, _V2)
+_NEW: Final = Body({1: StreamToBeCreatedV1, 2: StreamToBeCreatedV2}, examples.V1_BODIES, examples.V2_BODIES)
 
 CREATE: Final = Operation(
     "createStream",
@@ -117,7 +57,15 @@ CREATE: Final = Operation(
     "they were sent.",
     parameters=(CONTENT_TYPE,),
     body=_NEW,
-    answers=(Answer(201, "The stream exists.", answers.CreatedStream, headers={"Location": "Path of the stream."}),),
+    answers=(
+        Answer(
+            201,
+            "The stream exists.",
+            answers.CreatedStream,
+            {"stream_id": STREAM, "version": 1},
+            headers={"Location": "Path of the stream."},
+        ),
+    ),
     errors=(
         BadBody("status", "unexpected value; permitted: 'pending', 'pause'"),
         UnknownGroupName("entrances"),
@@ -131,7 +79,14 @@ LIST: Final = Operation(
     "Lists streams, the oldest first. Within a list of values any may match, and every filter must. Arrays come "
     "separated by commas, as repeated keys, or both.",
     parameters=(*_FILTERS, ORDER, PAGE, PAGE_SIZE),
-    answers=(Answer(200, "The streams of this page.", {1: answers.StreamsV1, 2: answers.StreamsV2}),),
+    answers=(
+        Answer(
+            200,
+            "The streams of this page.",
+            {1: answers.StreamsV1, 2: answers.StreamsV2},
+            *examples.streams(StreamState.IN_PROGRESS),
+        ),
+    ),
     errors=(BadQuery("stream_ids"),),
 )
 COUNT: Final = Operation(
@@ -140,7 +95,7 @@ COUNT: Final = Operation(
     "count streams",
     "Counts the streams that a list with the same filters shows.",
     parameters=_FILTERS,
-    answers=(Answer(200, "How many there are.", answers.StreamsCount),),
+    answers=(Answer(200, "How many there are.", answers.StreamsCount, {"streams_count": 4}),),
     errors=(BadQuery("stream_ids"),),
 )
 DELETE_MATCHING: Final = Operation(
@@ -152,7 +107,7 @@ DELETE_MATCHING: Final = Operation(
     parameters=(ACCOUNT_ID,),
     body=Body(
         StreamsDelete,
-        {"by_id": {"stream_ids": [_STREAM]}, "by_name": {"names": ["front door", "back door"]}},
+        {"by_id": {"stream_ids": [STREAM]}, "by_name": {"names": ["front door", "back door"]}},
     ),
     answers=(Answer(204, "None of them exists any more."),),
     errors=(
@@ -166,7 +121,11 @@ READ: Final = Operation(
     "read a stream",
     "Reads a stream by its id: what was asked for, and what became of it.",
     parameters=(STREAM_ID, ACCOUNT_ID),
-    answers=(Answer(200, "The stream.", {1: answers.StreamV1, 2: answers.StreamV2}),),
+    answers=(
+        Answer(
+            200, "The stream.", {1: answers.StreamV1, 2: answers.StreamV2}, *examples.stream(StreamState.IN_PROGRESS)
+        ),
+    ),
     errors=_UNKNOWN,
 )
 PATCH: Final = Operation(
@@ -184,8 +143,8 @@ PATCH: Final = Operation(
     answers=(Answer(204, "The stream is changed."),),
     errors=(
         BadBody("", "at least one field must have a value"),
-        CannotPause(_STREAM),
-        CannotCancel(_STREAM),
+        CannotPause(STREAM),
+        CannotCancel(STREAM),
         QuotaExceeded(),
         *_UNKNOWN,
     ),
@@ -198,12 +157,12 @@ PUT: Final = Operation(
     "grows by one, so the worker that has the stream stops it, and it waits in the queue again.",
     parameters=(STREAM_ID, CONTENT_TYPE),
     body=_NEW,
-    answers=(Answer(200, "The stream is replaced.", answers.ReplacedStream),),
+    answers=(Answer(200, "The stream is replaced.", answers.ReplacedStream, {"stream_id": STREAM, "version": 2}),),
     errors=(
         BadBody("data.reference", "field required"),
         UnknownGroupName("entrances"),
         QuotaExceeded(),
-        StreamNotFound(_STREAM),
+        StreamNotFound(STREAM),
     ),
 )
 DELETE: Final = Operation(

@@ -128,6 +128,8 @@ def _contents(node: Json) -> Iterator[Content]:
             name: json.dumps(example["value"], indent=2, ensure_ascii=False)
             for name, example in content.get("examples", {}).items()
         }
+        if "example" in content:
+            examples["answer"] = json.dumps(content["example"], indent=2, ensure_ascii=False)
         schema = content["schema"]
         yield Content(media_type, kind_of(schema), schema.get("description", ""), examples)
 
