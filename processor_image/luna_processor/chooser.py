@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from luna_processor.detections import FloatArray
 from luna_processor.events import BodyData, FaceData
+from luna_processor.liveness import LivenessRecord
 from luna_processor.plan import AnalyticsPlan, Kinds
+from luna_processor.primary import PrimaryTrack
 from luna_processor.scene import Scene
-from luna_processor.sending import DueSet, TrackHistory
+from luna_processor.sending import ALIVE, DueSet, Moment, TrackHistory, Verdict
 from luna_processor.shots import Shot, together
 from luna_processor.tracking.subjects import Subject
 from luna_processor.view import Picture, PixelRect
+from luna_processor.yaws import YawWindow
 
 FACE_MARGIN = 0.4
 """Picture around the face box on each side, relative to the box: LUNA looks for the face in it once more."""
@@ -20,6 +26,58 @@ ALONE_PENALTY = 0.75
 """Factor for a face whose body was not found in the frame, where both are wanted together."""
 FACE_LONGEST_SIDE_PX = 800
 BODY_LONGEST_SIDE_PX = 1280
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    """A face that passed the filters that cost nothing; its shot is made when it is wanted."""
+
+    moment: Moment
+    quality: float
+    take: Callable[[], Shot | None]
+
+
+class _Track:
+    """What one analytics knows about a subject."""
+
+    def __init__(self, plan: AnalyticsPlan, began: Moment) -> None:
+        self.history: TrackHistory[Shot] = TrackHistory(plan.sending, began)
+        self.yaws = YawWindow(plan.yaws)
+        self.gathered: list[_Candidate] = []
+        """Waits for the yaws to be compared; the shots are made."""
+        self.liveness = LivenessRecord(plan.liveness) if plan.liveness else None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is known about its liveness."""
+        return Verdict(self.liveness.is_alive, self.liveness.is_decided) if self.liveness else ALIVE
+
+    def absorb(self, other: _Track) -> None:
+        """Take over what is known about another track of the same person."""
+        self.history.absorb(other.history)
+        self.yaws.absorb(other.yaws)
+        self.gathered += other.gathered
+        if self.liveness and other.liveness:
+            self.liveness.absorb(other.liveness)
+
+    def consider_face(self, candidate: _Candidate) -> None:
+        """Keep a face if it is clearly better than what is kept."""
+        self.history.consider_face(candidate.moment, candidate.quality, candidate.take)
+
+    def compare_yaw(self, candidate: _Candidate, yaw: float) -> None:
+        """Consider a face, and what was gathered before, unless its yaw goes with nothing."""
+        number = candidate.moment.frame_number
+        self.yaws.add(number, yaw)
+        if self.yaws.is_collecting:
+            if shot := candidate.take():
+                self.gathered.append(replace(candidate, take=lambda: shot))
+            return
+        outliers = self.yaws.outliers()
+        self.history.faces.discard(lambda shot: shot.frame_number in outliers)
+        waiting, self.gathered = [*self.gathered, candidate], []
+        for each in waiting:
+            if each.moment.frame_number not in outliers:
+                self.consider_face(each)
 
 
 class Chooser:
@@ -33,43 +91,39 @@ class Chooser:
     def __init__(self, plan: AnalyticsPlan, droi: PixelRect) -> None:
         self.plan = plan
         self._droi = droi
-        self._histories: dict[str, TrackHistory[Shot]] = {}
+        self._tracks: dict[str, _Track] = {}
+        self._primary = PrimaryTrack(plan.primary) if plan.primary else None
 
-    def consider(self, subject: Subject, scene: Scene) -> None:
-        """Take a frame of a subject into account."""
-        history = self._histories.get(subject.track_id)
-        if history is None:
-            history = self._histories[subject.track_id] = TrackHistory(self.plan.sending, scene.moment)
-        if scene.frame.is_damaged:
-            return
-        body = subject.body if subject.body is not None and self._accepts_body(subject.body, scene) else None
-        if body is not None and self.plan.kinds.has_bodies:
-            history.consider_body(scene.moment, scene.body_quality(body), lambda: self._take_body(body, scene))
-        face = subject.face
-        if face is not None and self.plan.kinds.has_faces and self._accepts_face(face, scene):
-            wants_both = self.plan.kinds is Kinds.TOGETHER
-            companion = body if wants_both else None
-            value = scene.face_quality(face) * (ALONE_PENALTY if wants_both and body is None else 1.0)
-            history.consider_face(scene.moment, value, lambda: self._take_face(face, companion, scene))
+    def consider(self, subjects: Sequence[Subject], scene: Scene) -> None:
+        """Take a frame into account: the subjects that are seen in it."""
+        for subject in subjects:
+            if subject.track_id not in self._tracks:
+                self._tracks[subject.track_id] = _Track(self.plan, scene.moment)
+        if not scene.frame.is_damaged:
+            for subject in subjects if self._primary is None else self._primary_of(subjects, scene, self._primary):
+                track = self._tracks[subject.track_id]
+                if track.history.is_searching(scene.moment):
+                    self._consider(track, subject, scene)
 
     def due(self, subject: Subject, scene: Scene) -> list[tuple[Shot, ...]]:
         """Return the sets of a subject that are to be sent now."""
-        return self._sets(self._histories[subject.track_id].due(scene.moment))
+        track = self._tracks[subject.track_id]
+        return self._sets(track.history.due(scene.moment, track.verdict))
 
     def merge(self, track_id: str, into: str) -> None:
         """Two subjects turned out to be one."""
-        history = self._histories.pop(track_id, None)
-        if history is None:
+        track = self._tracks.pop(track_id, None)
+        if track is None:
             return
-        if known := self._histories.get(into):
-            known.absorb(history)
+        if known := self._tracks.get(into):
+            known.absorb(track)
         else:
-            self._histories[into] = history
+            self._tracks[into] = track
 
     def end(self, track_id: str) -> list[tuple[Shot, ...]]:
         """Return the sets that are left of a subject, and forget it."""
-        history = self._histories.pop(track_id, None)
-        return self._sets(history.rest()) if history else []
+        track = self._tracks.pop(track_id, None)
+        return self._sets(track.history.rest(track.verdict)) if track else []
 
     def _sets(self, found: DueSet[Shot]) -> list[tuple[Shot, ...]]:
         """Return what goes out together, without empty sets."""
@@ -78,6 +132,40 @@ class Chooser:
         else:
             sets = [found.faces, found.bodies]
         return [shots for shots in sets if shots]
+
+    def _primary_of(self, subjects: Sequence[Subject], scene: Scene, primary: PrimaryTrack) -> Sequence[Subject]:
+        """Return the only subject that counts, if any; one that is near enough is sent at once."""
+        heights = {
+            subject.track_id: scene.face_height(subject.face)
+            for subject in subjects
+            if subject.is_confirmed and subject.face is not None
+        }
+        chosen = primary.choose(heights)
+        if chosen is not None and primary.is_proper(heights[chosen]):
+            self._tracks[chosen].history.hurry()
+        return [subject for subject in subjects if subject.track_id == chosen]
+
+    def _consider(self, track: _Track, subject: Subject, scene: Scene) -> None:
+        kinds = self.plan.kinds
+        body = subject.body if subject.body is not None and self._accepts_body(subject.body, scene) else None
+        if body is not None and kinds.has_bodies:
+            track.history.consider_body(scene.moment, scene.body_quality(body), lambda: self._take_body(body, scene))
+        face = subject.face
+        if face is not None and kinds.has_faces and self._accepts_face(face, scene):
+            self._consider_face(track, face, body if kinds is Kinds.TOGETHER else None, scene)
+
+    def _consider_face(self, track: _Track, face: int, body: int | None, scene: Scene) -> None:
+        """Take a face into account, with the body that is to be seen with it."""
+        if track.liveness:
+            for check in track.liveness.wanted(scene.background_count):
+                track.liveness.add(check, scene.liveness(face, check))
+        is_alone = self.plan.kinds is Kinds.TOGETHER and body is None
+        quality = scene.face_quality(face) * (ALONE_PENALTY if is_alone else 1.0)
+        candidate = _Candidate(scene.moment, quality, lambda: self._take_face(face, body, scene))
+        if not self.plan.yaws.compares:
+            track.consider_face(candidate)
+        elif self.plan.face_filters.accepts_pose(scene.pose(face)):
+            track.compare_yaw(candidate, scene.pose(face).yaw)
 
     def _accepts_face(self, face: int, scene: Scene) -> bool:
         """Return whether a face passes the filters that cost nothing."""

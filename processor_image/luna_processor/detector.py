@@ -10,16 +10,31 @@ import numpy as np
 from luna_processor import centerface, headpose, mouthcover
 from luna_processor.batcher import Batcher
 from luna_processor.detections import Detections, FloatArray, ShapeError
-from luna_processor.errors import EngineFailed
+from luna_processor.errors import EngineFailed, StartupError
 from luna_processor.frames import Frame
 from luna_processor.headpose import HeadPose
-from luna_processor.heads import Head, HeadSettings, decode_ssd
+from luna_processor.heads import (
+    Head,
+    HeadSettings,
+    decode_classifier,
+    decode_detr,
+    decode_rtdetr,
+    decode_ssd,
+    decode_yolov8,
+    decode_yolox,
+)
 from luna_processor.imaging import resize
 from luna_processor.models import Decoder, ModelSpec
 from luna_processor.pipeline import Detector
 from luna_processor.view import Picture, View, crop_rect
 
-HEADS: Mapping[Decoder, Head] = {"ssd": decode_ssd}
+HEADS: Mapping[Decoder, Head] = {
+    "ssd": decode_ssd,
+    "yolox": decode_yolox,
+    "yolov8": decode_yolov8,
+    "detr": decode_detr,
+    "rtdetr": decode_rtdetr,
+}
 """Families of object detectors; CenterFace is read apart, since it gives landmarks, too."""
 
 
@@ -115,12 +130,9 @@ class ObjectDetector:
 
     def _to_input(self, picture: Picture, width: int, height: int) -> FloatArray:
         """Return the picture in the form the model takes: with borders, normalised, its axes in order."""
-        form = self._model.picture
-        whole = np.full((height, width, 3), form.border, np.float32)
-        whole[: picture.shape[0], : picture.shape[1]] = picture if form.colour == "rgb" else picture[..., ::-1]
-        tensor: FloatArray = whole - np.array(form.mean, np.float32)
-        tensor /= np.array(form.deviation, np.float32)
-        return tensor if self._model.is_channels_last else np.ascontiguousarray(tensor.transpose(2, 0, 1))
+        whole = np.full((height, width, 3), self._model.picture.border, np.float32)
+        whole[: picture.shape[0], : picture.shape[1]] = picture
+        return _to_input(self._model, whole)
 
 
 class HeadPoseEstimator:
@@ -135,7 +147,7 @@ class HeadPoseEstimator:
         Raises:
             EngineFailed: if inference fails.
         """
-        crop = _face(view_rgb, box_xyxy, headpose.CROP_MARGIN, headpose.INPUT_SIDE)
+        crop = _crop(view_rgb, box_xyxy, headpose.CROP_MARGIN, (headpose.INPUT_SIDE, headpose.INPUT_SIDE))
         yaw, pitch, roll = self._batcher.run(headpose.to_input(crop))
         return headpose.decode(yaw, pitch, roll)
 
@@ -152,8 +164,49 @@ class MouthCoverEstimator:
         Raises:
             EngineFailed: if inference fails.
         """
-        crop = _face(view_rgb, box_xyxy, mouthcover.CROP_MARGIN, mouthcover.INPUT_SIDE)
+        crop = _crop(view_rgb, box_xyxy, mouthcover.CROP_MARGIN, (mouthcover.INPUT_SIDE, mouthcover.INPUT_SIDE))
         return mouthcover.decode(*self._batcher.run(mouthcover.to_input(crop)))
+
+
+class LivenessClassifier:
+    """A classifier that the user supplies, behind a batcher; used by all streams that check liveness by it.
+
+    Args:
+        model: with the decoder `classifier`.
+        batcher: runs it.
+
+    Raises:
+        StartupError: if the size of its input is not fixed.
+    """
+
+    def __init__(self, model: ModelSpec, batcher: Batcher) -> None:
+        if model.input_size is None:
+            raise StartupError(f"the input of model {model.name} must have a fixed height and width")
+        self._size = model.input_size
+        self._model = model
+        self._batcher = batcher
+
+    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
+        """Return how surely the face in a box of the view is a person's, 0 to 1.
+
+        Raises:
+            EngineFailed: if inference fails, or gives what is not the answer of a classifier.
+        """
+        crop = _crop(view_rgb, box_xyxy, self._model.crop_margin, self._size)
+        outputs = self._batcher.run(_to_input(self._model, crop.astype(np.float32)))
+        try:
+            return decode_classifier(outputs[0], self._model.class_index, self._model.activation)
+        except ShapeError as e:
+            raise EngineFailed(f"model {self._model.name} does not answer like a classifier: {e}") from e
+
+
+def _to_input(model: ModelSpec, picture_rgb: FloatArray) -> FloatArray:
+    """Return a picture (H, W, 3) in the form a model takes: its order of colours, normalised, its axes in order."""
+    form = model.picture
+    colours: FloatArray = picture_rgb if form.colour == "rgb" else picture_rgb[..., ::-1]
+    tensor: FloatArray = colours - np.array(form.mean, np.float32)
+    tensor /= np.array(form.deviation, np.float32)
+    return np.ascontiguousarray(tensor if model.is_channels_last else tensor.transpose(2, 0, 1), np.float32)
 
 
 def _searched_side(settings: DetectorSettings, view: View) -> int:
@@ -169,7 +222,7 @@ def _scaled(frame: Frame, view: View, width: int, height: int) -> Picture:
     return view.turn(frame.scaled_rgb(width, height))
 
 
-def _face(view_rgb: Picture, box_xyxy: FloatArray, margin: float, side: int) -> Picture:
-    """Cut a face with a margin (relative to the box) and bring it to a square of `side` pixels."""
+def _crop(view_rgb: Picture, box_xyxy: FloatArray, margin: float, size: tuple[int, int]) -> Picture:
+    """Cut a face with a margin (relative to the box) and bring it to a size (width, height)."""
     rect = crop_rect(box_xyxy, margin, view_rgb.shape[1], view_rgb.shape[0])
-    return resize(view_rgb[rect.top : rect.bottom, rect.left : rect.right], side, side)
+    return resize(view_rgb[rect.top : rect.bottom, rect.left : rect.right], *size)

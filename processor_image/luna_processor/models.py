@@ -23,13 +23,16 @@ from pydantic import (
 from luna_processor.errors import StartupError
 
 MANIFEST = "manifest.yaml"
-Task = Literal["faces", "bodies", "head_pose", "mouth_cover"]
-Decoder = Literal["centerface", "ssd", "whenet", "mask_classifier"]
+Task = Literal["faces", "bodies", "head_pose", "mouth_cover", "liveness_mask", "liveness_flying_faces"]
+Decoder = Literal["centerface", "ssd", "yolox", "yolov8", "detr", "rtdetr", "whenet", "mask_classifier", "classifier"]
+_DETECTORS: tuple[Decoder, ...] = ("ssd", "yolox", "yolov8", "detr", "rtdetr")
 _DECODERS: dict[Task, tuple[Decoder, ...]] = {
-    "faces": ("centerface", "ssd"),
-    "bodies": ("ssd",),
+    "faces": ("centerface", *_DETECTORS),
+    "bodies": _DETECTORS,
     "head_pose": ("whenet",),
     "mouth_cover": ("mask_classifier",),
+    "liveness_mask": ("classifier",),
+    "liveness_flying_faces": ("classifier",),
 }
 
 
@@ -48,7 +51,7 @@ Channels = tuple[float, float, float]
 
 
 class PictureForm(_Entry):
-    """How a picture becomes the input of an object detector; the other decoders have a form of their own."""
+    """How a picture becomes the input of an object detector or classifier; other decoders have a form of their own."""
 
     colour: Literal["rgb", "bgr"] = "rgb"
     """Order of the channels."""
@@ -76,17 +79,22 @@ class ModelSpec(_Entry):
     task: Task
     file: Annotated[str, StringConstraints(pattern=r"^[\w][\w.\-]*$")]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-    licence: str
-    licence_file: str
+    licence: str = "not stated"
+    licence_file: str | None = None
+    """Text of the licence, beside the manifest."""
     input: TensorSpec
     outputs: tuple[TensorSpec, ...] = Field(min_length=1)
     decoder: Decoder
     picture: PictureForm = PictureForm()
     class_index: int = Field(default=0, ge=0)
-    """Object detectors only: the class that is wanted, of those the model knows."""
-    origin: str
-    made: str
-    trained_on: str
+    """Object detectors and classifiers: the class that is wanted, of those the model knows."""
+    activation: Literal["none", "softmax", "sigmoid"] = "none"
+    """Classifiers only: what turns the output into probabilities, if it holds none yet."""
+    crop_margin: float = Field(default=0.2, ge=0, le=3)
+    """Classifiers only: picture around the face on each side, relative to its box."""
+    origin: str = "not stated"
+    made: str = "not stated"
+    trained_on: str = "not stated"
 
     @model_validator(mode="after")
     def _fits_its_task(self) -> Self:
@@ -114,15 +122,19 @@ class _Manifest(_Entry):
 
 
 class ModelLibrary:
-    """The models of one folder.
+    """The models of some folders; where a task has several, the first folder's come first.
 
     Raises:
-        StartupError: if the folder has no readable manifest.
+        StartupError: if a folder has no readable manifest.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._models = _read_manifest(folder / MANIFEST)
+    def __init__(self, *folders: Path) -> None:
+        self._folders = folders
+        self._models = [(model, folder) for folder in folders for model in _read_manifest(folder / MANIFEST)]
+
+    def find(self, task: Task) -> ModelSpec | None:
+        """Return the first model for a task, if there is one."""
+        return next((model for model, _ in self._models if model.task == task), None)
 
     def choose(self, task: Task, name: str | None) -> ModelSpec:
         """Return the model of that name, or the first one for the task.
@@ -130,21 +142,23 @@ class ModelLibrary:
         Raises:
             StartupError: if there is none.
         """
-        suitable = [model for model in self._models if model.task == task]
+        suitable = [model for model, _ in self._models if model.task == task]
         for model in suitable:
             if name is None or model.name == name:
                 return model
         names = ", ".join(model.name for model in suitable) or "none"
         wanted = f"named '{name}' " if name else ""
-        raise StartupError(f"no model {wanted}for {task} in {self._folder / MANIFEST}; there: {names}")
+        places = " or ".join(str(folder / MANIFEST) for folder in self._folders)
+        raise StartupError(f"no model {wanted}for {task} in {places}; there: {names}")
 
     def read(self, model: ModelSpec) -> bytes:
-        """Return the file of a model.
+        """Return the file of a model of this library.
 
         Raises:
             StartupError: if it is missing or not the file the manifest describes.
         """
-        path = self._folder / model.file
+        folder = next(folder for known, folder in self._models if known is model)
+        path = folder / model.file
         try:
             content = path.read_bytes()
         except OSError as e:
@@ -154,8 +168,8 @@ class ModelLibrary:
         digest = hashlib.sha256(content).hexdigest()
         if digest != model.sha256:
             raise StartupError(
-                f"model file {path} is not the one its manifest describes "
-                f"(sha256 {digest[:12]}…, expected {model.sha256[:12]}…); install the package again"
+                f"model file {path} is not the one its manifest describes; install the package again, or if the file "
+                f"is the right one, write sha256: {digest} into {folder / MANIFEST}"
             )
         return content
 

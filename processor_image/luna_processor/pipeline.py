@@ -14,7 +14,7 @@ from luna_processor.following import BODY_MODES, FACE_MODES, Following
 from luna_processor.frames import Frame, SourceInfo
 from luna_processor.imaging import jpeg
 from luna_processor.plan import AnalyticsPlan, StreamPlan
-from luna_processor.scene import Estimators, Scene
+from luna_processor.scene import Estimators, Found, Scene
 from luna_processor.scenecut import SceneCuts
 from luna_processor.shots import Shot
 from luna_processor.stats import StreamStats
@@ -84,6 +84,7 @@ class Pipeline:
         self._counted_modes = {MODE_HUMANS} if MODE_HUMANS in modes else modes
         self._following = Following(modes, _tracker_settings(info.frame_rate), lambda: str(uuid.uuid4()))
         self._cuts = SceneCuts()
+        self._frame_count = 0
         self._choosers = [Chooser(item, resolve(item.droi, info.width, info.height, "droi")) for item in plan.analytics]
 
     def step(self, frame: Frame) -> None:
@@ -101,8 +102,8 @@ class Pipeline:
             update = updates[chooser.plan.mode]
             for track_id, into in update.merged:
                 chooser.merge(track_id, into)
+            chooser.consider(update.seen, scene)
             for subject in update.seen:
-                chooser.consider(subject, scene)
                 if subject.is_confirmed:
                     for shots in chooser.due(subject, scene):
                         self._send(chooser.plan, subject.track_id, shots)
@@ -129,7 +130,9 @@ class Pipeline:
             faces = stages.faces.detect(picture, view)
         if picture is not None and self._cuts.is_cut(picture):
             self.finish()
-        return Scene(frame, view, faces, bodies, stages.estimators)
+        scene = Scene(frame, view, Found(faces, bodies), stages.estimators, self._frame_count)
+        self._frame_count += 1
+        return scene
 
     def _end(self, mode: int, track_id: str, *, is_confirmed: bool) -> None:
         self._stats.tracks_total += is_confirmed and mode in self._counted_modes

@@ -14,12 +14,18 @@ from luna_processor.errors import UnsuitableStream
 from luna_processor.events import Target
 from luna_processor.following import Mode
 from luna_processor.health import HealthPolicy
+from luna_processor.liveness import Check, LivenessPolicy
+from luna_processor.primary import PrimaryPolicy
 from luna_processor.sending import SendingPolicy
 from luna_processor.sources.reference import SourceKind
 from luna_processor.view import Region, Rotation
-from luna_streams.policies import Location, RoiPercent
+from luna_processor.yaws import YawPolicy
+from luna_streams.policies import Liveness, Location, PrimaryTrackPolicy, RoiPercent
 from luna_streams.rest.submission import QueuedStream
 from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Analytics, StreamData
+
+MAX_YAW_NUMBER = 100
+"""Pictures of that many frames are held per track while they are gathered."""
 
 
 class Kinds(Enum):
@@ -52,6 +58,8 @@ class Platform:
     origin: str | None
     """Where streams deliver that do not say so themselves (REST v2 has no such field)."""
     api_version: int
+    liveness_checks: frozenset[Check] = frozenset()
+    """Checks that there are models for."""
     min_body_detections: int = 0
     """Detections of a body that make a full set (FaceStream's minimal_body_track_length_to_send)."""
 
@@ -82,6 +90,9 @@ class AnalyticsPlan:
     droi: Region
     face_filters: FaceFilters
     body_filters: BodyFilters
+    yaws: YawPolicy
+    primary: PrimaryPolicy | None
+    liveness: LivenessPolicy | None
     sending: SendingPolicy
     target: Target
 
@@ -110,11 +121,13 @@ def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
     """
     submission = queued.submission
     spec = submission.spec
+    if spec.data.type == "images" and any(
+        item.enabled and item.primary_track_policy.use_primary_track_policy for item in spec.data.analytics
+    ):
+        raise UnsuitableStream("primary_track_policy is not intended for sources of type images")
     enabled = [(index, item) for index, item in enumerate(spec.data.analytics) if item.enabled]
     if not enabled:
         raise UnsuitableStream("no analytics of the stream is enabled")
-    for _, analytics in enabled:
-        _refuse_impossible(analytics)
     return StreamPlan(
         stream_id=queued.stream_id,
         version=queued.version,
@@ -126,35 +139,73 @@ def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
         roi=_region(spec.data.roi),
         rotation=spec.data.rotation,
         analytics=tuple(
-            AnalyticsPlan(
-                mode=item.mode,
-                kinds=_kinds(item),
-                full_frames=Kinds(item.sending.full_frame_settings) if item.mode == MODE_HUMANS else Kinds.TOGETHER,
-                droi=_region(item.droi),
-                face_filters=_face_filters(item),
-                body_filters=BodyFilters(item.filtering.min_score_body, item.filtering.min_body_size_threshold),
-                sending=_sending(item, platform),
-                target=_target(item, spec.account_id, submission.credentials.token(index), platform),
-            )
+            _analytics(item, _target(item, spec.account_id, submission.credentials.token(index), platform), platform)
             for index, item in enabled
         ),
     )
 
 
-def _refuse_impossible(analytics: Analytics) -> None:
-    filtering, liveness = analytics.filtering, analytics.liveness
-    refusals = {
-        "liveness needs a liveness model, which this processor does not have": (
-            liveness.use_mask_liveness_filtration or liveness.use_flying_faces_liveness_filtration
-        ),
-        "yaw_number above 1 is not supported by this processor": filtering.yaw_number > 1,
-        "primary_track_policy is not supported by this processor": (
-            analytics.primary_track_policy.use_primary_track_policy
-        ),
+def _analytics(item: Analytics, target: Target, platform: Platform) -> AnalyticsPlan:
+    kinds = _kinds(item)
+    filtering = item.filtering
+    if filtering.yaw_number > MAX_YAW_NUMBER:
+        raise UnsuitableStream(f"yaw_number above {MAX_YAW_NUMBER} is not supported by this processor")
+    return AnalyticsPlan(
+        mode=item.mode,
+        kinds=kinds,
+        full_frames=Kinds(item.sending.full_frame_settings) if item.mode == MODE_HUMANS else Kinds.TOGETHER,
+        droi=_region(item.droi),
+        face_filters=_face_filters(item),
+        body_filters=BodyFilters(filtering.min_score_body, filtering.min_body_size_threshold),
+        yaws=YawPolicy(filtering.yaw_number, filtering.yaw_collection_mode),
+        # Both are documented as for faces only; without any they have no effect.
+        primary=_primary(item.primary_track_policy) if kinds.has_faces else None,
+        liveness=_liveness(item.liveness, platform) if kinds.has_faces else None,
+        sending=_sending(item, platform),
+        target=target,
+    )
+
+
+def _primary(policy: PrimaryTrackPolicy) -> PrimaryPolicy | None:
+    if not policy.use_primary_track_policy:
+        return None
+    return PrimaryPolicy(policy.best_shot_min_size, policy.best_shot_proper_size)
+
+
+def _liveness(checks: Liveness, platform: Platform) -> LivenessPolicy | None:
+    """Return how liveness is checked; None if it is not.
+
+    Raises:
+        UnsuitableStream: if there is no model for a check, or no face could ever pass.
+    """
+    switched_on: dict[Check, bool] = {
+        "mask": checks.use_mask_liveness_filtration,
+        "flying_faces": checks.use_flying_faces_liveness_filtration,
     }
-    for text, applies in refusals.items():
-        if applies:
-            raise UnsuitableStream(text)
+    wanted = [check for check, is_on in switched_on.items() if is_on]
+    if not wanted:
+        return None
+    for check in wanted:
+        if check not in platform.liveness_checks:
+            raise UnsuitableStream(
+                f"use_{check}_liveness_filtration needs a liveness model, which this processor was not given: "
+                f"add one of task liveness_{check} to a folder and name it by --extra-models-dir"
+            )
+    weights = dict(zip(switched_on, checks.livenesses_weights, strict=True))
+    policy = LivenessPolicy(
+        weights={check: weights[check] for check in wanted},
+        mode=checks.liveness_mode,
+        count=checks.number_of_liveness_checks,
+        threshold=checks.liveness_threshold,
+        background_count=checks.mask_backgrounds_count,
+    )
+    if not policy.can_confirm:
+        raise UnsuitableStream(
+            f"no face can pass the liveness check: livenesses_weights of the checks that are on "
+            f"({', '.join(f'{weight:g}' for weight in policy.weights.values())}) "
+            f"do not exceed liveness_threshold {policy.threshold:g}"
+        )
+    return policy
 
 
 def _kinds(analytics: Analytics) -> Kinds:

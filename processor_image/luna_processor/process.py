@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -20,10 +20,17 @@ from starlette.applications import Starlette
 
 from luna_processor.batcher import Batcher, BatchPolicy
 from luna_processor.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySettings
-from luna_processor.detector import DetectorSettings, HeadPoseEstimator, MouthCoverEstimator, make_detector
+from luna_processor.detector import (
+    DetectorSettings,
+    HeadPoseEstimator,
+    LivenessClassifier,
+    MouthCoverEstimator,
+    make_detector,
+)
 from luna_processor.engine import CpuEngine
 from luna_processor.errors import StartupError
 from luna_processor.http_api import Interface, create_app, preview_of
+from luna_processor.liveness import Check
 from luna_processor.metrics import Metrics, StreamCollector, StreamFigures
 from luna_processor.models import ModelLibrary, ModelSpec, Task
 from luna_processor.outbox import Outbox
@@ -44,6 +51,8 @@ EXIT_FAILED = 1
 INFERENCE_PATIENCE_S = 30.0
 """A picture that waits this long while no other is answered means that inference hangs."""
 
+LIVENESS_TASKS: Mapping[Check, Task] = {"mask": "liveness_mask", "flying_faces": "liveness_flying_faces"}
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -61,6 +70,8 @@ class Engines:
     bodies: LoadedModel
     head_pose: LoadedModel
     mouth_cover: LoadedModel
+    liveness: Mapping[Check, LoadedModel]
+    """Of the checks that the user supplied models for."""
 
 
 def load_engines(settings: Settings) -> Engines:
@@ -69,17 +80,20 @@ def load_engines(settings: Settings) -> Engines:
     Raises:
         StartupError: if a model is missing or not what the manifest says.
     """
-    library = ModelLibrary(settings.models_dir)
+    library = ModelLibrary(*[folder for folder in (settings.extra_models_dir, settings.models_dir) if folder])
+
+    def open_model(model: ModelSpec) -> LoadedModel:
+        return LoadedModel(model, CpuEngine(model, library.read(model)))
 
     def load(task: Task, name: str | None) -> LoadedModel:
-        model = library.choose(task, name)
-        return LoadedModel(model, CpuEngine(model, library.read(model)))
+        return open_model(library.choose(task, name))
 
     return Engines(
         load("faces", settings.face_model),
         load("bodies", settings.body_model),
         load("head_pose", settings.head_pose_model),
         load("mouth_cover", settings.mouth_cover_model),
+        {check: open_model(model) for check, task in LIVENESS_TASKS.items() if (model := library.find(task))},
     )
 
 
@@ -108,6 +122,11 @@ class Process:
             "head_poses_waiting": Batcher(engines.head_pose.engine, workers, "head-pose"),
             "mouths_waiting": Batcher(engines.mouth_cover.engine, workers, "mouth-cover"),
         }
+        liveness = {
+            check: (model.spec, Batcher(model.engine, workers, f"liveness-{check}"))
+            for check, model in engines.liveness.items()
+        }
+        self._batchers |= {f"liveness_{check}_waiting": batcher for check, (_, batcher) in liveness.items()}
         search = DetectorSettings(longest_side=settings.detector_size)
         self._stages = Stages(
             make_detector(engines.faces.spec, self._batchers["faces_waiting"], search),
@@ -115,6 +134,7 @@ class Process:
             Estimators(
                 HeadPoseEstimator(self._batchers["head_poses_waiting"]),
                 MouthCoverEstimator(self._batchers["mouths_waiting"]),
+                {check: LivenessClassifier(spec, batcher) for check, (spec, batcher) in liveness.items()},
             ),
         )
 
@@ -162,7 +182,12 @@ class Process:
         worker = Worker(
             StreamsApi(http, settings.api_version, self._worker_id, settings.token),
             self._worker_settings,
-            Platform(settings.platform_origin, settings.platform_api_version, settings.min_body_detections),
+            Platform(
+                settings.platform_origin,
+                settings.platform_api_version,
+                frozenset(self._stages.estimators.liveness),
+                settings.min_body_detections,
+            ),
             context,
             lambda stream_id: preview_of(self._origin, stream_id),
         )

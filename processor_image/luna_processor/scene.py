@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from luna_processor.detections import Detections, FloatArray
 from luna_processor.frames import Frame
 from luna_processor.headpose import HeadPose
 from luna_processor.imaging import shrink
+from luna_processor.liveness import Check
 from luna_processor.sending import Moment
 from luna_processor.view import Picture, PixelRect, View, crop_rect
 
@@ -31,31 +32,61 @@ class MouthEstimator(Protocol):
         """Return the covered part of the mouth of the face in a box of the view, 0 to 1."""
 
 
+class LivenessEstimator(Protocol):
+    """Tells people from photos."""
+
+    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
+        """Return how surely the face in a box of the view is a person's, 0 to 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimators:
     """What measures faces, shared by all streams."""
 
     pose: PoseEstimator
     mouth: MouthEstimator
+    liveness: Mapping[Check, LivenessEstimator] = field(default_factory=dict)
+    """The checks that there are models for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Detections of one frame, in pixels of the view."""
+
+    faces: Detections
+    bodies: Detections
+
+
+_Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
 class Scene:
-    """A frame, its detections in pixels of the view, and what is known about them; each is measured at most once."""
+    """A frame, its detections in pixels of the view, and what is known about them; each is measured at most once.
 
-    def __init__(self, frame: Frame, view: View, faces: Detections, bodies: Detections, estimators: Estimators) -> None:
+    Args:
+        frame: as decoded.
+        view: what of it is looked at.
+        found: what was found in it.
+        estimators: what measures faces.
+        background_count: frames of this connection that were analysed before.
+    """
+
+    def __init__(
+        self, frame: Frame, view: View, found: Found, estimators: Estimators, background_count: int = 0
+    ) -> None:
         self.frame = frame
         self.view = view
-        self.faces = faces
-        self.bodies = bodies
+        self.faces = found.faces
+        self.bodies = found.bodies
+        self.background_count = background_count
         self.moment = Moment(frame.pts_s, frame.number)
         self._estimators = estimators
         self._rgb: Picture | None = None
         self._luma: Picture | None = None
         self._poses: dict[int, HeadPose] = {}
         self._mouths: dict[int, float] = {}
+        self._liveness: dict[tuple[int, Check], float] = {}
         self._face_qualities: dict[int, float] = {}
         self._body_qualities: dict[int, float] = {}
 
@@ -73,6 +104,16 @@ class Scene:
     def mouth_cover(self, face: int) -> float:
         """Return how far a mouth is covered, 0 to 1."""
         return _once(self._mouths, face, lambda: self._estimators.mouth.estimate(self.rgb, self.faces.boxes_xyxy[face]))
+
+    def liveness(self, face: int, check: Check) -> float:
+        """Return how surely a face is a person's by one check, 0 to 1."""
+        estimator = self._estimators.liveness[check]
+        return _once(self._liveness, (face, check), lambda: estimator.estimate(self.rgb, self.faces.boxes_xyxy[face]))
+
+    def face_height(self, face: int) -> float:
+        """Return the height of a face as it is upright, pixels."""
+        box = self.faces.boxes_xyxy[face]
+        return float(box[3] - box[1])
 
     def face_quality(self, face: int) -> float:
         """Return how good a shot of a face it is, 0 to 1."""
@@ -110,10 +151,10 @@ class Scene:
         )
 
 
-def _once(known: dict[int, _Value], index: int, measure: Callable[[], _Value]) -> _Value:
-    if index not in known:
-        known[index] = measure()
-    return known[index]
+def _once(known: dict[_Key, _Value], key: _Key, measure: Callable[[], _Value]) -> _Value:
+    if key not in known:
+        known[key] = measure()
+    return known[key]
 
 
 def _cut(picture: Picture, rect: PixelRect) -> Picture:

@@ -86,6 +86,17 @@ class Schedule:
         return now.pts_s - self._began.pts_s
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known about the liveness of a face."""
+
+    is_alive: bool
+    """As far as it was checked."""
+    is_final: bool
+    """Whether all checks were made; nothing is sent early before."""
+
+
+ALIVE = Verdict(is_alive=True, is_final=True)
 _Shot = TypeVar("_Shot")
 
 
@@ -115,7 +126,7 @@ class TrackHistory(Generic[_Shot]):
         self.bodies: Selection[_Shot] = Selection(policy.body_count)
         self._body_detections = 0
         self._has_new_bodies = False
-        self._is_hurried = False
+        self._hurry: Literal["no", "wanted", "done"] = "no"
 
     def is_searching(self, now: Moment) -> bool:
         """Return whether shots are looked for at present."""
@@ -134,25 +145,31 @@ class TrackHistory(Generic[_Shot]):
         return self.bodies.consider(now.pts_s, value, take)
 
     def hurry(self) -> None:
-        """Send the first face at once, without waiting for the end of its period: it is near enough."""
-        self._is_hurried = True
+        """Send the first face at once, without waiting for the end of its period; this happens once per track."""
+        if self._hurry == "no":
+            self._hurry = "wanted"
 
-    def due(self, now: Moment) -> DueSet[_Shot]:
-        """Return what is to be sent now, and go on to the next period."""
-        is_early = self._is_hurried and len(self.faces) > 0 and self.is_searching(now)
+    def due(self, now: Moment, verdict: Verdict = ALIVE) -> DueSet[_Shot]:
+        """Return what is to be sent now, and go on to the next period.
+
+        Args:
+            now: of the frame.
+            verdict: whether the face is a person's; faces of photos are forgotten at the end of their period.
+        """
+        is_early = self._hurry == "wanted" and len(self.faces) > 0 and verdict == ALIVE and self.is_searching(now)
         if not is_early and not self._schedule.is_due(now):
             return DueSet()
-        found = self._take()
+        found = self._take(verdict)
         self._schedule.next_period(now, has_sent=bool(found))
         if is_early:
-            self._is_hurried = False
+            self._hurry = "done"
             if self._policy.search_period < 0:
                 self._schedule.end()
         return found
 
-    def rest(self) -> DueSet[_Shot]:
+    def rest(self, verdict: Verdict = ALIVE) -> DueSet[_Shot]:
         """Return what has gathered since the last sending: the track is over."""
-        return self._take()
+        return self._take(verdict)
 
     def absorb(self, other: TrackHistory[_Shot]) -> None:
         """Take over what another track has gathered: both turned out to be one."""
@@ -160,9 +177,11 @@ class TrackHistory(Generic[_Shot]):
         self.bodies.absorb(other.bodies)
         self._body_detections += other._body_detections
         self._has_new_bodies = self._has_new_bodies or other._has_new_bodies
+        if self._hurry == "no":
+            self._hurry = other._hurry
 
-    def _take(self) -> DueSet[_Shot]:
-        faces = self.faces.best()
+    def _take(self, verdict: Verdict) -> DueSet[_Shot]:
+        faces = self.faces.best() if verdict.is_alive else ()
         bodies = self.bodies.best() if self._has_new_bodies and self._is_body_set_complete else ()
         self.faces.clear()
         if bodies:

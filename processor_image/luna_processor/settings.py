@@ -58,6 +58,8 @@ class Settings(BaseModel):
     """File with the token that is sent to LUNA Streams; read again for every request, since it is renewed."""
     models_dir: Path = Field(default_factory=default_folder)
     """Folder with the models and their manifest."""
+    extra_models_dir: Path | None = None
+    """Folder with models of your own and their manifest; they go before those of `models_dir`."""
     face_model: str | None = None
     """Model that finds faces; by default the first one of the manifest."""
     body_model: str | None = None

@@ -89,10 +89,12 @@ class ToldPose:
 
     pose: HeadPose = STRAIGHT
     calls: int = 0
+    yaws: list[float] = field(default_factory=list)
+    """Of the first calls, before `pose` counts."""
 
     def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> HeadPose:
         self.calls += 1
-        return self.pose
+        return HeadPose(self.yaws[self.calls - 1], 0, 0) if self.calls <= len(self.yaws) else self.pose
 
 
 @dataclass
@@ -105,6 +107,18 @@ class ToldMouth:
     def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
         self.calls += 1
         return self.cover
+
+
+@dataclass
+class ToldLiveness:
+    """Says what it is told."""
+
+    score: float = 0.9
+    calls: int = 0
+
+    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
+        self.calls += 1
+        return self.score
 
 
 @dataclass

@@ -51,7 +51,9 @@ def test_the_offset_moves_the_box_by_parts_of_a_cell_y_first() -> None:
 def test_landmarks_are_relative_to_the_box() -> None:
     outputs = maps()
     put_face(outputs, 8, 10)
-    left_eye, right_eye, *_ = centerface.decode(outputs, 0.5, 0.3).landmarks_xy[0]
+    landmarks = centerface.decode(outputs, 0.5, 0.3).landmarks_xy
+    assert landmarks is not None
+    left_eye, right_eye, *_ = landmarks[0]
     assert left_eye.tolist() == pytest.approx([26 + 0.3 * 32, 14 + 0.3 * 40])
     assert right_eye.tolist() == pytest.approx([26 + 0.7 * 32, 14 + 0.3 * 40])
 

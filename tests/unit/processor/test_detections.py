@@ -67,4 +67,5 @@ def test_scaling_moves_boxes_and_landmarks_alike() -> None:
     found = Detections(boxes((1, 2, 3, 4)), np.ones(1, np.float32), np.full((1, 5, 2), 2, np.float32))
     scaled = found.scaled(2, 10)
     assert scaled.boxes_xyxy.tolist() == [[2, 20, 6, 40]]
+    assert scaled.landmarks_xy is not None
     assert scaled.landmarks_xy[0, 0].tolist() == [4, 20]

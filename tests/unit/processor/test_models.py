@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from luna_processor.engine import CpuEngine
 from luna_processor.errors import StartupError
 from luna_processor.models import MANIFEST, ModelLibrary, default_folder
+from support.networks import add_model, constant_network
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_every_shipped_model_is_what_the_manifest_says_and_has_its_licence() -> 
     for entry in yaml.safe_load((default_folder() / MANIFEST).read_text())["models"]:
         model = library.choose(entry["task"], entry["name"])
         CpuEngine(model, library.read(model))
-        assert (default_folder() / model.licence_file).is_file()
+        assert (default_folder() / str(model.licence_file)).is_file()
 
 
 def test_the_default_model_is_the_first_of_its_task() -> None:
@@ -64,7 +66,8 @@ def test_a_missing_file_is_named(folder: Path) -> None:
 def test_an_altered_file_is_refused(folder: Path) -> None:
     path = folder / "centerface_i8.onnx"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(StartupError, match="not the one its manifest describes"):
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(StartupError, match=f"not the one its manifest describes.* write sha256: {digest}"):
         load(folder)
 
 
@@ -92,12 +95,49 @@ def test_a_file_that_is_no_model_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"file": "../../etc/passwd"}, {"sha256": "short"}, {"task": "smell"}, {"surplus": 1}], ids=str
+    "fields",
+    [
+        {"decoder": "whenet"},
+        {"input": {"name": "input.1", "shape": ["n", 3]}},
+        {"picture": {"deviation": [1, 0, 1]}},
+        {"picture": {"colour": "grey"}},
+        {"file": "../../etc/passwd"},
+        {"sha256": "short"},
+        {"task": "smell"},
+        {"surplus": 1},
+    ],
+    ids=str,
 )
 def test_a_malformed_manifest_is_refused(folder: Path, fields: Any) -> None:
     change(folder, **fields)
     with pytest.raises(StartupError, match="not a valid list of models"):
         load(folder)
+
+
+def test_a_decoder_that_does_not_fit_the_task_lists_those_that_do(folder: Path) -> None:
+    change(folder, decoder="whenet")
+    with pytest.raises(StartupError, match=r"decoder whenet is none for faces; those are centerface, ssd, yolox"):
+        load(folder)
+
+
+def test_models_of_a_folder_of_the_user_go_first_and_need_few_lines(tmp_path: Path) -> None:
+    add_model(
+        tmp_path,
+        constant_network([1, 3, 64, 64], {"output0": np.zeros((6, 10), np.float32)}),
+        name="mine",
+        task="bodies",
+        decoder="yolov8",
+        input={"name": "image", "shape": [1, 3, 64, 64]},
+        outputs=[{"name": "output0", "shape": [1, 6, 10]}],
+    )
+    library = ModelLibrary(tmp_path, default_folder())
+    mine = library.choose("bodies", None)
+    assert mine.name == "mine"
+    CpuEngine(mine, library.read(mine))
+    shipped = library.choose("bodies", "coco-ssd-int8")
+    assert library.read(shipped)
+    assert library.find("faces") is not None
+    assert library.find("liveness_mask") is None
 
 
 def test_an_unknown_name_lists_the_known_ones(folder: Path) -> None:

@@ -19,7 +19,7 @@ from luna_processor.scene import Estimators
 from luna_processor.stats import StreamStats
 from luna_processor.view import Picture
 from luna_streams.rest import v2
-from support.frames import EPOCH, ArrayFrame, EventList, PaintDetector, ToldMouth, ToldPose
+from support.frames import EPOCH, ArrayFrame, EventList, PaintDetector, ToldLiveness, ToldMouth, ToldPose
 from support.processor_builders import STREAM_ID
 from support.streams_server import stream_v2
 
@@ -39,11 +39,14 @@ class Film:
 
     def use(self, body: dict[str, Any], info: SourceInfo = INFO) -> None:
         """Begin with another stream."""
-        plan = make_plan(v2.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), Platform("http://lp", 6))
+        platform = Platform("http://lp", 6, frozenset({"mask", "flying_faces"}))
+        plan = make_plan(v2.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), platform)
         self.sink, self.stats = EventList(), StreamStats()
         self.faces, self.bodies = PaintDetector(RED), PaintDetector(GREEN)
         self.pose, self.mouth = ToldPose(), ToldMouth()
-        stages = Stages(self.faces, self.bodies, Estimators(self.pose, self.mouth))
+        self.mask, self.flying_faces = ToldLiveness(), ToldLiveness()
+        estimators = Estimators(self.pose, self.mouth, {"mask": self.mask, "flying_faces": self.flying_faces})
+        stages = Stages(self.faces, self.bodies, estimators)
         self.pipeline = Pipeline(plan, info, stages, self.sink, self.stats)
 
     def show(self, pictures: Iterable[Picture], **frame: Any) -> None:
@@ -463,3 +466,175 @@ def test_analytics_of_every_mode_share_one_search_and_decide_for_themselves() ->
     assert sorted(event.shots[0].kind for event in film.sink.events) == ["body", "face", "human"]
     assert (film.faces.calls, film.bodies.calls) == (10, 10)
     assert film.stats.tracks_total == 1, "a human counts once"
+
+
+# -- primary track ----------------------------------------------------------------------------------------------------
+
+GATE = {"use_primary_track_policy": True, "best_shot_min_size": 70, "best_shot_proper_size": 140}
+
+
+def gate(**analytics: Any) -> Film:
+    return Film(analytics={"primary_track_policy": GATE, **analytics})
+
+
+def two_faces(left: int, right: int) -> Picture:
+    """Return a picture with two faces of these heights."""
+    picture = face(x=20, y=40, width=60, height=left)
+    picture[:, 160:] = face(x=200, y=40, width=60, height=right)[:, 160:]
+    return picture
+
+
+def test_only_the_nearest_face_is_sent() -> None:
+    film = gate()
+    film.show(two_faces(80, 110) for _ in range(10))
+    film.pipeline.finish()
+    assert [box[0] for box in film.boxes()] == [200]
+
+
+def test_a_face_that_is_too_far_away_is_not_sent() -> None:
+    film = gate()
+    film.show(face(height=69) for _ in range(10))
+    film.pipeline.finish()
+    assert film.sink.events == []
+
+
+def test_a_face_that_comes_near_is_sent_at_once_and_once() -> None:
+    film = gate()
+    film.show(face(y=40, height=80 + 2 * t) for t in range(29))
+    assert film.sink.events == []
+    film.show(face(y=40, height=140 + t) for t in range(20))
+    assert len(film.sink.events) == 1
+    film.pipeline.finish()
+    assert len(film.sink.events) == 1
+
+
+def test_the_next_in_line_is_sent_when_the_first_has_gone() -> None:
+    film = gate()
+    film.show(two_faces(80, 110) for _ in range(10))
+    film.show(face(x=20, y=40, width=60, height=90) for _ in range(60))
+    film.pipeline.finish()
+    assert sorted(box[0] for box in film.boxes()) == [20, 200]
+
+
+def test_the_primary_track_policy_has_no_effect_on_bodies() -> None:
+    film = gate(mode=2)
+    film.show(body(height=60) for _ in range(10))
+    film.pipeline.finish()
+    assert len(film.sink.events) == 1
+
+
+# -- yaws that go with nothing ----------------------------------------------------------------------------------------
+
+
+def yaws(number: int, *, collects: bool, shown: list[float]) -> Film:
+    film = Film(analytics={"filtering": {"yaw_number": number, "yaw_collection_mode": collects}})
+    film.pose.yaws = shown
+    film.show(face(noise=40 if index == 0 else 10) for index in range(len(shown)))
+    film.pipeline.finish()
+    return film
+
+
+@pytest.mark.parametrize("collects", [False, True])
+@pytest.mark.parametrize(
+    ("number", "shown", "frames"),
+    [
+        pytest.param(3, [35, 0, 0], {1, 2}, id="the best frame is turned"),
+        pytest.param(3, [0, 0, 0], {0}, id="it goes with the others"),
+        pytest.param(1, [35, 0, 0], {0}, id="one frame compares nothing"),
+    ],
+)
+def test_a_frame_whose_yaw_goes_with_nothing_is_not_sent(
+    collects: bool, number: int, shown: list[float], frames: set[int]
+) -> None:
+    [event] = yaws(number, collects=collects, shown=shown).sink.events
+    pts_s = event.shots[0].pts_s
+    assert pts_s is not None
+    assert round(pts_s * FPS) in frames
+
+
+@pytest.mark.parametrize(("collects", "count"), [(True, 0), (False, 1)])
+def test_collecting_sends_nothing_before_all_frames_are_there(collects: bool, count: int) -> None:
+    assert len(yaws(6, collects=collects, shown=[0] * 5).sink.events) == count
+
+
+def test_yaws_beyond_the_threshold_are_not_compared() -> None:
+    film = yaws(3, collects=False, shown=[60, 0, 0, 60])
+    assert len(film.sink.events) == 1
+
+
+# -- liveness ---------------------------------------------------------------------------------------------------------
+
+LIVENESS = {
+    "use_mask_liveness_filtration": True,
+    "use_flying_faces_liveness_filtration": True,
+    "liveness_mode": 0,
+    "number_of_liveness_checks": 5,
+    "liveness_threshold": 0.6,
+    "livenesses_weights": [0.45, 0.5],
+    "mask_backgrounds_count": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("mask", "flying_faces", "count"),
+    [(0.9, 0.9, 1), (0.1, 0.9, 0), (0.9, 0.1, 0)],
+)
+def test_photos_are_not_sent(mask: float, flying_faces: float, count: int) -> None:
+    film = Film(analytics={"liveness": LIVENESS})
+    film.mask.score, film.flying_faces.score = mask, flying_faces
+    film.show(face() for _ in range(20))
+    film.pipeline.finish()
+    assert len(film.sink.events) == count
+    assert (film.mask.calls, film.flying_faces.calls) == (5, 5)
+    assert film.stats.tracks_total == 1
+
+
+def test_a_check_that_is_switched_off_is_not_made() -> None:
+    film = Film(analytics={"liveness": LIVENESS | {"use_mask_liveness_filtration": False, "liveness_threshold": 0.4}})
+    film.mask.score = 0.0
+    film.show(face() for _ in range(10))
+    film.pipeline.finish()
+    assert len(film.sink.events) == 1
+    assert film.mask.calls == 0
+
+
+def test_the_last_frames_before_sending_may_decide() -> None:
+    film = Film(analytics={"liveness": LIVENESS | {"liveness_mode": 1}})
+    film.show(face() for _ in range(10))
+    film.mask.score = film.flying_faces.score = 0.0
+    film.show(face() for _ in range(5))
+    film.pipeline.finish()
+    assert film.sink.events == []
+
+
+@pytest.mark.parametrize(("background", "count"), [(10, 1), (100, 0)])
+def test_the_mask_check_means_nothing_before_the_background_is_known(background: int, count: int) -> None:
+    film = Film(analytics={"liveness": LIVENESS | {"mask_backgrounds_count": background}})
+    film.show(empty() for _ in range(20))
+    film.show(face() for _ in range(20))
+    film.pipeline.finish()
+    assert len(film.sink.events) == count
+
+
+def test_a_face_that_came_near_is_sent_when_its_liveness_is_decided() -> None:
+    film = gate(liveness=LIVENESS | {"number_of_liveness_checks": 8})
+    film.show(face(y=40, height=150) for _ in range(8))
+    assert film.sink.events == []
+    film.show(face(y=40, height=150) for _ in range(4))
+    assert len(film.sink.events) == 1
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+@pytest.mark.parametrize("checks", [0, 1, 50])
+@pytest.mark.parametrize("period", [-1, 1])
+@pytest.mark.parametrize("height", [80, 150])
+def test_a_person_is_sent_whatever_gate_and_liveness_are_combined(
+    mode: int, checks: int, period: int, height: int
+) -> None:
+    film = gate(
+        liveness=LIVENESS | {"liveness_mode": mode, "number_of_liveness_checks": checks},
+        sending={"time_period_of_searching": period},
+    )
+    film.show(face(y=40, height=height) for _ in range(30))
+    film.pipeline.finish()
+    assert len(film.sink.events) >= 1

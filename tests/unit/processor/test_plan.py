@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from luna_processor.bestshot import BodyFilters, FaceFilters
 from luna_processor.errors import UnsuitableStream
 from luna_processor.health import HealthPolicy
+from luna_processor.liveness import LivenessPolicy
 from luna_processor.plan import Kinds, Platform, StreamPlan, make_plan
+from luna_processor.primary import PrimaryPolicy
 from luna_processor.sending import SendingPolicy
 from luna_processor.view import Region
+from luna_processor.yaws import YawPolicy
 from luna_streams.rest import v1, v2
 from support.processor_builders import STREAM_ID
 from support.streams_server import ACCOUNT, HANDLER, stream_v1, stream_v2
@@ -138,16 +142,87 @@ def test_each_enabled_analytics_keeps_its_own_token() -> None:
         pytest.param({"mode": 2, "sending": {"bestshot_settings": {"type": 1}}}, "mode 2", id="faces of bodies"),
         pytest.param({"liveness": {"use_mask_liveness_filtration": True}}, "liveness model", id="liveness"),
         pytest.param({"liveness": {"use_flying_faces_liveness_filtration": True}}, "liveness model", id="flying faces"),
-        pytest.param({"filtering": {"yaw_number": 3}}, "yaw_number", id="yaw number"),
-        pytest.param(
-            {"primary_track_policy": {"use_primary_track_policy": True}}, "primary_track_policy", id="primary"
-        ),
+        pytest.param({"filtering": {"yaw_number": 101}}, "yaw_number", id="yaw number"),
         pytest.param({"enabled": False}, "no analytics", id="nothing enabled"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(analytics: Any, text: Any) -> None:
     with pytest.raises(UnsuitableStream, match=text):
         plan_v2(**analytics)
+
+
+def test_gate_yaws_and_liveness_reach_their_place() -> None:
+    checks = {
+        "use_flying_faces_liveness_filtration": True,
+        "liveness_mode": 1,
+        "number_of_liveness_checks": 10,
+        "liveness_threshold": 0.4,
+        "livenesses_weights": [0.45, 0.5],
+        "mask_backgrounds_count": 300,
+    }
+    [analytics] = plan_v2(
+        platform=replace(PLATFORM, liveness_checks=frozenset({"flying_faces"})),
+        filtering={"yaw_number": 5, "yaw_collection_mode": True, "mouth_occlusion_threshold": 0.3},
+        primary_track_policy={
+            "use_primary_track_policy": True,
+            "best_shot_min_size": 50,
+            "best_shot_proper_size": 90,
+        },
+        liveness=checks,
+    ).analytics
+    assert analytics.yaws == YawPolicy(5, True)
+    assert analytics.face_filters.max_mouth_cover == 0.3
+    assert analytics.primary == PrimaryPolicy(50, 90)
+    assert analytics.liveness == LivenessPolicy({"flying_faces": 0.5}, 1, 10, 0.4, 300)
+
+
+def test_of_three_weights_of_v1_the_first_is_ignored() -> None:
+    body = stream_v1("/clip.mp4", "http://other:5000")
+    body["policies"] = {
+        "liveness": {
+            "use_mask_liveness_filtration": True,
+            "livenesses_weights": [9.0, 0.7, 0.8],
+            "liveness_threshold": 0.6,
+        }
+    }
+    platform = replace(PLATFORM, liveness_checks=frozenset({"mask"}))
+    [analytics] = make_plan(v1.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), platform).analytics
+    assert analytics.liveness is not None
+    assert analytics.liveness.weights == {"mask": 0.7}
+
+
+def test_liveness_that_nobody_could_pass_is_refused() -> None:
+    with pytest.raises(UnsuitableStream, match=r"\(0\) do not exceed liveness_threshold 0\.6"):
+        plan_v2(
+            platform=replace(PLATFORM, liveness_checks=frozenset({"mask"})),
+            liveness={"use_mask_liveness_filtration": True, "liveness_threshold": 0.6},
+        )
+
+
+def test_a_model_for_one_check_is_none_for_the_other() -> None:
+    with pytest.raises(UnsuitableStream, match=r"task liveness_mask .*--extra-models-dir"):
+        plan_v2(
+            platform=replace(PLATFORM, liveness_checks=frozenset({"flying_faces"})),
+            liveness={"use_mask_liveness_filtration": True, "livenesses_weights": [1, 0]},
+        )
+
+
+@pytest.mark.parametrize("mode", [2, 3])
+def test_what_is_for_faces_only_has_no_effect_on_bodies(mode: int) -> None:
+    [analytics] = plan_v2(
+        mode=mode,
+        sending={"bestshot_settings": {"type": 2}},
+        primary_track_policy={"use_primary_track_policy": True},
+        liveness={"use_mask_liveness_filtration": True},
+    ).analytics
+    assert (analytics.primary, analytics.liveness) == (None, None)
+
+
+def test_a_gate_made_of_single_pictures_is_refused() -> None:
+    body = stream_v2("folder", kind="images", primary_track_policy={"use_primary_track_policy": True})
+    body["data"]["mask"] = "%04d.jpg"
+    with pytest.raises(UnsuitableStream, match="not intended for sources of type images"):
+        plan_v2(body)
 
 
 @pytest.mark.parametrize("kind", ["udp", "images"])
