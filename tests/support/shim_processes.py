@@ -17,7 +17,7 @@ from support.shims import Deployment
 
 @contextmanager
 def a_process(
-    deployment: Deployment, port: int, log: Path, replica: str, **settings: float
+    deployment: Deployment, port: int, log: Path, replica: str, **settings: float | str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a replica as `luna-streams shim` does; settings are written as in `Settings`."""
     environment = {
@@ -26,7 +26,7 @@ def a_process(
         "LUNA_SHIM_DATA_FOLDER": str(deployment.folder),
         "LUNA_SHIM_REPLICA": replica,
         "LUNA_SHIM_LEASE_DURATION": "6",
-        **{f"LUNA_SHIM_{name.upper()}": f"{value:g}" for name, value in settings.items()},
+        **{f"LUNA_SHIM_{name.upper()}": _written(value) for name, value in settings.items()},
     }
     command = [
         sys.executable,
@@ -44,6 +44,10 @@ def a_process(
         finally:
             process.kill()
             process.wait(10)
+
+
+def _written(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 async def until_healthy(url: str, timeout_s: float = 30) -> None:
