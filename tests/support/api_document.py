@@ -21,11 +21,11 @@ from support.apiservers import REPOSITORY
 
 Json = Any
 
-_FORMATS = FormatChecker(["uuid"])
+FORMATS = FormatChecker(["uuid"])
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
-@_FORMATS.checks("date-time")  # type: ignore[untyped-decorator]  # the library's
+@FORMATS.checks("date-time")  # type: ignore[untyped-decorator]  # the library's
 def _is_time(value: object) -> bool:
     return not isinstance(value, str) or _RFC_3339.fullmatch(value) is not None
 
@@ -52,7 +52,7 @@ def document() -> dict[str, Json]:
     """Return the document with its errors mended; skips the test where there is none."""
     parsed = copy.deepcopy(original())
     mend(parsed["components"]["schemas"])
-    mended: dict[str, Json] = _as_json_schema(parsed)
+    mended: dict[str, Json] = as_json_schema(parsed)
     return mended
 
 
@@ -71,7 +71,7 @@ def check(path: str, method: str, status: int, body: Json) -> None:
     response = document()["paths"][path][method]["responses"][status]
     response = _resolve(response)
     schema = response["content"]["application/json"]["schema"]
-    validator = Draft202012Validator({**schema, "components": document()["components"]}, format_checker=_FORMATS)
+    validator = Draft202012Validator({**schema, "components": document()["components"]}, format_checker=FORMATS)
     problems = [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(body)]
     assert not problems, "\n".join(problems)
 
@@ -100,13 +100,13 @@ def mend(schemas: dict[str, Json]) -> None:
         schemas[name]["properties"]["description"] = {"type": "string", "maxLength": 512}
 
 
-def _as_json_schema(node: Json) -> Json:
+def as_json_schema(node: Json) -> Json:
     """Turn `nullable` into what JSON Schema understands."""
     if isinstance(node, list):
-        return [_as_json_schema(item) for item in node]
+        return [as_json_schema(item) for item in node]
     if not isinstance(node, dict):
         return node
-    children = {name: _as_json_schema(value) for name, value in node.items() if name != "nullable"}
+    children = {name: as_json_schema(value) for name, value in node.items() if name != "nullable"}
     if node.get("nullable") is not True:
         return children
     return {"anyOf": [children, {"type": "null"}]}
