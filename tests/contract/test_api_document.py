@@ -1,7 +1,4 @@
-"""The REST models against the API document: every field of every body, with its bounds, choices and default.
-
-Where this project differs on purpose, the difference is named in `OURS`, with the reason.
-"""
+"""What `luna_streams.rest` renders is what the API document says; `test_openapi_structure` compares what it reads."""
 
 from __future__ import annotations
 
@@ -13,115 +10,12 @@ import pytest
 from hypothesis import given, settings
 
 from luna_streams.credentials import Credentials
-from luna_streams.model import INT32_MAX, Model
 from luna_streams.rest import v1, v2
-from luna_streams.rest.messages import FeedbackRequest, QueueRequest, StreamPatch, StreamsDelete, log_response
-from luna_streams.v1alpha1 import LogEntry, Preview, PreviewUrl, StreamGroupSpec, StreamState, VideoInfo
+from luna_streams.rest.messages import log_response
+from luna_streams.v1alpha1 import LogEntry, Preview, PreviewUrl, StreamState, VideoInfo
 from support.builders import a_record, a_stream
-from support.documented_schemas import Schema, component, document, flat, flat_model, json_schema, leaves
+from support.documented_schemas import component, document, flat, json_schema, leaves
 from support.strategies import v1_bodies, v2_bodies
-
-BODIES: dict[str, type[Model]] = {
-    "stream_to_be_created": v1.StreamToBeCreatedV1,
-    "stream_to_be_created_v2": v2.StreamToBeCreatedV2,
-    "stream_to_be_patched": StreamPatch,
-    "streams_to_be_deleted": StreamsDelete,
-    "post_streams_processing_queue_request": QueueRequest,
-    "post_streams_processing_feedback_request": FeedbackRequest,
-    "create_group": StreamGroupSpec,
-}
-WORDS = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern", "minItems", "maxItems", "default")
-
-OURS: dict[tuple[str, str], str] = {
-    ("data.analytics", "minItems"): "the document says min_items, which is no keyword, and means this",
-    ("data.analytics", "maxItems"): "16 keep a resource small",
-    ("data.roi", "default"): "the document says it in words",
-    ("data.droi", "default"): "the document says it in words",
-    ("data.analytics[].droi", "default"): "the document says it in words",
-    ("description", "default"): "in a PATCH: what is not given is not changed",
-    ("names[]", "default"): "an item of a list has no default",
-    ("filters.names[]", "default"): "an item of a list has no default",
-    ("data.mask", "minLength"): "0, as without it",
-    ("event_handler.origin", "maxLength"): "1024 keep a resource small",
-    ("event_handler.frame_store", "maxLength"): "1024 keep a resource small",
-    ("data.analytics[].event_handler.frame_store", "maxLength"): "1024 keep a resource small",
-    ("policies.healthcheck.timeout", "nullable"): "null is taken for: not given",
-    ("data.analytics[].healthcheck.timeout", "nullable"): "null is taken for: not given",
-    ("description", "nullable"): "null is refused by a rule of its own, with the documented words",
-    ("status", "nullable"): "null is refused by a rule of its own, with the documented words",
-    ("streams[].preview", "nullable"): "null is taken for: not given",
-    ("streams[].preview.live", "nullable"): "null is taken for: not given",
-    ("streams[].preview.last_frame", "nullable"): "null is taken for: not given",
-    ("streams[].preview.live.url", "nullable"): "null is taken for: not given",
-    ("streams[].preview.last_frame.url", "nullable"): "null is taken for: not given",
-    ("streams[].video_info.duration", "nullable"): "null is taken for: not given",
-    ("streams[].video_info.progress", "nullable"): "null is taken for: not given",
-    ("group_name", "nullable"): "null is taken for: not given",
-    ("group_id", "nullable"): "null is taken for: not given",
-    ("event_handler.authorization", "nullable"): "null is taken for: not given",
-}
-"""Where a body of ours says something else than the document, and why."""
-
-
-def cases() -> list[object]:
-    """Return one case per body."""
-    return [pytest.param(name, model, id=name) for name, model in BODIES.items()]
-
-
-@pytest.mark.parametrize(("name", "model"), cases())
-def test_every_documented_field_exists_and_no_other(name: str, model: type[Model]) -> None:
-    assert set(leaves(of(model))) == set(leaves(flat(name)))
-
-
-@pytest.mark.parametrize(("name", "model"), cases())
-def test_every_field_is_bounded_as_documented(name: str, model: type[Model]) -> None:
-    mine = leaves(of(model))
-    differences = [
-        f"{path} {word}: documented {told(theirs, word)!r}, ours {told(mine[path], word)!r}"
-        for path, theirs in leaves(flat(name)).items()
-        for word in (*WORDS, "nullable", "is_required")
-        if not is_same(path, word, told(theirs, word), told(mine[path], word))
-    ]
-    assert differences == []
-
-
-def test_every_difference_that_is_named_exists() -> None:
-    found = set()
-    for name, model in BODIES.items():
-        mine = leaves(of(model))
-        for path, theirs in leaves(flat(name)).items():
-            words = (*WORDS, "nullable", "is_required")
-            found |= {(path, word) for word in words if told(theirs, word) != told(mine[path], word)}
-    assert set(OURS) <= found
-
-
-def of(model: type[Model]) -> Schema:
-    """Return what a model says of the API's spelling."""
-    return flat_model(model.model_json_schema(by_alias=False))
-
-
-def told(schema: Schema, word: str) -> Any:
-    """Return what a schema says, in the same words on both sides."""
-    if word == "nullable":
-        return bool(schema.get("nullable"))
-    if word == "enum" and str(schema.get("pattern", "")).startswith("^(pending"):
-        return sorted(schema["pattern"][2:-2].split("|"))
-    if word == "pattern" and str(schema.get("pattern", "")).startswith("^(pending"):
-        return None
-    value = schema.get(word)
-    if word == "default" and (isinstance(value, dict) or value is None or value == []):
-        return value if isinstance(value, dict) and "mode" in value else None
-    return sorted(value, key=str) if word == "enum" and value is not None else value
-
-
-def is_same(path: str, word: str, theirs: Any, ours: Any) -> bool:
-    """Tell whether both say the same, or differ as `OURS` says; an integer without bounds has those of 32 bits."""
-    if theirs is None and ours in (INT32_MAX, -INT32_MAX - 1):
-        return True
-    return theirs == ours or (path, word) in OURS
-
-
-# --- answers --------------------------------------------------------------------------------------------------------
 
 LONGEST_READABLE_DESCRIPTION = 128
 """The document lets a description have 512 characters and forbids itself to show more than these."""

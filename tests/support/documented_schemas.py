@@ -43,13 +43,8 @@ def flat(name: str) -> Schema:
     return flatten(component(name), document()["components"]["schemas"], "#/components/schemas/")
 
 
-def flat_model(schema: Schema) -> Schema:
-    """Return what pydantic says of a model in the same form."""
-    return flatten(schema, schema.get("$defs", {}), "#/$defs/")
-
-
 def flatten(schema: Schema, definitions: Schema, prefix: str) -> Schema:
-    """Return a schema in one piece, null as `nullable`."""
+    """Return a schema in one piece: what it refers to merged, alternatives united."""
     own = {key: value for key, value in schema.items() if key not in ("$ref", "allOf", "oneOf", "anyOf")}
     merged: Schema = {}
     if "$ref" in schema:
@@ -59,15 +54,10 @@ def flatten(schema: Schema, definitions: Schema, prefix: str) -> Schema:
     alternatives = [flatten(one, definitions, prefix) for word in ("oneOf", "anyOf") for one in schema.get(word, [])]
     if alternatives:
         merged = _both(merged, _either(alternatives))
-    for key in ("properties",):
-        if key in own:
-            own[key] = {name: flatten(child, definitions, prefix) for name, child in own[key].items()}
-    if "prefixItems" in own:
-        own["items"] = own.pop("prefixItems")[0]
+    if "properties" in own:
+        own["properties"] = {name: flatten(child, definitions, prefix) for name, child in own["properties"].items()}
     if isinstance(own.get("items"), dict):
         own["items"] = flatten(own["items"], definitions, prefix)
-    if "const" in own:
-        own["enum"] = [own.pop("const")]
     return _both(merged, own)
 
 
@@ -90,15 +80,13 @@ def _both(one: Schema, other: Schema) -> Schema:
 
 def _either(alternatives: list[Schema]) -> Schema:
     """Unite schemas of which one holds. Other forms than objects, as the array of a region, stand in `also`."""
-    is_nullable = any(one.get("type") == "null" for one in alternatives)
-    real = [one for one in alternatives if one.get("type") != "null"]
-    objects = [one for one in real if "properties" in one]
-    united: Schema = dict((objects or real)[0])
-    for one in (objects or real)[1:]:
+    objects = [one for one in alternatives if "properties" in one]
+    united: Schema = dict((objects or alternatives)[0])
+    for one in (objects or alternatives)[1:]:
         united = _unite(united, one)
-    if objects and len(objects) < len(real):
-        united["also"] = [one for one in real if "properties" not in one]
-    return united | ({"nullable": True} if is_nullable or any(one.get("nullable") for one in real) else {})
+    if objects and len(objects) < len(alternatives):
+        united["also"] = [one for one in alternatives if "properties" not in one]
+    return united | ({"nullable": True} if any(one.get("nullable") for one in alternatives) else {})
 
 
 def _unite(one: Schema, other: Schema) -> Schema:
