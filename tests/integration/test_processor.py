@@ -33,6 +33,7 @@ from support.media import (
     truth,
     write_clip,
 )
+from support.networks import add_model, brightness_classifier
 from support.processors import processor, start_processor
 from support.streams_server import ACCOUNT, HANDLER, StreamsServer, stream_v1, stream_v2, streams_server
 from support.waiting import eventually
@@ -167,6 +168,84 @@ async def test_real_clips_give_as_many_events_as_they_have_people(
         await finished(server, stream_id)
     assert server.streams[stream_id].history[-1] == "done"
     assert len(sink.events) == count
+
+
+# -- bodies and humans ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "kinds"),
+    [
+        pytest.param(2, ["body", "body", "body"], id="bodies: a rider in a suit, one with a helmet, someone who walks"),
+        pytest.param(3, ["body", "human", "human"], id="humans: of the one who walks, no head is in the picture"),
+    ],
+)
+async def test_people_of_a_real_clip_are_sent_by_body_and_with_the_face_that_belongs_to_it(
+    server: StreamsServer, sink: EventSink, mode: int, kinds: list[str]
+) -> None:
+    body = stream_v2(str(package_clip("bikes")), mode=mode)
+    store = f"{sink.origin}/1/buckets/frames/images"
+    body["data"]["analytics"][0]["event_handler"]["frame_store"] = store
+    stream_id = server.add(body)
+    async with processor(server.origin, *options(sink)) as running:
+        await finished(server, stream_id)
+    assert server.streams[stream_id].last_error is None
+    assert sorted(event.detection["filename"].split("_")[0] for event in sink.events) == kinds
+    assert len({event.query["track_id"] for event in sink.events}) == len(kinds)
+    for event in sink.events:
+        [detection] = event.meta["detections"]
+        [found] = detection["body_detection_data"]
+        person = found["bounding_box"]
+        assert found["score"] >= 0.5
+        assert person["height"] > 200
+        assert len(event.images) == 1
+        if mode == 3 and "face_detection_data" in detection:
+            face = detection["face_detection_data"][0]["bounding_box"]
+            assert person["x"] < face["x"] + face["width"] / 2 < person["x"] + person["width"]
+            assert face["y"] < person["y"] + person["height"] / 2
+    assert len(sink.frames) == len(sink.events)
+    assert running.faults() == []
+
+
+async def test_liveness_with_a_model_of_the_user_tells_people_from_photos(
+    server: StreamsServer, sink: EventSink, two_seconds: Path, tmp_path: Path
+) -> None:
+    add_model(
+        tmp_path / "mine",
+        brightness_classifier(32),
+        name="bright",
+        task="liveness_flying_faces",
+        decoder="classifier",
+        input={"name": "image", "shape": [1, 3, 32, 32]},
+        outputs=[{"name": "probabilities", "shape": [1, 2]}],
+        picture={"deviation": [255, 255, 255]},
+    )
+    checks = {"use_flying_faces_liveness_filtration": True, "livenesses_weights": [0, 1], "liveness_mode": 2}
+    person = server.add(stream_v2(str(two_seconds), name="person", liveness=checks | {"liveness_threshold": 0.1}))
+    photo = server.add(stream_v2(str(two_seconds), name="photo", liveness=checks | {"liveness_threshold": 0.99}))
+    other = server.add(stream_v2(str(two_seconds), name="other", liveness={"use_mask_liveness_filtration": True}))
+    async with processor(server.origin, *options(sink, "--extra-models-dir", str(tmp_path / "mine"))):
+        await finished(server, person, photo, other)
+    assert [event.query["source"] for event in sink.events] == ["person"]
+    assert server.streams[photo].status == "done"
+    assert "task liveness_mask" in str(server.streams[other].last_error)
+
+
+async def test_a_model_of_the_user_that_is_not_what_it_should_be_ends_the_start_in_one_line(tmp_path: Path) -> None:
+    add_model(
+        tmp_path / "mine",
+        brightness_classifier(32),
+        name="wide",
+        task="liveness_mask",
+        decoder="classifier",
+        input={"name": "image", "shape": [1, 3, 64, 64]},
+        outputs=[{"name": "probabilities", "shape": [1, 2]}],
+    )
+    process = await start_processor("--streams-origin", "http://127.0.0.1:9", "--extra-models-dir", f"{tmp_path}/mine")
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    [line] = errors.decode().splitlines()
+    assert "input 'image' of model wide has shape [1, 3, 32, 32], its manifest says [1, 3, 64, 64]" in line
 
 
 # -- sources that are not what they should be -------------------------------------------------------------------------
