@@ -57,6 +57,8 @@ def _ranges(accept: str) -> Iterator[_Range]:
             value.strip() for name, _, value in (item.partition("=") for item in parameters) if name.strip() == "q"
         ]
         try:
-            yield _Range(pattern, float(qualities[0]) if qualities else 1.0)
+            quality = float(qualities[0]) if qualities else 1.0
         except ValueError:
             continue
+        if 0 <= quality <= 1:
+            yield _Range(pattern, quality)

@@ -36,7 +36,10 @@ def test_what_is_wanted_most_is_chosen(accept: str | None, chosen: str) -> None:
     assert choose(accept, OFFERED) == chosen
 
 
-@pytest.mark.parametrize("accept", ["text/html", "application/x-yaml", "application/json;q=0", "nonsense", ",;,", "*"])
+@pytest.mark.parametrize(
+    "accept",
+    ["text/html", "application/x-yaml", "application/json;q=0", "*/*;q=nan", "*/*;q=7", "nonsense", ",;,", "*"],
+)
 def test_a_client_that_wants_nothing_of_it_is_told(accept: str) -> None:
     with pytest.raises(UnsupportedMediaType):
         choose(accept, OFFERED)
