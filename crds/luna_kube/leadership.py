@@ -141,6 +141,8 @@ class _Candidate:
             except ApiError as e:
                 log.warning("cannot renew the lease, trying on: %s", e)
                 continue
+            if deadline.expired():
+                return  # too late: the term is ending already
             deadline.reschedule(began + self._settings.renew_deadline_s if is_ours else loop.time())
             if not is_ours:
                 return

@@ -131,6 +131,22 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(
     assert "leader lost the lease default/op" in leader.ended
 
 
+async def test_a_renewal_that_succeeds_while_the_term_ends_is_too_late(chaos: ChaosApi, client: KubeClient) -> None:
+    """A starved process: the deadline has passed, the block is being left, and only then the answer comes."""
+    with pytest.raises(LeadershipLost):
+        async with leadership(client, a_lease("starved")):
+            chaos.fail("get", 500, times=1000)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                chaos.heal()
+                before = spec(chaos)["renewTime"]
+                async with asyncio.timeout(5):
+                    while spec(chaos)["renewTime"] == before:
+                        await asyncio.sleep(0.01)
+                await asyncio.sleep(0.1)
+
+
 async def test_a_short_outage_does_not_end_the_term(chaos: ChaosApi, client: KubeClient) -> None:
     leader = Replica(client, "leader")
     await eventually(lambda: leader.leads)
