@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     """Return the parser: one flag per setting; what is not given comes from the environment."""
     parser = argparse.ArgumentParser(
         prog="luna-streams processor",
-        description="Take streams from LUNA Streams, find faces in them, deliver best shots.",
+        description="Take streams from LUNA Streams, find faces and bodies in them, deliver best shots.",
         epilog=f"Each flag may be given as a variable, too: {PREFIX}STREAMS_ORIGIN and so on.",
         argument_default=argparse.SUPPRESS,
     )

@@ -102,14 +102,14 @@ _LABELS = ("stream_id", "name")
 _Read = Callable[[StreamStats], float]
 _GAUGES: tuple[tuple[str, str, _Read], ...] = (
     ("fps", "Frames analysed per second", lambda stats: stats.frames_per_second),
-    ("detections_in_frame", "Faces in the last frame", lambda stats: stats.detection_count),
+    ("detections_in_frame", "Faces, bodies or humans in the last frame", lambda stats: stats.detection_count),
     ("live_tracks", "Tracks that go on", lambda stats: stats.live_tracks),
 )
 _COUNTERS: tuple[tuple[str, str, _Read], ...] = (
     ("frames_read", "Frames decoded", lambda stats: stats.frames_read),
     ("frames_analysed", "Frames analysed", lambda stats: stats.frames_analysed),
     ("frames_dropped", "Frames skipped under load", lambda stats: stats.frames_dropped),
-    ("detections", "Faces found", lambda stats: stats.detections_total),
+    ("detections", "Faces, bodies or humans found", lambda stats: stats.detections_total),
     ("tracks", "Tracks ended", lambda stats: stats.tracks_total),
     ("source_errors", "Errors of the source", lambda stats: stats.source_errors),
 )
