@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 BATCH: Final = 250
-"""Streams changed in one pass, at most."""
+"""Streams changed in one pass, at most; fewer where the API server is slow, see `next_batch`."""
+_SMALLEST_BATCH: Final = 16
 _PASS_S: Final = 1.0
 """Writing time of a pass: a pod that dies meanwhile is noticed by the next one, however slow the API server is."""
 SCHEDULING_REASONS: Final = (conditions.NO_POOL_SELECTS, conditions.NO_FREE_SLOT, conditions.NO_READY_POD)
@@ -57,6 +58,7 @@ class _Memory:
     pods: Patience = field(default_factory=Patience)
     rejections: dict[str, str] = field(default_factory=dict)
     wake_at: datetime | None = None
+    batch: int = BATCH
 
 
 class Reconciler:
@@ -107,13 +109,15 @@ class Reconciler:
         self._show(namespace, plan)
         # A pass may take half of the time at most: a storm of events is answered by fewer, larger passes.
         await asyncio.sleep(min(_LONGEST_BREATH_S, time.monotonic() - began))
-        writes = deque(plan.streams[:BATCH])
+        batch = plan.streams[:BATCH]
+        writes = deque(batch)
         until = time.monotonic() + _PASS_S
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._settings.write_concurrency, len(writes))):
                 group.create_task(self._write_streams(namespace, writes, until))
             for pool in plan.pools:
                 group.create_task(self._apply_pool(pool, memory))
+        memory.batch = next_batch(memory.batch, len(batch) - len(writes), len(writes))
         if writes or not is_all or len(plan.streams) > BATCH:
             self.wake(namespace)
         looks = [pool.pods.look_again for pool in plan.pools]
@@ -126,7 +130,7 @@ class Reconciler:
         """Decide what is to be done; False if there are more changed streams than fit into one pass."""
         space = self._world.space(namespace)
         left_alone = memory.streams.left_alone(now)
-        limit = BATCH + len(left_alone)  # those are found again every time: look further than them
+        limit = memory.batch + len(left_alone)  # those are found again every time: look further than them
         changed = changed_streams(space, now, limit)
         items = {
             name: self._draft(namespace, name, partial(drafts.draft, happened=event, now=now))
@@ -139,7 +143,7 @@ class Reconciler:
             for name, pool in space.pools.items()
         }
         present = Present(now, memory.streams.left_alone(now), hashes, memory.pools)
-        plan = decide(gather(space, ready, present), BATCH)
+        plan = decide(gather(space, ready, present), memory.batch)
         memory.pools = {pool.facts.pool.name: pool.pods.memory for pool in plan.pools}
         return plan, len(changed) < limit and plan.is_whole
 
@@ -259,6 +263,17 @@ class Reconciler:
             name = pool.facts.pool.name
             self._metrics.pool_slots.labels(namespace, name).set(sum(pod.fact.slots for pod in ready))
             self._metrics.pool_streams.labels(namespace, name).set(sum(pod.streams for pod in pool.facts.pods))
+
+
+def next_batch(batch: int, written: int, left: int) -> int:
+    """Return how many streams the next pass takes on: what is decided and not written in time is decided again.
+
+    Args:
+        batch: how many this pass took on at most.
+        written: how many of them it wrote.
+        left: how many it had no time for.
+    """
+    return max(_SMALLEST_BATCH, written) if left else min(BATCH, 2 * batch)
 
 
 def _attempt(pool: StreamProcessor) -> str:

@@ -314,6 +314,34 @@ async def test_an_operator_killed_in_the_middle_loses_nothing(world: OperatorWor
     assert all(len(world.status(name)["history"]) == 1 for _, name in world.streams.cache)
 
 
+async def test_a_killed_operator_hears_everything_again_when_it_is_back(world: OperatorWorld) -> None:
+    """Twice, as a crash does it; the audit, which would find everything, does not run meanwhile."""
+    for number in range(2):
+        process = await operator_process(world)
+        try:
+            await reacts(world, number)
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def reacts(world: OperatorWorld, number: int) -> None:
+    """Return when the operator has heard of a new pool, a new stream, and a pod that fails."""
+    early, pool, cam = f"early-{number}", f"pool-{number}", f"cam-{number}"
+    await world.stream(early)
+    await world.until(lambda: world.status(early), "it has begun, and read what there was", timeout_s=40)
+    await world.pool(pool, slots_per_pod=4, replicas=2, selector={"group_names": [pool]})
+    await world.until(lambda: world.pool_status(pool).get("readyReplicas") == 2)
+    await world.stream(cam, groups=(pool,))
+    await world.until(lambda: world.pod_of(cam))
+    await world.advance(cam, Taken("w"))
+    bad = world.pod_of(cam)
+    assert bad is not None
+    await world.set_pod(bad, **waiting("CrashLoopBackOff", exit_code=137))
+    await world.until(lambda: world.pod_of(cam) not in (None, bad))
+    assert world.status(cam)["status"] == "pending"
+
+
 async def operator_process(world: OperatorWorld) -> asyncio.subprocess.Process:
     values = world.settings.model_dump(exclude={"platform_origin"})
     environment = {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}

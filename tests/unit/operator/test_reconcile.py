@@ -10,12 +10,23 @@ from luna_operator.cluster import Cluster
 from luna_operator.events import EventRecorder
 from luna_operator.metrics import Metrics
 from luna_operator.notes import Notes
-from luna_operator.reconcile import Reconciler
+from luna_operator.reconcile import BATCH, Reconciler, next_batch
 from luna_operator.world import World
 from support.builders import NOW, a_pool
 from support.chaos_api import ChaosApi
 from support.operator_builders import SETTINGS
 from support.waiting import eventually
+
+
+def test_a_slow_api_server_gets_smaller_passes_and_a_quick_one_whole_ones_again() -> None:
+    slow = next_batch(BATCH, written=90, left=160)
+    assert slow == 90
+    assert next_batch(slow, written=0, left=90) == 16, "a pass never takes on nothing"
+    batches = [slow]
+    while batches[-1] < BATCH:
+        batches.append(next_batch(batches[-1], written=batches[-1], left=0))
+    assert batches == [90, 180, BATCH]
+    assert next_batch(BATCH, written=3, left=0) == BATCH
 
 
 async def test_a_change_in_the_moment_of_the_end_does_not_keep_it_from_ending() -> None:
