@@ -51,9 +51,9 @@ def flatten(schema: Schema, definitions: Schema, prefix: str) -> Schema:
         merged = flatten(definitions[schema["$ref"].removeprefix(prefix)], definitions, prefix)
     for one in schema.get("allOf", []):
         merged = _both(merged, flatten(one, definitions, prefix))
-    alternatives = [flatten(one, definitions, prefix) for word in ("oneOf", "anyOf") for one in schema.get(word, [])]
-    if alternatives:
-        merged = _both(merged, _either(alternatives))
+    for word in ("oneOf", "anyOf"):
+        if alternatives := [flatten(one, definitions, prefix) for one in schema.get(word, ())]:
+            merged = _both(merged, _either(alternatives)) | ({"alternatives": word} if len(alternatives) > 1 else {})
     if "properties" in own:
         own["properties"] = {name: flatten(child, definitions, prefix) for name, child in own["properties"].items()}
     if isinstance(own.get("items"), dict):

@@ -32,6 +32,7 @@ WORDS = (
     "default",
     "nullable",
     "required",
+    "alternatives",
     "also",
 )
 _METHODS = ("get", "put", "post", "delete", "patch")

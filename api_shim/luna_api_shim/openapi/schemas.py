@@ -136,20 +136,19 @@ class _Conversion:
             told["items"] = self._convert(told["items"])
         alternatives = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
         if alternatives:
-            word = "oneOf" if "oneOf" in schema else "anyOf"
-            return self._alternatives(alternatives, word, is_nullable=is_nullable) | told
+            return self._alternatives(alternatives, is_nullable=is_nullable) | told
         if "$ref" not in schema:
             return told
         reference = {"$ref": _reference(schema["$ref"])}
         return {"allOf": [reference], **told} if told.keys() - {"default"} else reference
 
-    def _alternatives(self, alternatives: list[Schema], word: str, *, is_nullable: bool) -> Schema:
+    def _alternatives(self, alternatives: list[Schema], *, is_nullable: bool) -> Schema:
         real = [one for one in alternatives if one.get("type") != "null"]
+        word, converted = "oneOf", [self._convert(one) for one in real]
         if all(region in real for region in _REGIONS):
-            # Whatever fits both forms is taken, so this cannot be oneOf.
-            word, converted = "anyOf", [self._convert(one) for one in real] + [{"$ref": f"{PREFIX}Rectangle"}]
-        else:
-            converted = [self._convert(one) for one in real]
+            converted.append({"$ref": f"{PREFIX}Rectangle"})
+            if self._mode == "validation":
+                word = "anyOf"  # a region without `mode` may fit two forms and is taken all the same
         if is_nullable and len(real) < len(alternatives):
             # Null beside a reference is not heard: the first alternative is spelled out.
             converted[0] = self._spelled_out(real[0]) | {"nullable": True}

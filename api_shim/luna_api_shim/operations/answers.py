@@ -202,7 +202,7 @@ class ModifiedStream(Model):
     """A stream that is no longer as the worker believes: the worker stops it."""
 
     stream_id: Uuid
-    status: ReadableState | Literal[StreamState.NOT_FOUND]
+    status: Literal[ReadableState, StreamState.NOT_FOUND]
     """`not_found`: the stream was deleted."""
     version: Count
     """0 of a stream that was not found."""
