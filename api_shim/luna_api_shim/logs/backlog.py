@@ -224,7 +224,9 @@ class Backlog:
         copied = self._copied if self._copied is not None else {}
         for addition in batch:
             uid = addition.stream.uid
-            pending = self._pending[uid]
+            pending = self._pending.get(uid)
+            if pending is None:  # the term ended meanwhile
+                continue
             for entry in addition.entries:
                 if pending.entries.pop(entry.seq, None) is not None:
                     self._count -= 1

@@ -42,8 +42,11 @@ class Copier:
         self.backlog = Backlog()
         self.has_led = False
         """Whether this replica has ever copied: then its database knows the log, even if nobody else has it."""
+        self._is_in_term = False
         self._has_begun = False
         self._turn = asyncio.Lock()
+        self._failures = 0
+        self._trouble = ""
         self._news = asyncio.Event()
         self._lost_before = 0
         store.subscribe(self._observe)
@@ -51,10 +54,11 @@ class Copier:
     def begin_term(self) -> None:
         """Keep what has to be copied from now on: this replica leads."""
         self.backlog.keep(self._store.catalogue)
+        self._is_in_term = True
 
     def end_term(self) -> None:
         """Leave the rest to the next leader."""
-        self._has_begun = False
+        self._is_in_term = self._has_begun = False
         self.backlog.rest()
 
     async def run(self) -> None:
@@ -78,7 +82,7 @@ class Copier:
             await asyncio.sleep(_GATHERING_S)
 
     async def flush(self, *, with_blank: bool = False) -> None:
-        """Return when everything is copied that was known here at the time of the call; only within a term.
+        """Return when everything is copied that was known here at the time of the call; nothing outside of a term.
 
         Args:
             with_blank: include streams without a status: it is not written yet, and known already.
@@ -86,7 +90,12 @@ class Copier:
         Raises:
             LogsUnavailable: the database does not answer.
         """
+        failures = self._failures
         async with self._turn:
+            if self._failures != failures:  # while waiting: else everybody would wait for a failure of his own
+                raise LogsUnavailable(self._trouble)
+            if not self._is_in_term:
+                return
             try:
                 if not self._has_begun:
                     await self._begin()
@@ -96,8 +105,10 @@ class Copier:
                 while batch := self.backlog.next(_BATCH):
                     await self._rows.add(batch)
                     self.backlog.done(batch)
-            except LogsUnavailable:
+            except LogsUnavailable as e:
                 self._has_begun = False  # what it knows may be another database when it comes back
+                self._failures += 1
+                self._trouble = str(e)
                 raise
         self._tell_of_losses()
 

@@ -14,8 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import URL
+
 from luna_api_shim.concurrency import for_each
-from luna_api_shim.errors import LogsUnavailable, NotReady
+from luna_api_shim.errors import LogsUnavailable, NotReady, StartupError
 from luna_api_shim.logs.clearing import ClearInterval, clear_regularly
 from luna_api_shim.logs.copier import Copier
 from luna_api_shim.logs.database import Database, file_url, parse_url
@@ -38,18 +40,31 @@ _MIGRATION_RETRIES: Final = BackoffSettings(initial_s=0.5, limit_s=10.0)
 
 
 def open_logbook(settings: Settings, store: Store) -> Logbook:
-    """Return the log that the settings describe; nothing is connected to yet."""
-    folder = Path(settings.data_folder or Path.home() / ".local" / "state" / "luna-streams")
-    url = parse_url(settings.database_url.get_secret_value()) if settings.database_url else file_url(folder / FILE)
+    """Return the log that the settings describe; nothing is connected to yet.
+
+    Raises:
+        StartupError: there is no place for a file.
+    """
     interval = ClearInterval(
         settings.logs_clear_interval, settings.logs_clear_interval_type, settings.logs_clear_check_interval
     )
     return Logbook(
         store,
-        Database(url, pool_size=settings.database_pool_size, timeout_s=settings.database_timeout),
+        Database(_url_of(settings), pool_size=settings.database_pool_size, timeout_s=settings.database_timeout),
         namespace=None if settings.all_namespaces else settings.namespace,
         clear_interval=interval if settings.logs_clear_active else None,
     )
+
+
+def _url_of(settings: Settings) -> URL:
+    if settings.database_url is not None:
+        return parse_url(settings.database_url.get_secret_value())
+    if settings.data_folder:
+        return file_url(Path(settings.data_folder) / FILE)
+    try:
+        return file_url(Path.home() / ".local" / "state" / "luna-streams" / FILE)
+    except RuntimeError:
+        raise StartupError("there is no home folder for the log: set LUNA_SHIM_DATA_FOLDER") from None
 
 
 class Logbook:

@@ -148,6 +148,14 @@ def test_a_batch_that_could_not_be_copied_waits_on() -> None:
     assert backlog.next(500) == backlog.next(500)
 
 
+def test_a_batch_that_arrives_after_the_term_is_nothing_to_worry_about() -> None:
+    backlog = leading(a_life(1))
+    batch = backlog.next(500)
+    backlog.rest()
+    backlog.done(batch)
+    assert len(backlog) == 0
+
+
 def test_a_new_leader_tells_of_streams_that_vanished_unseen() -> None:
     gone = a_life(4)
     known = copied(gone, 5)
