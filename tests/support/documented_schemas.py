@@ -17,6 +17,7 @@ import yaml
 from support.repository import ROOT
 
 Schema = dict[str, Any]
+_BOUNDS = ("default", "minLength", "maxLength", "pattern")
 _ORIGIN = ROOT.parent / "shared" / "spec" / "openapi.yaml"
 
 
@@ -89,8 +90,19 @@ def _either(alternatives: list[Schema]) -> Schema:
     return united | ({"nullable": True} if any(one.get("nullable") for one in alternatives) else {})
 
 
+class Either(frozenset[Any]):
+    """What alternatives say differently of the same thing."""
+
+
+def _choices(value: Any) -> frozenset[Any]:
+    return value if isinstance(value, Either) else frozenset([value])
+
+
 def _unite(one: Schema, other: Schema) -> Schema:
     united = {key: value for key, value in one.items() if other.get(key) == value}
+    for word in _BOUNDS:
+        if one.get(word) != other.get(word):
+            united[word] = Either({*_choices(one.get(word)), *_choices(other.get(word))})
     kinds = {one.get("type"), other.get("type")}
     if kinds == {"integer", "number"}:
         united["type"] = "number"

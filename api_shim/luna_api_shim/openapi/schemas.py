@@ -40,6 +40,9 @@ RECTANGLE: Final[Schema] = {
 
 UNSAID: Final[Mapping[tuple[str, str], Schema]] = MappingProxyType(
     {
+        # Without a mode the numbers decide, not the form.
+        ("RoiAbs", "mode"): {"default": None},
+        ("RoiPercent", "mode"): {"default": None},
         ("Healthcheck", "timeout"): {"maximum": INT32_MAX},
         ("PreviewUrl", "url"): {"format": "uri-reference"},
         ("EventHandlerV1", "detection_handler"): _DEPRECATED,
@@ -48,7 +51,8 @@ UNSAID: Final[Mapping[tuple[str, str], Schema]] = MappingProxyType(
         ("StreamPatch", ""): {"minProperties": 1},
     }
 )
-"""What a model does not tell of a field, or of itself: it checks it in code, or need not know."""
+"""What a model does not tell of a field, or of itself: it checks it in code, or need not know; None where it tells too
+much."""
 
 NEVER_NULL: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {"StreamPatch": frozenset({"description", "status"})}
@@ -97,14 +101,14 @@ class _Conversion:
     def component(self, name: str) -> Schema:
         """Return a definition as a component."""
         told = self._object(name, self._definitions[name])
-        return told | UNSAID.get((name, ""), {})
+        return _with(told, UNSAID.get((name, ""), {}))
 
     def _object(self, name: str, schema: Schema) -> Schema:
         if "properties" not in schema:
             return self._convert(schema)
         never_null = (LEFT_OUT if self._mode == "serialization" else NEVER_NULL).get(name, ())
         properties = {
-            field: self._field(child, is_nullable=field not in never_null) | UNSAID.get((name, field), {})
+            field: _with(self._field(child, is_nullable=field not in never_null), UNSAID.get((name, field), {}))
             for field, child in schema["properties"].items()
         }
         told: Schema = {"type": "object", "properties": properties}
@@ -158,6 +162,10 @@ class _Conversion:
         if "$ref" not in schema:
             return self._convert(schema)
         return self.component(schema["$ref"].removeprefix(_DEFINITIONS))
+
+
+def _with(told: Schema, words: Schema) -> Schema:
+    return {word: value for word, value in (told | words).items() if value is not None}
 
 
 def _spell_values(told: Schema) -> None:

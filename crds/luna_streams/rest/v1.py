@@ -143,7 +143,7 @@ class ImagesDataV1(ImagesSource, DataV1):
     """A folder of pictures."""
 
 
-SourceV1 = Annotated[TcpDataV1 | UdpDataV1 | VideofileDataV1 | ImagesDataV1, Field(discriminator="type")]
+SourceV1 = Annotated[UdpDataV1 | TcpDataV1 | VideofileDataV1 | ImagesDataV1, Field(discriminator="type")]
 
 
 class StreamToBeCreatedV1(NewStream):

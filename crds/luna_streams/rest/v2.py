@@ -104,7 +104,7 @@ class ImagesDataV2(ImagesSource, DataV2):
     """A folder of pictures."""
 
 
-SourceV2 = Annotated[TcpDataV2 | UdpDataV2 | VideofileDataV2 | ImagesDataV2, Field(discriminator="type")]
+SourceV2 = Annotated[UdpDataV2 | TcpDataV2 | VideofileDataV2 | ImagesDataV2, Field(discriminator="type")]
 
 
 class StreamToBeCreatedV2(NewStream):

@@ -69,7 +69,7 @@ CASES: list[tuple[type[Model], object, str, str]] = [
     (StreamToBeCreatedV2, v2_body(location={"geo_position": {"longitude": 181, "latitude": 0}}),
      "location.geo_position.longitude", "ensure this value is less than or equal to 180"),
     (StreamToBeCreatedV2, with_data(type="ftp"), "data",
-     "No match for discriminator 'type' and value 'ftp' (allowed values: 'tcp', 'udp', 'videofile', 'images')"),
+     "No match for discriminator 'type' and value 'ftp' (allowed values: 'udp', 'tcp', 'videofile', 'images')"),
     (StreamToBeCreatedV2, v2_body(data={"reference": "x"}), "data", "Discriminator 'type' is missing in value"),
     (StreamToBeCreatedV2, v2_body(data=5), "data", "value is not a valid dict"),
     (StreamToBeCreatedV2, with_data(tcp=1), "data.tcp", "extra fields not permitted"),
