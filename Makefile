@@ -44,7 +44,7 @@ format: $(VENV)/.installed-test ## Put every file into the common format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-generate: $(VENV)/.installed-test ## Write the files that are made from others (docs/settings.md, the chart's CRDs)
+generate: $(VENV)/.installed-test ## Write the files that are made from others (pages of docs/, the OpenAPI document, the chart's CRDs)
 	@cd tests && $(abspath $(BIN))/python -m support.repository
 
 fuzz: $(VENV)/.installed-test ## Send the REST API many requests made of its document, at least 200 per operation; EXAMPLES=1000
