@@ -79,6 +79,13 @@ def _accepted_forms(document: Schema) -> None:
         node["parameters"] = [one for one in node.get("parameters", ()) if _name(one, document) != "Accept"]
 
 
+def _arrays(document: Schema) -> None:
+    for node in (document["components"].get("parameters", {}), *_operations(document)):
+        for one in node.values() if "responses" not in node else node.get("parameters", ()):
+            if one.get("schema", {}).get("type") == "array":
+                one["explode"] = False
+
+
 def _media_types(document: Schema) -> None:
     for operation in _operations(document):
         for answer in operation["responses"].values():
@@ -98,8 +105,8 @@ def _figures(document: Schema) -> None:
         if "gop_size" in schema["properties"]:
             for figure in schema["properties"].values():
                 if figure.get("type") == "integer":
-                    figure.pop("minimum", None)
-                    figure.pop("maximum", None)
+                    for word in ("minimum", "maximum", "format"):
+                        figure.pop(word, None)
 
 
 OF_BOTH: Final[Patches] = {
@@ -108,6 +115,7 @@ OF_BOTH: Final[Patches] = {
     "a new stream may name only a group that exists": _groups,
     "bodies are needed where the documents call them optional": _bodies,
     "Accept takes lists and wildcards; which form is chosen has tests of its own": _accepted_forms,
+    "an array is read in both forms; an empty one is as good as none": _arrays,
     "media types may carry a character set; OpenAPI passes Content-Type over among headers": _media_types,
     "the documents call YAML a string, schemathesis what is written in it": _yaml,
     "a worker's figures are cut to 32 bits, not refused": _figures,
