@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from luna_api_shim.errors import NotReady
-from luna_api_shim.replies import INTERNAL, error_body, error_form
+from luna_api_shim.replies import INTERNAL, error_content, error_form
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +47,7 @@ class Fault:
 
     def to_rest(self) -> dict[str, object]:
         """Return the documented form."""
-        form = error_form(self.error)
-        detail = str(self.error) if form.detail is None else form.detail
-        return {"component": self.component, "error": error_body(form, detail), "status": 0}
+        return {"component": self.component, "error": error_content(self.error)[1], "status": 0}
 
 
 class Health:
