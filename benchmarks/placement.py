@@ -1,0 +1,292 @@
+"""What the operator costs: placing streams against a bare client, and standing by with none and with many.
+
+    .venv/bin/python benchmarks/placement.py [--streams 3000] [--kubeconfig FILE]
+
+API server (the embedded one, unless a kubeconfig names another), operator and load each run in a process of their own,
+so on two cores they compete; both sides of a ratio do so alike. Bare client and operator take turns, several rounds, to
+see the spread. Nothing runs in the pods: this process says that they are ready. Needs no network; ends within minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import yaml
+
+from luna_kube import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    NAMESPACES,
+    PODS,
+    STREAM_PROCESSORS,
+    STREAMS,
+    AlreadyExists,
+    KubeClient,
+    load_credentials,
+)
+from luna_streams.conditions import observe_conditions
+from luna_streams.lifecycle import create
+from luna_streams.v1alpha1 import StreamSpec
+
+ROOT = Path(__file__).parents[1]
+NAMESPACE, BARE_NAMESPACE = "placed", "bare"
+"""The operator watches the first; in the other the bare client writes the same statuses."""
+PARALLEL = 16
+ROUNDS = 3
+PODS_OF_POOL = 10
+PLACEMENT_TARGET = 0.5
+IDLE_TARGET = 0.02
+MEMORY_TARGET_MB = 300
+WATCHED_S = 20.0
+
+SERVER = """
+import asyncio, sys, pathlib
+from luna_local.apiserver import EmbeddedApiServer
+async def main():
+    server = EmbeddedApiServer()
+    await server.start()
+    path = pathlib.Path(sys.argv[1])
+    server.write_kubeconfig(path.with_suffix(".new"))
+    path.with_suffix(".new").rename(path)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def process(arguments: Sequence[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    child = subprocess.Popen([sys.executable, *arguments], env=os.environ | environment)
+    try:
+        yield child
+    finally:
+        child.terminate()
+        child.wait()
+
+
+@contextmanager
+def operator(kubeconfig: Path, port: int) -> Iterator[int]:
+    """Run the operator; yields its process id."""
+    where = ["--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE, "--lease-namespace", NAMESPACE]
+    serves = ["--streams-origin", "http://127.0.0.1:5160", "--http-host", "127.0.0.1", "--http-port", str(port)]
+    with process(["-m", "luna_operator", *where, *serves, "--log-level", "error"]) as child:
+        yield child.pid
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+async def in_parallel(work: Callable[[str], Awaitable[object]], names: Sequence[str]) -> float:
+    """Do the work for every name, some at a time; return how many per second."""
+    waiting = iter(names)
+
+    async def one() -> None:
+        for name in waiting:
+            await work(name)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(PARALLEL)))
+    return len(names) / (time.perf_counter() - began)
+
+
+class Bench:
+    """An API server, and the operator's figures.
+
+    Args:
+        kube: open client.
+        http: asks the operator for its metrics.
+        port: of the operator.
+    """
+
+    def __init__(self, kube: KubeClient, http: aiohttp.ClientSession, port: int) -> None:
+        self._kube = kube
+        self._http = http
+        self._port = port
+        self._spec = _a_spec()
+
+    async def prepare(self, slots: int) -> None:
+        """Make definitions, namespaces and a pool that has room for everything."""
+        for path in (ROOT / "crds").glob("*.yaml"):
+            body = yaml.safe_load(path.read_text())
+            await self._kube.apply(CUSTOM_RESOURCE_DEFINITIONS.at(None, body["metadata"]["name"]), body)
+        await asyncio.sleep(3)  # a real API server takes a moment to serve them
+        for name in (NAMESPACE, BARE_NAMESPACE):
+            with suppress(AlreadyExists):
+                await self._kube.create(NAMESPACES.everywhere(), {"metadata": {"name": name}})
+        spec = {"selector": {}, "replicas": PODS_OF_POOL, "slotsPerPod": -(-slots // PODS_OF_POOL)}
+        body = {"apiVersion": STREAMS.api_version, "kind": "StreamProcessor", "metadata": {"name": "pool"}}
+        await self._kube.create(STREAM_PROCESSORS.within(NAMESPACE), {**body, "spec": spec})
+
+    async def make_pods_ready(self) -> None:
+        """Say what a kubelet says of pods that run."""
+        names: set[str] = set()
+        async with asyncio.timeout(60):
+            while len(names) < PODS_OF_POOL:
+                for pod in (await self._kube.list(PODS.within(NAMESPACE))).items:
+                    name = pod["metadata"]["name"]
+                    if name not in names:
+                        await self._kube.patch(PODS.at(NAMESPACE, name).status, {"status": _READY})
+                        names.add(name)
+                await asyncio.sleep(0.1)
+
+    async def create_streams(self, namespace: str, names: Sequence[str]) -> None:
+        """Create streams as kubectl does, without a status."""
+        header = {"apiVersion": STREAMS.api_version, "kind": "Stream"}
+
+        async def one(name: str) -> None:
+            body = {**header, "metadata": {"name": name}, "spec": self._spec.to_resource()}
+            await self._kube.create(STREAMS.within(namespace), body)
+
+        await in_parallel(one, names)
+
+    async def bare_rate(self, names: Sequence[str]) -> float:
+        """Write first statuses as the operator does, with nothing behind it; return how many per second."""
+        record = create(self._spec, datetime.now(UTC)).record
+        status = observe_conditions(record, datetime.now(UTC), generation=1).to_resource()
+        status["processor"] = {"pool": "pool", "pod": "pool-0", "podUid": "7f0c0d6e-6a55-4d0f-9a53-1f1a4be0b0aa"}
+        return await in_parallel(
+            lambda name: self._kube.patch(STREAMS.at(BARE_NAMESPACE, name).status, {"status": status}), names
+        )
+
+    async def placement_rate(self, count: int, pid: int) -> tuple[float, float]:
+        """Wait until the operator has written so many streams.
+
+        Returns:
+            From the first on: how many per second, and seconds of the operator's CPU time for each.
+        """
+        began, first, written, used = 0.0, 0.0, 0.0, 0.0
+        async with asyncio.timeout(300):
+            while written < count:
+                await asyncio.sleep(0.05)
+                written = await self._written()
+                if written and not began:
+                    began, first, used = time.perf_counter(), written, cpu_s(pid)
+        placed = written - first
+        return placed / (time.perf_counter() - began), (cpu_s(pid) - used) / placed
+
+    async def report_progress(self, names: Sequence[str]) -> None:
+        """Change what is known of every stream, as the shim does for reports of workers."""
+        await in_parallel(
+            lambda name: self._kube.patch(STREAMS.at(NAMESPACE, name).status, {"status": {"lastError": "no frames"}}),
+            names,
+        )
+
+    async def _written(self) -> float:
+        """Return how many statuses of streams the operator has written; 0 while it does not answer."""
+        try:
+            async with self._http.get(f"http://127.0.0.1:{self._port}/metrics") as answer:
+                text = await answer.text()
+        except aiohttp.ClientError:
+            return 0.0
+        wanted = 'luna_operator_writes_total{object="Stream",result="ok"}'
+        return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(wanted)), 0.0)
+
+
+_READY = {
+    "phase": "Running",
+    "conditions": [{"type": "Ready", "status": "True"}],
+    "containerStatuses": [{
+        "name": "processor", "image": "i", "imageID": "", "restartCount": 0, "ready": True,
+        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+    }],
+}  # fmt: skip
+
+
+def _a_spec() -> StreamSpec:
+    handler = {"handlerId": "ee4c42b6-23ae-410e-a2aa-a4220e64ba4b"}
+    data = {"type": "tcp", "reference": "rtsp://camera/1", "analytics": [{"eventHandler": handler}]}
+    return StreamSpec.from_resource({"accountId": "6d071cca-fda5-4a03-84d5-5bea65904480", "data": data})
+
+
+async def share_of_a_core(pid: int) -> float:
+    """Return the CPU time a process uses while nothing happens, once it is through with its start."""
+    for _ in range(30):
+        before = cpu_s(pid)
+        await asyncio.sleep(2)
+        if before > 1 and cpu_s(pid) - before < 0.1:
+            break
+    before = cpu_s(pid)
+    await asyncio.sleep(WATCHED_S)
+    return (cpu_s(pid) - before) / WATCHED_S
+
+
+async def run(kubeconfig: Path, port: int, count: int) -> bool:
+    per_round = count // ROUNDS
+    async with KubeClient(await load_credentials(kubeconfig)) as kube, aiohttp.ClientSession() as http:
+        bench = Bench(kube, http, port)
+        await bench.prepare(count)
+        with operator(kubeconfig, port) as pid:
+            await bench.make_pods_ready()
+            idle = await share_of_a_core(pid)
+            print(f"no streams: {idle:.1%} of a core (target {IDLE_TARGET:.0%})")
+        rates: dict[str, list[float]] = {"bare": [], "operator": []}
+        names: list[str] = []
+        costs: dict[str, list[float]] = {"bare": [], "operator": []}
+        for round_ in range(ROUNDS):
+            new = [f"stream-{round_}-{number}" for number in range(per_round)]
+            names += new
+            for namespace in (BARE_NAMESPACE, NAMESPACE):
+                await bench.create_streams(namespace, new)
+            before = time.process_time()
+            rates["bare"].append(await bench.bare_rate(new))
+            costs["bare"].append((time.process_time() - before) / per_round)
+            with operator(kubeconfig, port) as pid:
+                rate, cost = await bench.placement_rate(per_round, pid)
+            rates["operator"].append(rate)
+            costs["operator"].append(cost)
+        for name, values in rates.items():
+            cost_ms = statistics.median(costs[name]) * 1000
+            print(
+                f"  {name}: {' '.join(f'{value:.0f}' for value in values)} streams/s, {cost_ms:.2f} ms of CPU time each"
+            )
+        ratio = statistics.median(rates["operator"]) / statistics.median(rates["bare"])
+        print(f"placement: {ratio:.2f} of a bare client's status patches (target {PLACEMENT_TARGET})")
+        with operator(kubeconfig, port) as pid:
+            busy = await share_of_a_core(pid)
+            print(f"{len(names)} streams that stay where they are: {busy:.1%} of a core (target {IDLE_TARGET:.0%})")
+            before = cpu_s(pid)
+            await bench.report_progress(names)
+            await asyncio.sleep(3)
+            print(f"  a report on each: {(cpu_s(pid) - before) / len(names) * 1000:.2f} ms of CPU time per report")
+            memory = memory_mb(pid)
+            print(f"the operator holds {memory:.0f} MB (target {MEMORY_TARGET_MB})")
+        return ratio >= PLACEMENT_TARGET and max(idle, busy) < IDLE_TARGET and memory < MEMORY_TARGET_MB
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--streams", type=int, default=3000)
+    parser.add_argument("--port", type=int, default=18080, help="for the operator's metrics")
+    parser.add_argument("--kubeconfig", type=Path, help="of an API server for tests, which is filled")
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        kubeconfig = arguments.kubeconfig
+        if kubeconfig is None:
+            kubeconfig = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "kubeconfig"
+            stack.enter_context(process(["-c", SERVER, str(kubeconfig)]))
+            while not kubeconfig.exists():
+                time.sleep(0.05)
+        good = asyncio.run(run(kubeconfig, arguments.port, arguments.streams))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
