@@ -28,11 +28,15 @@ class Shot:
 def together(found: DueSet[Shot], body_count: int) -> tuple[Shot, ...]:
     """Return the shots of one event about a face and its body.
 
-    The face's frame comes first, and its body with it; bodies of other frames fill the set up to `body_count`. Where no
-    bodies are to be sent (their set is not full), the faces go alone.
+    The best faces bring the bodies of their frames along, `body_count` at most; bodies of other frames fill the set up.
+    Where no bodies are to be sent (their set is not full), the faces go alone.
     """
-    if not found.bodies:
-        return tuple(replace(shot, body=None) for shot in found.faces)
-    taken = {shot.frame_number for shot in found.faces if shot.body is not None}
+    room = body_count if found.bodies else 0
+    shots: list[Shot] = []
+    for shot in found.faces:
+        has_room = shot.body is not None and room > 0
+        shots.append(shot if has_room else replace(shot, body=None))
+        room -= has_room
+    taken = {shot.frame_number for shot in shots}
     others = [shot for shot in found.bodies if shot.frame_number not in taken]
-    return found.faces + tuple(others[: max(0, body_count - len(taken))])
+    return (*shots, *others[:room])
