@@ -200,7 +200,20 @@ def _answer(answer: Answer, api: ApiVersion | None, parts: _Parts) -> Json:
         name: {"description": text, "required": True, "schema": {"type": "string"}}
         for name, text in answer.headers.items()
     }
-    return told | {"content": content} if content else told
+    told |= {"content": content} if content else {}
+    return told | {"links": links} if (links := _links(answer, api)) else told
+
+
+def _links(answer: Answer, api: ApiVersion | None) -> Json:
+    """Return what a client, or a test, can go on with."""
+    return {
+        name: {
+            "operationId": name + ("V2" if api == 2 else ""),
+            "parameters": {field: f"$response.body#/{field}"},
+        }
+        for field, names in answer.links.items()
+        for name in names
+    }
 
 
 def _error_response(errors: list[Exception], parts: _Parts) -> Json:

@@ -49,6 +49,7 @@ class Answer:
         texts: description of the text by media type, for answers that are none.
         headers: name and description, besides Luna-Request-Id and Content-Type.
         msgpack: whether a client may ask for application/msgpack instead.
+        links: ids of operations that take a field of this answer as a parameter of the same name, by the field.
     """
 
     status: int
@@ -59,6 +60,7 @@ class Answer:
     texts: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     msgpack: bool = False
+    links: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

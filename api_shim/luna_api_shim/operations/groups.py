@@ -47,6 +47,7 @@ CREATE: Final = Operation(
             answers.CreatedGroup,
             {"group_id": GROUP, "group_name": "entrances"},
             headers={"Location": "Path of the group."},
+            links={"group_id": ("getGroup", "patchGroup", "deleteGroup")},
         ),
     ),
     errors=(BadBody("account_id", "field required"), GroupExists("entrances")),

@@ -64,6 +64,7 @@ CREATE: Final = Operation(
             answers.CreatedStream,
             {"stream_id": STREAM, "version": 1},
             headers={"Location": "Path of the stream."},
+            links={"stream_id": ("getStream", "patchStream", "putStream", "removeStream")},
         ),
     ),
     errors=(
@@ -157,7 +158,15 @@ PUT: Final = Operation(
     "grows by one, so the worker that has the stream stops it, and it waits in the queue again.",
     parameters=(STREAM_ID, CONTENT_TYPE),
     body=_NEW,
-    answers=(Answer(200, "The stream is replaced.", answers.ReplacedStream, {"stream_id": STREAM, "version": 2}),),
+    answers=(
+        Answer(
+            200,
+            "The stream is replaced.",
+            answers.ReplacedStream,
+            {"stream_id": STREAM, "version": 2},
+            links={"stream_id": ("getStream", "patchStream", "removeStream")},
+        ),
+    ),
     errors=(
         BadBody("data.reference", "field required"),
         UnknownGroupName("entrances"),
