@@ -140,7 +140,7 @@ async def test_a_value_that_a_parameter_forbids_is_refused_by_name(shim: Shim) -
             for value in worst_of(parameter["schema"]):
                 answer = await send(shim, path, method, operation, {parameter["name"]: value})
                 told = f"{method} {path} {parameter['name']}={value!r}: {answer.text}"
-                assert (answer.status_code, answer.json()["error_code"]) == (400, 12012), told
+                assert (answer.status_code, answer.json().get("error_code")) == (400, 12012), told
                 assert answer.json()["detail"] == f"Bad query parameters '{parameter['name']}'"
                 tried += 1
     assert tried > 200

@@ -19,7 +19,7 @@ from luna_api_shim.pages.manual import INDEX, Manual, manual_folder
 from luna_api_shim.pages.rendering import markdown
 from luna_api_shim.pages.specification import specification_page
 from luna_api_shim.replies import error_content
-from support.repository import ROOT
+from support.repository import ROOT, pyproject
 
 MANUAL = Manual(ROOT)
 
@@ -100,9 +100,10 @@ def test_a_link_to_what_is_not_in_the_manual_is_its_text() -> None:
 
 
 def test_the_manual_lies_in_the_package_of_a_wheel(tmp_path: Path) -> None:
+    included = pyproject()["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    (tmp_path / included["docs"]).mkdir(parents=True)
+    (tmp_path / included["README.md"]).write_text("# Here\n")
     package = tmp_path / "luna_api_shim"
-    (package / "manual" / "docs").mkdir(parents=True)
-    (package / "manual" / "README.md").write_text("# Here\n")
     assert manual_folder(package) == package / "manual"
     assert manual_folder() == ROOT
 
