@@ -192,7 +192,7 @@ def _answer(answer: Answer, api: ApiVersion | None, parts: _Parts) -> Json:
         if answer.example is not None:
             content[JSON]["example"] = answer.example_v2 if api == 2 and answer.example_v2 else answer.example
     for media_type, description in answer.texts.items():
-        is_text = media_type.startswith("text/") or media_type.endswith("yaml")
+        is_text = media_type.startswith("text/") or media_type.endswith(("yaml", "text"))
         schema = {"type": "string"} if is_text else {"type": "string", "format": "binary"}
         content[media_type] = {"schema": schema | {"description": description}}
     told: Json = {"description": answer.description, "headers": parts.headers_of(content)}

@@ -42,7 +42,16 @@ METRICS: Final = Operation(
     "metrics",
     "count requests",
     "Counts requests by path and status, and tells a few figures of the queue, for Prometheus.",
-    answers=(Answer(200, "The figures.", texts={"text/plain": "Prometheus' text format."}),),
+    answers=(
+        Answer(
+            200,
+            "The figures.",
+            texts={
+                "text/plain": "Prometheus' text format.",
+                "application/openmetrics-text": "OpenMetrics, for clients whose `Accept` names it.",
+            },
+        ),
+    ),
     errors=(Disabled(),),
 )
 SPEC: Final = Operation(
