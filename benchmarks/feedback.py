@@ -21,7 +21,7 @@ from pathlib import Path
 
 import aiohttp
 import orjson
-from shim import JSON, SERVER, Shim, a_body, cpu_s, healthy, in_parallel, prepare, process, settled
+from shim import JSON, SERVER, Shim, a_body, cpu_s, healthy, in_parallel, prepare, process
 
 from luna_kube import STREAMS, Json, KubeClient
 from luna_streams import naming
@@ -99,7 +99,6 @@ async def run(kubeconfig: Path, at: Shim, count: int) -> bool:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=20)) as http:
             await healthy(http, at.url)
             await create_all(kube, count)
-            await settled(kube, count)
             items = await take_all(http, at, count)
             parts = [items[n : n + IN_A_REQUEST] for n in range(0, count, IN_A_REQUEST)]
             bodies = [orjson.dumps({"streams": part}) for part in parts]

@@ -45,6 +45,8 @@ from luna_kube.transport import Call
 log = logging.getLogger(__name__)
 
 _GRACEFUL_STOP_S = 5
+_KEEP_ALIVE_S = 75
+"""Workers report every 5 s: a connection that was closed after 5 s of silence would be closed just as one does."""
 _BACKLOG = 2048
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 
@@ -128,6 +130,7 @@ class Service:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # a worker must not choose the address it is heard from
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_GRACEFUL_STOP_S,
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -140,3 +141,20 @@ async def test_a_worker_the_shim_cannot_be_reached_by_stops_before_others_get_it
                 await eventually(lambda: set(other.work) == ids, "the other has them", timeout_s=15)
                 assert worker.work == {}
     assert list(ledger.overlaps()) == []
+
+
+async def test_a_connection_outlives_the_pause_between_two_reports(shim: Shim) -> None:
+    """FaceStream reports every 5 s; a server that closes idle connections after 5 s meets the next report halfway."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", shim.http.base_url.port)
+    try:
+        for pause_s in (5.5, 0.0):
+            writer.write(b"GET /version HTTP/1.1\r\nHost: shim\r\n\r\n")
+            async with asyncio.timeout(5):
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+                await reader.readexactly(int(length.partition(b":")[2]))
+            await asyncio.sleep(pause_s)
+    finally:
+        writer.close()
+        await writer.wait_closed()
