@@ -246,3 +246,13 @@ async def test_old_entries_are_cleared_by_themselves_where_that_is_wanted(
                 await asyncio.sleep(0.1)
         await asyncio.sleep(1.5)
         assert await statuses(shim, stream_id) == ["pause"]
+
+
+async def test_a_stream_is_deleted_also_by_a_version_that_is_not_its_last(plain_shim: Shim) -> None:
+    stream_id = await plain_shim.create(v2_body())
+    entry = plain_shim.service.store.catalogue.get(stream_id)
+    assert entry is not None
+    await plain_shim.http.patch(f"/2/streams/{stream_id}", json={"status": "pause"})
+    assert await plain_shim.service.store.delete_stream(entry)
+    assert await statuses(plain_shim, stream_id) == ["pending", "pause", "deleted"]
+    assert not await plain_shim.service.store.delete_stream(entry)

@@ -100,7 +100,7 @@ class Database:
     @asynccontextmanager
     async def _connected(self, engine: AsyncEngine, timeout_s: float | None) -> AsyncIterator[AsyncConnection]:
         if self._file is not None and not self._file.exists():
-            _make_folder(self._file.parent)
+            _make(self._file)
         try:
             async with asyncio.timeout(timeout_s), engine.begin() as connection:
                 yield connection
@@ -146,11 +146,13 @@ def _sqlite(url: URL, pool_size: int, timeout_s: float) -> AsyncEngine:
     return engine
 
 
-def _make_folder(folder: Path) -> None:
+def _make(file: Path) -> None:
+    """Make an empty file that only its owner may read, and its folder; SQLite takes it for an empty database."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600)
     except OSError as e:
-        raise LogsUnavailable(f"the folder {folder} cannot be made: {e.strerror}") from e
+        raise LogsUnavailable(f"the file {file} cannot be made: {e.strerror}") from e
 
 
 def _reason(error: Exception) -> str:

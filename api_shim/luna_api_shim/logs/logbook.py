@@ -35,6 +35,8 @@ FILE: Final = "logs.db"
 _LOOKED_AT: Final = 32
 """Streams read past the cache for one request."""
 _LOOK_S: Final = 2.0
+_CATCH_UP_S: Final = 15.0
+"""Longer than a transaction may take by default."""
 _LAST_WORDS_S: Final = 3.0
 _MIGRATION_RETRIES: Final = BackoffSettings(initial_s=0.5, limit_s=10.0)
 
@@ -172,7 +174,7 @@ class Logbook:
     async def catch_up(self, stream_ids: Collection[str]) -> None:
         """Copy everything that is known, and what was written just now to some streams by others.
 
-        Does nothing where this replica does not lead.
+        Does nothing where this replica does not lead, and does not wait for ever where a great many entries wait.
 
         Raises:
             LogsUnavailable: the database does not answer.
@@ -182,7 +184,9 @@ class Logbook:
         with suppress(ApiError, NotReady, TimeoutError):  # then the log is as good as what is known
             async with asyncio.timeout(_LOOK_S):
                 await for_each(sorted(stream_ids)[:_LOOKED_AT], self._store.look_again, limit=_LOOKED_AT)
-        await self._copier.flush(with_blank=True)
+        with suppress(TimeoutError):  # a great many wait: what is copied so far is answered, the rest follows
+            async with asyncio.timeout(_CATCH_UP_S):
+                await self._copier.flush(with_blank=True)
 
     # -- health --------------------------------------------------------------------------------------------------------
 
