@@ -160,8 +160,9 @@ def _cells(width: int, height: int, stride: int) -> tuple[FloatArray, FloatArray
 
 
 def _corners(centres_xy: FloatArray, sizes_xy: FloatArray) -> FloatArray:
-    """Return boxes x1 y1 x2 y2 from centres and sizes."""
-    return np.concatenate([centres_xy - sizes_xy / 2, centres_xy + sizes_xy / 2], axis=1)
+    """Return boxes x1 y1 x2 y2 from centres and sizes; nonsense stays nonsense, without a warning for each."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.concatenate([centres_xy - sizes_xy / 2, centres_xy + sizes_xy / 2], axis=1)
 
 
 def _exactly(outputs: Sequence[FloatArray], count: int, family: str) -> Sequence[FloatArray]:
@@ -179,11 +180,11 @@ def _class_of(scores: FloatArray, settings: HeadSettings) -> FloatArray:
 
 def _best(boxes_xyxy: FloatArray, scores: FloatArray, settings: HeadSettings) -> Detections:
     """Return the boxes that are strong enough, each object once, cut at the edges of the picture."""
-    strong = np.flatnonzero(scores >= settings.min_score)
-    strong = strong[np.argsort(-scores[strong], kind="stable")[:MAX_CANDIDATES]]
     limits = np.array([settings.width, settings.height] * 2, np.float32)
-    boxes = np.clip(boxes_xyxy[strong], 0, limits).astype(np.float32)
-    found = Detections(boxes, scores[strong].astype(np.float32))
-    kept = found.take(suppress_overlaps(found.boxes_xyxy, found.scores, settings.max_iou))
-    sides = kept.boxes_xyxy[:, 2:] - kept.boxes_xyxy[:, :2]
-    return kept.take(np.flatnonzero((sides > 0).all(axis=1)))
+    boxes = np.clip(boxes_xyxy, 0, limits).astype(np.float32)
+    # False for what is no number, too: a network may well say so of a picture it was not trained for.
+    is_box = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    strong = np.flatnonzero(is_box & (scores >= settings.min_score))
+    strong = strong[np.argsort(-scores[strong], kind="stable")[:MAX_CANDIDATES]]
+    found = Detections(boxes[strong], scores[strong].astype(np.float32))
+    return found.take(suppress_overlaps(found.boxes_xyxy, found.scores, settings.max_iou))

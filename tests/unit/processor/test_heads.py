@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 
-from luna_processor.detections import ShapeError
+from luna_processor.detections import ShapeError, iou_matrix
 from luna_processor.heads import (
     Head,
     HeadSettings,
@@ -122,6 +122,14 @@ def test_boxes_outside_the_picture_are_left_out() -> None:
     assert len(decode_ssd(ssd(((1.1, 0.1, 1.4, 0.4), 0.9)), SETTINGS)) == 0
 
 
+def test_what_is_no_number_hides_no_other_box() -> None:
+    found = decode_ssd(
+        ssd(((float("nan"), 0.1, 0.4, 0.4), 0.9), ((0.1, 0.1, 0.5, 0.5), 0.8), ((0.6, 0.6, 0.9, 0.9), float("nan"))),
+        SETTINGS,
+    )
+    assert found.scores.tolist() == pytest.approx([0.8])
+
+
 @pytest.mark.parametrize(("decode", "answer"), FAMILIES)
 def test_nothing_found_is_the_empty_set(decode: Head, answer: Callable[..., Any]) -> None:
     assert len(decode(answer(), SETTINGS)) == 0
@@ -152,11 +160,14 @@ def test_an_answer_of_another_form_is_refused(decode: Head, outputs: Any) -> Non
         decode(outputs, SETTINGS)
 
 
-@given(np_st.arrays(np.float32, (7, 30), elements=st.floats(-1e4, 1e4, width=32)))
+@example(np.full((7, 30), np.inf, np.float32))
+@example(np.full((7, 30), np.nan, np.float32))
+@given(np_st.arrays(np.float32, (7, 30), elements=st.floats(width=32)))
 def test_whatever_a_network_says_boxes_lie_in_the_picture_and_do_not_overlap_much(answer: Any) -> None:
     found = decode_yolov8([answer], SETTINGS)
     assert (found.boxes_xyxy >= 0).all()
     assert (found.boxes_xyxy[:, [0, 2]] <= 320).all()
+    assert (iou_matrix(found.boxes_xyxy, found.boxes_xyxy) - np.eye(len(found)) <= 0.5 + 1e-6).all()
     assert (found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all()
 
 
