@@ -96,7 +96,7 @@ def stream(status: ReadableState) -> tuple[Json, Json]:
     """Return the stream of the first example in both versions."""
     spec = StreamToBeCreatedV2.from_rest(json.dumps(V2_BODIES["camera"])).to_submission("secret").spec
     spec = spec.model_copy(update={"groups": ("entrances",)})
-    told = {"status": status}
+    told: Json = {"status": status}
     if status != StreamState.PENDING:
         told |= {"video_info": VIDEO_INFO, "preview": PREVIEW}
     record = lifecycle.create(spec, TIME).record.model_copy(update=told)
