@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, assume, settings
 from pydantic_core import PydanticCustomError
 from schemathesis.config import SchemathesisConfig
 from schemathesis.openapi import from_dict
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from luna_api_shim.preview_urls import problem_of
 from luna_streams.references import has_user_info, with_known_scheme
@@ -86,11 +87,27 @@ def _is_fair_text(field: tuple[str, str]) -> bool:
     return True
 
 
+def is_ambiguous(case: Case) -> bool:
+    """Tell whether a query that was made wrong may be right all the same.
+
+    A query is text: items of an array that should be texts and are not become texts, and [""] looks like [].
+    """
+    query = case.query or {}
+    ids = (query.get(name) for name in ("stream_ids", "group_ids", "group_names", "targets"))
+    return "names" in query or "statuses" in query or any(value in ("", [""]) for value in ids)
+
+
+def hold(case: Case, shim_url: str) -> None:
+    """Send a request and hold its answer against the document."""
+    assume(is_fair(case))
+    excluded: list[schemathesis.CheckFunction] = [negative_data_rejection] if is_ambiguous(case) else []
+    case.call_and_validate(base_url=shim_url, excluded_checks=excluded)
+
+
 @own.parametrize()
 @MANY
 def test_our_document_is_kept(case: Case, shim_url: str) -> None:
-    assume(is_fair(case))
-    case.call_and_validate(base_url=shim_url)
+    hold(case, shim_url)
 
 
 if original is not None:
@@ -98,8 +115,7 @@ if original is not None:
     @original.parametrize()
     @MANY
     def test_the_original_document_is_kept(case: Case, shim_url: str) -> None:
-        assume(is_fair(case))
-        case.call_and_validate(base_url=shim_url)
+        hold(case, shim_url)
 
 else:
 
@@ -114,7 +130,7 @@ def test_what_one_operation_answers_another_takes(shim_url: str) -> None:
 
     class Links(machine):  # type: ignore[misc, valid-type]
         def before_call(self, case: Case) -> None:
-            assume(is_fair(case))
+            assume(is_fair(case) and not is_ambiguous(case))
             super().before_call(case)
 
     Links.run(settings=settings(MANY, stateful_step_count=8))
