@@ -21,7 +21,8 @@ from sqlalchemy import select
 from luna_api_shim.errors import LogsUnavailable
 from luna_api_shim.logs.copier import Copier
 from luna_api_shim.logs.database import Database, file_url
-from luna_api_shim.logs.rows import LogRows
+from luna_api_shim.logs.logbook import Logbook
+from luna_api_shim.logs.rows import LogFilter, LogRows
 from luna_api_shim.logs.schema import Schema
 from luna_api_shim.logs.tables import DELETED_SEQ, LOGS
 from luna_streams.lifecycle import UserRequest, advance
@@ -266,6 +267,24 @@ def test_more_changes_than_a_resource_keeps_are_told_once(world: World, caplog: 
     assert [record.message for record in caplog.records] == [
         "8 entries are missing in the log: more happened to some streams while nobody copied than their resources keep"
     ]
+
+
+async def test_what_happened_right_before_the_end_is_copied_at_the_end(tmp_path: Path) -> None:
+    store = MemoryStore()
+    database = Database(file_url(tmp_path / "logs.db"), pool_size=2, timeout_s=30)
+    logbook = Logbook(store, database, namespace=None)
+    entry = store.add(a_stream(record=a_record()))
+    leading = asyncio.create_task(logbook.lead())
+    async with asyncio.timeout(20):
+        while len(await logbook.page(LogFilter(), {"status"}, 0, 10)) < 1:
+            await asyncio.sleep(0.01)
+    await store.delete_stream(entry)
+    await logbook.finish()
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+
+    assert [row["status"] for row in await logbook.page(LogFilter(), {"status"}, 0, 10)] == ["deleted", "pending"]
+    await logbook.close()
 
 
 def test_streams_of_another_namespace_are_not_taken_for_deleted(world: World) -> None:
