@@ -88,7 +88,10 @@ class Feed(ABC, Generic[T]):
 
 
 class ChangeFeed(Feed[Change]):
-    """Changes of streams; those of one stream become one while nobody reads, so a slow reader costs little memory."""
+    """Changes of streams; those of one stream become one while nobody reads, so a slow reader costs little memory.
+
+    A stream that comes and goes meanwhile is not told of at all.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,8 +99,10 @@ class ChangeFeed(Feed[Change]):
 
     def push(self, item: Change) -> None:
         """Take a change."""
-        earlier = self._changes.pop(item.stream_id, item)
-        self._changes[item.stream_id] = Change(item.stream_id, earlier.before, item.now)
+        before = self._changes.pop(item.stream_id, item).before
+        if before is None and item.now is None:
+            return  # came and went unread: nothing is different for this reader
+        self._changes[item.stream_id] = Change(item.stream_id, before, item.now)
         self._arrived.set()
 
     def _is_empty(self) -> bool:

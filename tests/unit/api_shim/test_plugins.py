@@ -219,6 +219,17 @@ def test_a_reader_that_is_slow_gets_one_change_for_each_stream(store: MemoryStor
     assert feed.drain() == [Change(OTHER_ID, None, first), Change(STREAM_ID, first, third)]
 
 
+def test_a_reader_that_is_slow_hears_nothing_of_a_stream_that_came_and_went(store: MemoryStore) -> None:
+    context = PluginContext("slow", Settings(), store.catalogue, lambda: True)
+    feed: ChangeFeed = context.changes()
+    first, second = (view_of(Entry(a_stream(STREAM_ID, display_name=name))) for name in ("first", "second"))
+    context.tell_change(Change(OTHER_ID, None, first))
+    context.tell_change(Change(OTHER_ID, first, None))
+    context.tell_change(Change(STREAM_ID, first, None))
+    context.tell_change(Change(STREAM_ID, None, second))
+    assert feed.drain() == [Change(STREAM_ID, first, second)]
+
+
 async def test_requests_nobody_reads_are_dropped_and_counted(store: MemoryStore) -> None:
     context = PluginContext("slow", Settings(), store.catalogue, lambda: True)
     feed: RequestFeed = context.requests()
