@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from pydantic import BaseModel
 
 from luna_api_shim.settings import Settings as ShimSettings
 from luna_operator.settings import Settings as OperatorSettings
-from support.apiservers import ApiServer, kubernetes_assets, unique
+from support.apiservers import ApiServer, unique
+from support.charts import program, render
 from support.repository import CHART, ROOT
 
 EVERYTHING = {
@@ -41,27 +41,6 @@ EVERYTHING = {
 }
 VALUES = [pytest.param({}, id="as shipped"), pytest.param(EVERYTHING, id="everything on")]
 POOLLESS = {"processor": {"pool": {"create": False}}}
-
-
-def program(name: str) -> Path:
-    """Return a program of the cluster kit or of the machine; skips when there is none."""
-    assets = kubernetes_assets()
-    if assets is not None and (assets / name).exists():
-        return assets / name
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"no {name}: put it on the PATH, or set KUBEBUILDER_ASSETS to a folder that has it")
-    return Path(found)
-
-
-def render(values: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """Return the objects that the chart makes of values, its CRDs not included."""
-    file = folder / "values.json"
-    file.write_text(json.dumps(values))
-    command = [str(program("helm")), "template", "luna", str(CHART), "--namespace", "luna", "--values", str(file)]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert answer.returncode == 0, answer.stderr
-    return [document for document in yaml.safe_load_all(answer.stdout) if document]
 
 
 def kubectl(server: ApiServer, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
