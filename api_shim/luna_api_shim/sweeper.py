@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _LOOK_S: Final = 60.0
 GRACE: Final = timedelta(minutes=5)
 """A Secret is made before the spec that names it; no request takes this long."""
+GRACE_WITHOUT_STREAM: Final = timedelta(days=1)
+"""Who restores a backup gets Secrets first and streams last, perhaps hours later; nobody needs the room."""
 
 
 class Fate(Enum):
@@ -35,13 +37,16 @@ class Fate(Enum):
     DELETE = auto()
 
 
-def fate(secret: MadeSecret, stream: Stream | None) -> Fate:
+def fate(secret: MadeSecret, stream: Stream | None, now: datetime) -> Fate:
     """Tell what is to be done about a Secret.
 
     Args:
-        secret: older than `GRACE`.
+        secret: that the REST API made.
         stream: the one it was made for, as it is now; None if there is none.
+        now: present time.
     """
+    if now - secret.create_time < (GRACE_WITHOUT_STREAM if stream is None else GRACE):
+        return Fate.KEEP
     if stream is None or secret.name not in secret_names(stream.spec.data):
         return Fate.DELETE
     return Fate.KEEP if secret.owner_uid == stream.uid else Fate.ADOPT
@@ -71,16 +76,15 @@ class Sweeper:
         """Look once; what cannot be done now is left to the next look."""
         for secret in list(self._vault.made()):
             entry = self._catalogue.at((secret.namespace, secret.stream))
-            is_in_order = entry is not None and fate(secret, entry.stream) is Fate.KEEP
-            if not is_in_order and now - secret.create_time >= GRACE:
+            if fate(secret, None if entry is None else entry.stream, now) is not Fate.KEEP:
                 try:
-                    await self._settle(secret)
+                    await self._settle(secret, now)
                 except (ApiError, ValidationError) as e:
                     log.warning("Secret %s/%s: cannot be looked after yet: %s", secret.namespace, secret.name, e)
 
-    async def _settle(self, secret: MadeSecret) -> None:
+    async def _settle(self, secret: MadeSecret, now: datetime) -> None:
         stream = await self._stream_of(secret)
-        match fate(secret, stream):
+        match fate(secret, stream, now):
             case Fate.DELETE:
                 log.info("Secret %s/%s belongs to nothing: deleted", secret.namespace, secret.name)
                 await self._vault.delete(secret)

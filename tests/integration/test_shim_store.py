@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from luna_api_shim.kubernetes_store import KubernetesStore
-from luna_api_shim.sweeper import GRACE, Sweeper
+from luna_api_shim.sweeper import GRACE, GRACE_WITHOUT_STREAM, Sweeper
 from luna_kube import SECRETS, STREAM_GROUPS, STREAMS
 from luna_streams import naming
 from luna_streams.stream import SecretKeyRef, Stream
@@ -121,11 +121,12 @@ async def test_what_a_crash_left_behind_is_swept_and_nothing_else(deployment: De
     )
 
     assert await sweep(deployment, timedelta()) == sorted(["by-hand", named, replaced, orphan])
-    assert await sweep(deployment, GRACE + timedelta(seconds=2)) == sorted(["by-hand", named])
+    assert await sweep(deployment, GRACE + timedelta(seconds=2)) == sorted(["by-hand", named, orphan])
     kept = await deployment.kube.get(SECRETS.at(deployment.namespace, named))
     assert [owner["uid"] for owner in kept["metadata"]["ownerReferences"]] == [stream.uid]
     before = kept["metadata"]["resourceVersion"]
-    assert await sweep(deployment, 2 * GRACE) == sorted(["by-hand", named])
+    assert await sweep(deployment, GRACE_WITHOUT_STREAM - timedelta(minutes=1)) == sorted(["by-hand", named, orphan])
+    assert await sweep(deployment, GRACE_WITHOUT_STREAM + timedelta(seconds=2)) == sorted(["by-hand", named])
     kept = await deployment.kube.get(SECRETS.at(deployment.namespace, named))
     assert kept["metadata"]["resourceVersion"] == before
 
