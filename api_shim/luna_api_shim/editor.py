@@ -155,8 +155,10 @@ class Editor:
             await self._store.create_secret(entry.key, secret, values, owner=entry)
         async with self._taking_back(entry.key, secret):
             entry = await write_spec(self._store, entry, change)
-        # Only what this very write replaced: a Secret that another PUT has just made is named by no spec yet.
-        await self._store.discard_secrets(entry.key, secret_names(replaced.data))
+        # Only what this very write replaced: a Secret that another PUT has just made is named by no spec yet. And never
+        # what the spec names now: a proxy that repeats a PUT makes it replace itself.
+        unused = set(secret_names(replaced.data)) - set(secret_names(entry.stream.spec.data))
+        await self._store.discard_secrets(entry.key, unused)
         # restartedAt changed the data's hash: bringing the record in line with the spec raises the version, once.
         return await self._records.move(entry, lambda _entry, record, _now: record)
 

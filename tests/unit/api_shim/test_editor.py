@@ -17,12 +17,12 @@ from luna_api_shim.feedback import Feedback
 from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.records import Records
 from luna_api_shim.workers import Worker
-from luna_kube import ApiError, Forbidden, Invalid, Unavailable
+from luna_kube import ApiError, Conflict, Forbidden, Invalid, Unavailable
 from luna_streams.errors import CannotCancel, CannotPause, StreamNotFound
 from luna_streams.lifecycle import Taken, advance, observe
 from luna_streams.rest.messages import FeedbackAnswer, FeedbackItem, StreamPatch
 from luna_streams.rest.v2 import StreamToBeCreatedV2
-from luna_streams.stream import ProcessorBinding, SecretKeyRef, Stream, StreamState
+from luna_streams.stream import ProcessorBinding, SecretKeyRef, Stream, StreamSpec, StreamState
 from support.builders import NOW, OTHER_ACCOUNT, STREAM_ID, WORKER, a_group, a_record, a_stream, some_data, v2_body
 from support.memory_store import MemoryStore
 
@@ -117,6 +117,22 @@ async def test_every_put_has_a_secret_of_its_own_and_drops_the_one_it_replaces(
     assert (len(store.secrets), list(store.owners.values())) == (1, [entry.stream.uid])
     await editor.replace(entry, a_body())
     assert store.secrets == {}
+
+
+async def test_a_put_that_a_proxy_repeats_keeps_its_own_credentials(
+    store: MemoryStore, editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await editor.replace(existing(store), with_password("one"))
+    write = store.replace_spec
+
+    async def repeated(entry: Entry, spec: StreamSpec) -> Entry:
+        monkeypatch.undo()
+        await write(entry, spec)
+        raise Conflict("PUT", "the first of the two was carried out")
+
+    monkeypatch.setattr(store, "replace_spec", repeated)
+    entry = await editor.replace(entry, with_password("two"))
+    assert credentials_of(store, entry) == "two"
 
 
 async def test_a_put_that_is_not_written_leaves_the_old_credentials_alone(store: MemoryStore, editor: Editor) -> None:
