@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from luna_api_shim.settings import Settings as ShimSettings
 from luna_operator.settings import Settings as OperatorSettings
 from support.apiservers import ApiServer, unique
-from support.charts import program, render
+from support.charts import helm_template, program, render
 from support.repository import CHART, ROOT
 
 EVERYTHING = {
@@ -35,11 +35,17 @@ EVERYTHING = {
         "env": {"LUNA_SHIM_OBSOLETING_PERIOD": 30},
         "affinity": {"podAntiAffinity": {}},
         "service": {"type": "LoadBalancer", "annotations": {"note": "shim"}},
+        "log": {"databaseSecret": "log-database"},
         "serviceAccountAnnotations": {"note": "shim"},
     },
     "processor": {"pool": {"name": "gpu", "spec": {"gpu": {"resourceName": "nvidia.com/gpu"}, "slotsPerPod": 40}}},
 }
-VALUES = [pytest.param({}, id="as shipped"), pytest.param(EVERYTHING, id="everything on")]
+WITH_CLAIM = {"shim": {"log": {"volumeClaim": "log"}}}
+VALUES = [
+    pytest.param({}, id="as shipped"),
+    pytest.param(EVERYTHING, id="everything on"),
+    pytest.param(WITH_CLAIM, id="log in a volume"),
+]
 POOLLESS = {"processor": {"pool": {"create": False}}}
 
 
@@ -78,6 +84,36 @@ def test_without_a_pool_none_is_made(tmp_path: Path) -> None:
     kinds = {item["kind"] for item in render(POOLLESS, tmp_path)}
     assert "Deployment" in kinds
     assert "StreamProcessor" not in kinds
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_the_log_has_a_folder_that_can_be_written(values: dict[str, Any], tmp_path: Path) -> None:
+    pod = shim_deployment(values, tmp_path)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    folder = next(item["value"] for item in container["env"] if item["name"] == "LUNA_SHIM_DATA_FOLDER")
+    (name,) = {mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == folder}
+    assert {"emptyDir", "persistentVolumeClaim"} & {
+        key for item in pod["volumes"] if item["name"] == name for key in item
+    }
+
+
+def test_a_claim_is_never_used_by_two_pods(tmp_path: Path) -> None:
+    assert shim_deployment(WITH_CLAIM, tmp_path)["spec"]["strategy"] == {"type": "Recreate"}
+    two = helm_template({"shim": {"replicas": 2, "log": {"volumeClaim": "log"}}}, tmp_path)
+    assert two.returncode != 0
+    assert "set shim.log.databaseSecret" in two.stderr
+
+
+def test_the_url_of_the_database_stays_in_its_secret(tmp_path: Path) -> None:
+    (container,) = shim_deployment(EVERYTHING, tmp_path)["spec"]["template"]["spec"]["containers"]
+    (variable,) = [item for item in container["env"] if item["name"] == "LUNA_SHIM_DATABASE_URL"]
+    assert variable["valueFrom"] == {"secretKeyRef": {"name": "log-database", "key": "url"}}
+
+
+def shim_deployment(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the Deployment of the shim."""
+    objects = render(values, folder)
+    return next(item for item in objects if item["kind"] == "Deployment" and item["metadata"]["name"].endswith("shim"))
 
 
 def test_every_value_is_explained_and_known_to_the_schema() -> None:
