@@ -18,6 +18,8 @@ from luna_streams.stream import LogEntry
 _MOST_ENTRIES: Final = 200_000
 """Entries kept beyond those that stand in a resource: a day of a database that is away, in about 200 MB."""
 _MOST_DEPARTED: Final = 4096
+_MOST_GONE: Final = 16_384
+"""Streams that are gone and not copied yet: no resource bounds what is kept of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,25 @@ class Backlog:
     Args:
         most_entries: how many entries wait in memory at most, besides those that stand in the resources.
         most_departed: how many streams that are gone a replica remembers that does not lead.
+        most_gone: how many of them wait while it leads.
 
     Attributes:
         lost: entries that had left a resource before they could be copied, since `begin`.
     """
 
-    def __init__(self, *, most_entries: int = _MOST_ENTRIES, most_departed: int = _MOST_DEPARTED) -> None:
+    def __init__(
+        self,
+        *,
+        most_entries: int = _MOST_ENTRIES,
+        most_departed: int = _MOST_DEPARTED,
+        most_gone: int = _MOST_GONE,
+    ) -> None:
         self._most_entries = most_entries
         self._most_departed = most_departed
+        self._most_gone = most_gone
         self._pending: dict[str, _Pending] = {}
+        self._gone: dict[str, None] = {}
+        """Uids of those that wait and are gone, the first to leave first."""
         self._departed: dict[str, _Pending] = {}
         self._copied: dict[str, int] | None = None
         self._is_keeping = False
@@ -117,6 +129,9 @@ class Backlog:
             pending = self._add(stream, history) or self._wait_for(stream)
             pending.version = entry.record.version
             pending.deleted_at = max(now, history[-1].log_time) if history else now
+            self._gone[stream.uid] = None
+            while len(self._gone) > self._most_gone:
+                self._give_up(next(iter(self._gone)))
             return
         self._departed.pop(stream.uid, None)
         self._departed[stream.uid] = departed = _Pending(stream, deleted_at=now)
@@ -152,6 +167,13 @@ class Backlog:
         self._count -= len(old)
         self.lost += len(old)
 
+    def _give_up(self, uid: str) -> None:
+        """Forget a stream that is gone; that it is gone is noticed again if it was ever copied."""
+        del self._gone[uid]
+        entries = len(self._pending.pop(uid).entries)
+        self._count -= entries
+        self.lost += entries
+
     # -- the leader ----------------------------------------------------------------------------------------------------
 
     @property
@@ -172,6 +194,7 @@ class Backlog:
         gone = [pending for pending in self._pending.values() if pending.deleted_at is not None]
         self._departed |= {pending.stream.uid: pending for pending in gone[-self._most_departed :]}
         self._pending.clear()
+        self._gone.clear()
         self._count = 0
         self._copied = None
         self._is_keeping = False
@@ -188,6 +211,7 @@ class Backlog:
             done = copied.get(uid)
             if uid not in self._pending and (done is None or not done.is_deleted):
                 self._pending[uid] = departed
+                self._gone[uid] = None
         self._departed.clear()
         for one in vanished:
             pending = self._wait_for(one.stream)
@@ -236,4 +260,5 @@ class Backlog:
                 continue
             del self._pending[uid]
             if addition.deleted_at is not None:
+                self._gone.pop(uid, None)
                 copied.pop(uid, None)

@@ -209,6 +209,22 @@ def test_who_does_not_lead_remembers_a_bounded_number_of_streams_that_left() -> 
     assert backlog.next(10) == []
 
 
+def test_while_the_database_is_away_a_bounded_number_of_streams_that_left_waits() -> None:
+    backlog = Backlog(most_gone=2)
+    backlog.keep([])
+    lives = [a_life(1, f"cam-{number}") for number in range(5)]
+    for entry in lives:
+        backlog.admit(*live(entry))
+        backlog.depart(entry, LATER)
+    assert (len(backlog), backlog.lost) == (2 * 3, 3 * 2), "two changes each, and the end"
+    backlog.begin({}, [], LATER)
+    assert [one.stream.name for one in drained(backlog)] == ["cam-3", "cam-4"]
+    for entry in lives:
+        backlog.depart(entry, LATER)
+        drained(backlog)
+    assert backlog.lost == 6, "what was copied makes room"
+
+
 def test_who_leads_no_longer_remembers_streams_that_left() -> None:
     gone, there = a_life(2), a_life(1, "there")
     backlog = leading(gone, there)
