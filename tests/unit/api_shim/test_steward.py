@@ -100,3 +100,19 @@ async def test_one_stream_that_cannot_be_written_holds_up_no_other(yard: Yard) -
     yard.store.before_write = lambda _what, _stream: None
     await yard.look(1)
     assert yard.store.record(first).status == StreamState.PAUSE
+
+
+async def test_trouble_is_told_once_and_not_at_every_look(yard: Yard, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_what: str, _stream: Stream | None) -> None:
+        raise Unavailable("PUT", "no answer")
+
+    for number in range(1, 10):
+        yard.add(number, follows=False, desired_status=StreamState.PAUSE)
+    yard.store.before_write = fail
+    await yard.look(20)
+    (told,) = caplog.messages
+    assert "cannot be looked after yet, and 8 more" in told
+    yard.add(10, follows=False, desired_status=StreamState.PAUSE)
+    await yard.look(20)
+    assert "and 0 more" in caplog.messages[1]
+    assert len(caplog.messages) == 2
