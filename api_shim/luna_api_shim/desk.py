@@ -118,9 +118,11 @@ class LeaderDesk:
         )
         try:
             async with departure(request) as gone:
-                leaving = asyncio.create_task(gone.wait())
-                await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                leaving.cancel()
+                leaving = asyncio.create_task(gone.wait(), name="leaving")
+                try:
+                    await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    leaving.cancel()
             if not asking.done():
                 raise ClientDisconnect
             answer = asking.result()
@@ -157,5 +159,5 @@ async def departure(request: Request, notice: Callable[[], None] = lambda: None)
         yield gone
     finally:
         watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        # Not awaited itself: that would take a cancellation of the request for one of its own.
+        await asyncio.gather(watching, return_exceptions=True)

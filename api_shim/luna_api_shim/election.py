@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from luna_kube import LEASES, ApiError, KubeClient, Leadership, LeaseSettings, Reflector, leadership
+from luna_kube import LEASES, KubeClient, Leadership, LeaseSettings, Reflector, leadership
 from luna_kube.leadership import LeadershipLost
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,12 @@ class Election:
         self._client = client
         self._settings = settings
         self._leases = Reflector(client, LEASES.within(settings.namespace), fields=f"metadata.name={settings.name}")
-        self.is_leader = False
+        self._leadership: Leadership | None = None
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this replica leads for sure: false as soon as another one may, whatever still runs here."""
+        return self._leadership is not None and not self._leadership.has_ended
 
     @property
     def leader_origin(self) -> str | None:
@@ -65,15 +69,12 @@ class Election:
                         await lead()
                 except LeadershipLost as e:
                     log.warning("%s", e)
-                except ApiError as e:
-                    log.warning("the term ended early: %s", e)
-                    await asyncio.sleep(self._settings.retry_s)
 
     @asynccontextmanager
     async def _term(self) -> AsyncIterator[Leadership]:
         async with leadership(self._client, self._settings) as term:
-            self.is_leader = True
+            self._leadership = term
             try:
                 yield term
             finally:
-                self.is_leader = False
+                self._leadership = None

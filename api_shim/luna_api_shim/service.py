@@ -164,10 +164,12 @@ class Service:
             try:
                 yield
             finally:
-                await self.logbook.finish()
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                try:
+                    await self.logbook.finish()
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
                 await self.desk.close()
                 await self.logbook.close()
                 await self.previews.close()

@@ -21,7 +21,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -73,9 +73,17 @@ class Leadership:
 
     Attributes:
         transitions: how often the Lease changed hands; grows with every term of another holder.
+        deadline: until when the Lease is held for sure; moves with every renewal.
     """
 
     transitions: int
+    deadline: asyncio.Timeout
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether somebody else may lead by now, even if what ran in this term is not through with its end."""
+        until = self.deadline.when()
+        return self.deadline.expired() or until is None or asyncio.get_running_loop().time() >= until
 
 
 @asynccontextmanager
@@ -92,11 +100,13 @@ async def leadership(client: KubeClient, settings: LeaseSettings) -> AsyncIterat
         async with asyncio.timeout_at(led_since + settings.renew_deadline_s) as deadline:
             renewing = asyncio.create_task(candidate.keep(deadline), name=f"lease {settings.name}")
             try:
-                yield Leadership(candidate.transitions)
+                yield Leadership(candidate.transitions, deadline)
             finally:
                 renewing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await renewing
+                # Not awaited itself: that would take a cancellation of ours for one of its own.
+                await asyncio.wait({renewing})
+                if not renewing.cancelled():
+                    renewing.result()  # raises what made it crash
     except TimeoutError as e:
         if deadline.expired():
             raise LeadershipLost(f"{settings.identity} lost the lease {settings.namespace}/{settings.name}") from e

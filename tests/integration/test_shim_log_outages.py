@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from luna_api_shim.election import Election
 from luna_kube import STREAMS, Json
 from support.apiservers import ApiServer, free_port
 from support.builders import v2_body
@@ -267,10 +268,11 @@ async def _lives(shim: Shim, number: int, in_the_middle: Callable[[], None]) -> 
 # --- nobody leads -----------------------------------------------------------------------------------------------------
 
 
-async def test_the_log_is_read_also_while_nobody_can_lead(deployment: Deployment, log_database: LogDatabase) -> None:
+async def test_the_log_is_read_also_while_nobody_can_lead(
+    deployment: Deployment, log_database: LogDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with deployment.shim(database_url=log_database.url, leader_patience=0.3) as shim:
         stream_id = await shim.create(v2_body())
         assert await statuses(shim.http, stream_id) == ["pending"]
-        shim.service.election.is_leader = False
+        monkeypatch.setattr(Election, "is_leader", False)
         assert await statuses(shim.http, stream_id) == ["pending"]
-        shim.service.election.is_leader = True

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from luna_api_shim.election import Election
 from support.apiservers import ApiServer, free_port
 from support.builders import v2_body
 from support.shim_processes import a_process, until_healthy
@@ -94,10 +95,12 @@ async def test_a_leader_that_ends_hands_over_at_once_and_nothing_is_lost(deploym
         assert follower.service.election.is_leader
 
 
-async def test_two_replicas_that_both_believe_to_lead_hand_no_stream_out_twice(deployment: Deployment) -> None:
+async def test_two_replicas_that_both_believe_to_lead_hand_no_stream_out_twice(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with replicas(deployment) as (leader, follower):
         expected = set(await asyncio.gather(*(leader.create(v2_body()) for _ in range(30))))
-        follower.service.election.is_leader = True
+        monkeypatch.setattr(Election, "is_leader", True)
         taken: list[str] = []
         while len(taken) < len(expected):
             workers = [DocumentedWorker(replica.http) for replica in (leader, follower) for _ in range(4)]

@@ -95,7 +95,7 @@ class Logbook:
         self._now = now
         self.rows = LogRows(database, self._schema)
         self._copier = Copier(store, self.rows, namespace=namespace, now=now)
-        self._leads = False
+        self._term = asyncio.Event()
 
     @property
     def serves_alone(self) -> bool:
@@ -132,19 +132,19 @@ class Logbook:
     async def lead(self) -> None:
         """Copy, and clear, until cancelled."""
         self._copier.begin_term()
-        self._leads = True
+        self._term.set()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._copier.run())
                 if self._clear_interval is not None:
                     group.create_task(clear_regularly(self.rows, self._clear_interval, self._now))
         finally:
-            self._leads = False
+            self._term.clear()
             self._copier.end_term()
 
     async def finish(self) -> None:
         """Copy what was seen last, if this replica leads: nobody else may have seen a stream that is gone."""
-        if self._leads:
+        if self._term.is_set():
             with suppress(LogsUnavailable, TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS_S):
                     await self._copier.flush()
@@ -174,13 +174,17 @@ class Logbook:
     async def catch_up(self, stream_ids: Collection[str]) -> None:
         """Copy everything that is known, and what was written just now to some streams by others.
 
-        Does nothing where this replica does not lead, and does not wait for ever where a great many entries wait.
+        Does not wait for ever where a great many entries wait.
 
         Raises:
+            NotReady: this replica does not lead; one that has just been elected begins to within moments.
             LogsUnavailable: the database does not answer.
         """
-        if not self._leads:
-            return
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                await self._term.wait()
+        except TimeoutError:
+            raise NotReady("this replica does not lead any more") from None
         with suppress(ApiError, NotReady, TimeoutError):  # then the log is as good as what is known
             async with asyncio.timeout(_LOOK_S):
                 await for_each(sorted(stream_ids)[:_LOOKED_AT], self._store.look_again, limit=_LOOKED_AT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -85,7 +86,7 @@ def build_document(routes: Iterable[BaseRoute], version: str) -> Json:
     paths: dict[str, Json] = {}
     for place in places:
         paths.setdefault(place.path, {})[place.method] = _operation(place, parts)
-    return {
+    document = {
         "openapi": OPENAPI,
         "info": {"title": "LUNA Streams API", "version": version, "description": _INTRODUCTION},
         "tags": [{"name": name, "description": text} for name, text in _tags()],
@@ -96,6 +97,7 @@ def build_document(routes: Iterable[BaseRoute], version: str) -> Json:
             "schemas": dict(sorted(parts.schemas.components.items())),
         },
     }
+    return copy.deepcopy(document)  # whoever changes it must not change what operations declare
 
 
 class _Parts:

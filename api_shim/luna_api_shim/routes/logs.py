@@ -6,13 +6,13 @@ that has the database as well answers what stands there.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Set
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from luna_api_shim.context import Context, context_of
-from luna_api_shim.desk import Serve
 from luna_api_shim.errors import NotReady
 from luna_api_shim.logs.rows import LogFilter
 from luna_api_shim.operations import logs as operations
@@ -30,39 +30,43 @@ LOOK_AGAIN: Final = "Luna-Look-Again"
 async def list_(request: Request) -> Response:
     """GET /streams/logs."""
     query = query_of(request)
-    _filter_of(query), query.get(LOG_TARGETS), page_of(query)  # what is wrong is said here
-    return await _at_the_leader(request, _list)
+    wanted, page = _filter_of(query), page_of(query)
+    targets: frozenset[str] = query.require(LOG_TARGETS)
+
+    async def answer() -> Response:
+        logbook = context_of(request).logbook
+        return json_reply({"logs": await logbook.page(wanted, targets, page.offset, page.size)})
+
+    return await _at_the_leader(request, answer, wanted.stream_ids or frozenset())
 
 
 async def delete(request: Request) -> Response:
     """DELETE /streams/logs."""
-    query_of(request).get(LOG_TIME_LT)
-    return await _at_the_leader(request, _delete)
+    before = query_of(request).get(LOG_TIME_LT)
+
+    async def answer() -> Response:
+        return json_reply({"deleted_count": await context_of(request).logbook.clear(before)})
+
+    return await _at_the_leader(request, answer)
 
 
-async def _list(request: Request, _body: bytes) -> Response:
-    logbook, query = context_of(request).logbook, query_of(request)
-    wanted, page = _filter_of(query), page_of(query)
-    targets: frozenset[str] = query.require(LOG_TARGETS)
-    await logbook.catch_up(_news(request) | (wanted.stream_ids or frozenset()))
-    return json_reply({"logs": await logbook.page(wanted, targets, page.offset, page.size)})
-
-
-async def _delete(request: Request, _body: bytes) -> Response:
-    logbook = context_of(request).logbook
-    await logbook.catch_up(_news(request))
-    return json_reply({"deleted_count": await logbook.clear(query_of(request).get(LOG_TIME_LT))})
-
-
-async def _at_the_leader(request: Request, serve: Serve) -> Response:
+async def _at_the_leader(
+    request: Request, answer: Callable[[], Awaitable[Response]], stream_ids: Set[str] = frozenset()
+) -> Response:
+    """Answer where everything is copied first, or pass the request on to there; else with what the database has."""
     context: Context = context_of(request)
+
+    async def serve(_request: Request, _body: bytes) -> Response:
+        await context.logbook.catch_up(_news(request) | stream_ids)
+        return await answer()
+
     news = {LOOK_AGAIN: ",".join(context.store.recently_written())}
     try:
         return await context.desk.serve(request, b"", serve, news)
     except NotReady:
         if not context.logbook.serves_alone:
             raise
-        return await serve(request, b"")
+        return await answer()
 
 
 def _news(request: Request) -> frozenset[str]:
