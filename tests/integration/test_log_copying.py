@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
 
-from luna_api_shim.errors import LogsUnavailable
+from luna_api_shim.errors import LogsUnavailable, NotReady
 from luna_api_shim.logs.copier import Copier
 from luna_api_shim.logs.database import Database, file_url
 from luna_api_shim.logs.logbook import Logbook
@@ -284,6 +284,23 @@ async def test_what_happened_right_before_the_end_is_copied_at_the_end(tmp_path:
     await asyncio.gather(leading, return_exceptions=True)
 
     assert [row["status"] for row in await logbook.page(LogFilter(), {"status"}, 0, 10)] == ["deleted", "pending"]
+    await logbook.close()
+
+
+async def test_who_was_elected_a_moment_ago_copies_before_anybody_reads(tmp_path: Path) -> None:
+    store = MemoryStore()
+    logbook = Logbook(store, Database(file_url(tmp_path / "logs.db"), pool_size=2, timeout_s=30), namespace=None)
+    store.add(a_stream(record=a_record()))
+    with pytest.raises(NotReady):
+        await logbook.catch_up(())
+    reading = asyncio.create_task(logbook.catch_up(()))
+    await asyncio.sleep(0)
+    leading = asyncio.create_task(logbook.lead())
+    await reading
+
+    assert [row["status"] for row in await logbook.page(LogFilter(), {"status"}, 0, 10)] == ["pending"]
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
     await logbook.close()
 
 
