@@ -14,10 +14,11 @@ from pydantic_core import PydanticCustomError
 SCHEMES: Final = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp", "mms", "mmsh")
 """Protocols that fetch a source over the network, and nothing else."""
 
-_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://)(.*)", re.DOTALL)
+_SCHEME = re.compile(r"([^/]*://)(.*)", re.DOTALL)
+"""Whatever stands before the first ://, so that a space or a quotation mark there hides no user info behind it."""
 _KNOWN_SCHEME = re.compile(rf"(?:{'|'.join(SCHEMES)})://", re.IGNORECASE)
-_ANY_PROTOCOL = re.compile(r"[a-zA-Z0-9+.\-]+:|subfile,")
-"""What FFmpeg takes for a protocol rather than for the name of a file."""
+_ANY_PROTOCOL = re.compile(r"[\x00-\x20]*(?:[a-zA-Z0-9+.\-]+:|subfile,)|[^/]*://")
+"""What FFmpeg takes for a protocol rather than for the name of a file, or a program that leaves out blanks would."""
 _QUOTED_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]{0,15}://\S+")
 _QUOTED_TOKEN = re.compile(r"(\bbearer\s+)[^\s\"',;]+|\beyJ[\w\-]+(?:\.[\w\-]*)+", re.IGNORECASE)
 """What follows `Bearer`, and a JWT wherever it stands."""
@@ -73,7 +74,7 @@ def with_known_scheme(reference: str) -> str:
     if _ANY_PROTOCOL.match(reference) and not _KNOWN_SCHEME.match(reference):
         raise PydanticCustomError(
             "reference_scheme",
-            "unknown scheme; permitted: {schemes}, or a device, file or folder without a scheme",
+            "unknown scheme; permitted: {schemes}, with nothing before it, or a device, file or folder without one",
             {"schemes": ", ".join(SCHEMES)},
         )
     return reference

@@ -22,6 +22,7 @@ from support.builders import some_data
 from support.strategies import plain_names, references, urls_without_user, user_infos
 
 ANY_REFERENCE: TypeAdapter[str] = TypeAdapter(Reference)
+blanks = st.text(" \t\r\n\x00\x1f\u00a0\u200b\u3000\ufeff'\"<#?", min_size=1, max_size=3)
 any_text = references | st.text() | st.text("a:/@#?[]1", max_size=30).map("rtsp://{}".format)
 
 
@@ -66,6 +67,8 @@ def test_user_info_never_stays_in_the_reference(user_info: str, url: str) -> Non
         pytest.param("rtsp://[::1]:554/x@y", "rtsp://[::1]:554/x@y", None, id="ipv6-and-at-in-path"),
         pytest.param("http://h?user=a:b@c", "http://h?user=a:b@c", None, id="at-in-query"),
         pytest.param("/media/u:p@h.mp4", "/media/u:p@h.mp4", None, id="a-file"),
+        pytest.param(" rtsp://u:p@h/x", " rtsp://h/x", "u:p", id="behind-a-blank"),
+        pytest.param("\n\u00a0rtsp://u:p/1@h\t", "\n\u00a0rtsp://h\t", "u:p/1", id="between-blanks"),
         pytest.param("", "", None, id="nothing"),
     ],
 )
@@ -77,6 +80,15 @@ def test_user_info_is_told_from_the_rest(reference: str, bare: str, user_info: s
 @pytest.mark.parametrize("scheme", [*SCHEMES, "RTSP"])
 def test_a_known_scheme_is_accepted(scheme: str) -> None:
     assert ANY_REFERENCE.validate_python(f"{scheme}://host/x") == f"{scheme}://host/x"
+
+
+@given(blanks, urls_without_user, user_infos)
+def test_what_stands_before_a_scheme_hides_nothing_and_is_refused(before: str, url: str, user_info: str) -> None:
+    scheme, rest = url.split("://", 1)
+    assume(has_user_info(f"{scheme}://{user_info}@{rest}"))
+    assert has_user_info(f"{before}{scheme}://{user_info}@{rest}")
+    with pytest.raises(ValidationError, match="with nothing before it"):
+        ANY_REFERENCE.validate_python(before + url)
 
 
 @given(plain_names)
@@ -101,6 +113,9 @@ def test_devices_files_and_folders_are_accepted(name: str) -> None:
         "gopher://host",
         "rtsp:host",
         "host:554/live",
+        " file:/etc/passwd",
+        "\n\x1fpipe:0",
+        "\tsubfile,,start,1,end,2,,:/etc/passwd",
     ],
 )
 def test_a_scheme_that_does_something_else_is_refused(reference: str) -> None:
