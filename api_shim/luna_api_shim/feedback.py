@@ -16,6 +16,7 @@ from typing import Final
 
 from luna_api_shim.catalogue import Entry
 from luna_api_shim.concurrency import for_each
+from luna_api_shim.discretion import discreet
 from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.news import NewsBudget, is_news
 from luna_api_shim.records import Records, utc_now
@@ -83,7 +84,9 @@ class Feedback:
         """
         by_stream: dict[str, list[Report]] = {}
         for item in items:
-            by_stream.setdefault(item.stream_id, []).append(item.to_report(worker.process, worker.received_until))
+            report = item.to_report(worker.process, worker.received_until)
+            known = self._store.catalogue.get(item.stream_id)
+            by_stream.setdefault(item.stream_id, []).append(discreet(report, known, self._store))
         now = utc_now()
         verdicts: dict[str, Verdict] = {}
         open_: list[str] = []
@@ -133,6 +136,7 @@ class Feedback:
             if entry is None:
                 may_be_unheard_of = is_derived(stream_id) and self._watch.is_settling
                 return _as_reported(reports[-1], stream_id) if may_be_unheard_of else _not_found(stream_id)
+            reports = [discreet(report, entry, self._store) for report in reports]  # it may not have been known before
             entry = await self._records.move(entry, lambda _entry, record, now: _applied(record, reports, now))
             return self._verdict(entry, reports[-1])
         except StreamNotFound:

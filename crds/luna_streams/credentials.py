@@ -5,8 +5,11 @@ A resource holds references to keys of a Secret; `Credentials` holds the values 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import base64
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
+from urllib.parse import quote, unquote
 
 from pydantic import SecretStr
 
@@ -15,6 +18,8 @@ from luna_streams.model import Model
 from luna_streams.stream import Analytics, SecretKeyRef, StreamData
 
 REFERENCE_KEY: Final = "reference"
+SHORTEST_HIDDEN: Final = 4
+"""Characters; shorter values stay in texts, where they would hide half of all words."""
 
 
 class Credentials(Model):
@@ -38,6 +43,27 @@ class Credentials(Model):
         if self.user_info is not None:
             data[REFERENCE_KEY] = self.user_info.get_secret_value()
         return data
+
+    def hidden_in(self, text: str) -> str:
+        """Return a text for people with `***` in place of each of these values, in whatever form it quotes them."""
+        forms = {form for form in self._forms() if len(form) >= SHORTEST_HIDDEN}
+        if not forms:
+            return text
+        longest_first = sorted(forms, key=len, reverse=True)
+        return re.sub("|".join(map(re.escape, longest_first)), "***", text, flags=re.IGNORECASE)
+
+    def _forms(self) -> Iterator[str]:
+        for token in self.tokens:
+            if token is not None:
+                yield from _spellings(token.get_secret_value())
+        if self.user_info is not None:
+            whole = self.user_info.get_secret_value()
+            yield from _spellings(whole)
+            user, colon, password = whole.partition(":")
+            if colon:
+                yield from _spellings(password)
+                yield f"{quote(unquote(user), safe='')}:{quote(unquote(password), safe='')}"
+                yield base64.b64encode(unquote(whole).encode()).decode().rstrip("=")  # as HTTP and RTSP send it
 
 
 def token_key(index: int) -> str:
@@ -84,3 +110,8 @@ def secret_lookup(secrets: Mapping[str, Mapping[str, str]]) -> Callable[[SecretK
 def _token_ref(analytics: Analytics) -> SecretKeyRef | None:
     authorization = analytics.event_handler.authorization
     return authorization.token_from if authorization else None
+
+
+def _spellings(value: str) -> tuple[str, str, str]:
+    """Return a value as it stands, and without and with all its percent signs."""
+    return value, unquote(value), quote(unquote(value), safe="")

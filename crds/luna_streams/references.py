@@ -20,8 +20,12 @@ _KNOWN_SCHEME = re.compile(rf"(?:{'|'.join(SCHEMES)})://", re.IGNORECASE)
 _ANY_PROTOCOL = re.compile(r"[\x00-\x20]*(?:[a-zA-Z0-9+.\-]+:|subfile,)|[^/]*://")
 """What FFmpeg takes for a protocol rather than for the name of a file, or a program that leaves out blanks would."""
 _QUOTED_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]{0,15}://\S+")
-_QUOTED_TOKEN = re.compile(r"(\bbearer\s+)[^\s\"',;]+|\beyJ[\w\-]+(?:\.[\w\-]*)+", re.IGNORECASE)
-"""What follows `Bearer`, and a JWT wherever it stands."""
+_QUOTED_TOKEN = re.compile(
+    r"(\b(?:bearer|basic)\s+|\b(?:token|password|passwd|pwd)=)[^\s\"',;&]+|\beyJ[\w\-]+(?:\.[\w\-]*)+", re.IGNORECASE
+)
+"""What follows `Bearer`, `token=` and their like, and a JWT wherever it stands."""
+_QUOTED_USER = re.compile(r"(?<![^\s\"'(<\[=,;])[^\s:/@\"'(<\[=,;]{1,128}:[^\s/@]{1,256}@(?=[\w\[])")
+"""`user:password@` before a host, without a scheme."""
 _USER_INFO = re.compile(r"(?:[^/?#]*|[^/?#@:\[\]]*:[0-9]*[^0-9/?#@][^@]*)@", re.DOTALL)
 """User info and its @; the second form is `user:password` with a bare / ? or # in the password, which no URL may
 have and people write all the same: what follows the colon is no port, so it is a password."""
@@ -62,7 +66,8 @@ def has_user_info(url: str) -> bool:
 def without_credentials(text: str) -> str:
     """Return a text for people with no user or password in the URLs it quotes and no tokens, whoever wrote it."""
     no_users = _QUOTED_URL.sub(lambda url: split_reference(url[0])[0], text)
-    return _QUOTED_TOKEN.sub(lambda token: f"{token[1] or ''}***", no_users)
+    no_tokens = _QUOTED_TOKEN.sub(lambda token: f"{token[1] or ''}***", no_users)
+    return _QUOTED_USER.sub("***@", no_tokens)
 
 
 def with_known_scheme(reference: str) -> str:

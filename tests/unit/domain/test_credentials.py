@@ -106,3 +106,34 @@ def test_authorization_is_exactly_one_thing(authorization: dict[str, Any]) -> No
 def test_a_reference_to_a_secret_is_one_that_kubernetes_can_hold(ref: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         SecretKeyRef(**ref)
+
+
+def those(user_info: str | None = None, *tokens: str | None) -> Credentials:
+    return Credentials(
+        user_info=None if user_info is None else SecretStr(user_info),
+        tokens=tuple(None if token is None else SecretStr(token) for token in tokens),
+    )
+
+
+@pytest.mark.parametrize(
+    ("credentials", "told", "kept"),
+    [
+        pytest.param(those("admin:hunter2"), "admin and HUNTER2 are wrong", "admin and *** are wrong", id="bare"),
+        pytest.param(those("admin:hunter2"), "(admin:hunter2@cam)", "(***@cam)", id="user-info"),
+        pytest.param(those("a%40b:p%2Fq%20r"), "a@b:p/q r, p%2fq%20r, p/q r", "***, ***, ***", id="percent"),
+        pytest.param(those("a:p/q r"), "p%2Fq%20r or a:p%2Fq%20r", "*** or ***", id="quoted-by-the-worker"),
+        pytest.param(those("a:pass"), "Basic YTpwYXNz= refused", "Basic ***= refused", id="as-a-header"),
+        pytest.param(those("onlyuser"), "user onlyuser is unknown", "user *** is unknown", id="no-password"),
+        pytest.param(those(None, None, "tok-1", "tok-12"), "tok-12, tok-1", "***, ***", id="tokens"),
+        pytest.param(those("a:b", "xyz"), "a:b said xyz about a bar", "a:b said xyz about a bar", id="too-short"),
+        pytest.param(those("a:(.*)+"), "anything but (.*)+", "anything but ***", id="no-pattern"),
+        pytest.param(those(), "nothing to hide", "nothing to hide", id="none"),
+    ],
+)
+def test_what_people_read_quotes_no_secret_of_the_stream(credentials: Credentials, told: str, kept: str) -> None:
+    assert credentials.hidden_in(told) == kept
+
+
+@given(st.text(min_size=4), st.text(), st.text())
+def test_a_token_is_hidden_wherever_it_stands(token: str, before: str, after: str) -> None:
+    assert token not in those(None, token).hidden_in(f"{before} {token} {after}") or token in "***"
