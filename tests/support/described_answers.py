@@ -20,7 +20,7 @@ Schema = dict[str, Any]
 
 @cache
 def our_document() -> Schema:
-    """Return the document as it is served."""
+    """Return the exact document: what is taken and answered."""
     return build_document(ROUTES, API_VERSION)
 
 

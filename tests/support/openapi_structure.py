@@ -29,6 +29,10 @@ WORDS = (
     "minItems",
     "maxItems",
     "minProperties",
+    "maxProperties",
+    "uniqueItems",
+    "additionalProperties",
+    "discriminator",
     "default",
     "nullable",
     "required",
@@ -36,8 +40,6 @@ WORDS = (
     "also",
 )
 _METHODS = ("get", "put", "post", "delete", "patch")
-_EXACT_FORMATS = ("uuid", "date-time")
-"""The formats that say which texts are valid; the others are hints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,12 @@ class _Reader:
         for status, response in operation["responses"].items():
             here = f"{place} | {status}"
             yield here, _said({}, is_required=True)
-            yield from self._content(here, self._resolve(response), is_required=True)
+            answer = self._resolve(response)
+            for name, header in answer.get("headers", {}).items():
+                told = self._resolve(header)
+                said = _said(self._flat(told["schema"]), is_required=told.get("required", False))
+                yield f"{here} header {name}", said
+            yield from self._content(here, answer, is_required=True)
 
     def _content(self, place: str, node: Schema, *, is_required: bool) -> Iterator[tuple[str, Schema]]:
         for media_type, content in node.get("content", {}).items():
@@ -128,11 +135,8 @@ def _below(place: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
 
 def _said(schema: Schema, *, is_required: bool) -> Schema:
     said = {word: schema.get(word) for word in WORDS} | {"required": is_required}
-    said["nullable"] = bool(said["nullable"])
     said["enum"] = sorted(said["enum"], key=str) if said["enum"] is not None else None
-    said["format"] = said["format"] if said["format"] in _EXACT_FORMATS else None
-    # What every text and every list fulfils is not said.
-    said["minLength"], said["minItems"] = said["minLength"] or None, said["minItems"] or None
+    said["discriminator"] = (said["discriminator"] or {}).get("propertyName")  # the mapping names components
     if said["also"] is not None:
         said["also"] = [{word: one.get(word) for word in WORDS} for one in said["also"]]
     return said

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from luna_api_shim.app import API_VERSION, ROUTES
-from luna_api_shim.openapi.document import build_document
+from luna_api_shim.openapi.original import served_document
 from luna_api_shim.openapi.text import as_yaml
 from support import reference_pages
 
@@ -67,7 +67,7 @@ def generated() -> dict[Path, str]:
 
 def openapi_text() -> str:
     """Return the OpenAPI document as the shim serves it."""
-    return as_yaml(build_document(ROUTES, API_VERSION))
+    return as_yaml(served_document(ROUTES, API_VERSION))
 
 
 def settings_page() -> str:

@@ -34,7 +34,8 @@ Bodies are JSON. Every answer carries `Luna-Request-Id`, which also stands in th
 is answered with a code, its meaning, what was wrong this time, and a link to the page of the code. A page that does
 not exist is 404 with code 12013, a method that a page does not have 405 with code 12021, and a body that is
 larger than the service takes 413 with code 12046. Query parameters that an
-operation does not list are passed over.
+operation does not list are passed over; fields of a body that it does not list are refused with code 12022. Whole
+numbers in the data of a stream have 32 bits.
 
 The default port is 5160.
 """

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from starlette.routing import BaseRoute
 
-from luna_api_shim.openapi.document import build_document
+from luna_api_shim.openapi.original import served_document
 from luna_api_shim.openapi.text import as_yaml
 from luna_api_shim.pages.manual import PACKAGE, Manual, manual_folder
 from luna_api_shim.pages.specification import specification_page
@@ -62,7 +62,7 @@ class Documents:
 
     @cached_property
     def _openapi(self) -> dict[str, Any]:
-        return build_document(self._routes, self._version)
+        return served_document(self._routes, self._version)
 
     @cached_property
     def _manual(self) -> Manual:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from luna_api_shim.app import API_VERSION, ROUTES
 from luna_api_shim.errors import DocumentMissing
-from luna_api_shim.openapi.document import build_document
+from luna_api_shim.openapi.original import served_document
 from luna_api_shim.pages.documents import HTML, YAML, Documents
 from luna_api_shim.pages.manual import INDEX, Manual, manual_folder
 from luna_api_shim.pages.rendering import markdown
@@ -73,14 +73,14 @@ def test_the_manual_has_every_page_of_the_documentation() -> None:
 
 
 def test_no_page_loads_anything() -> None:
-    page = specification_page(build_document(ROUTES, API_VERSION))
+    page = specification_page(served_document(ROUTES, API_VERSION))
     assert _Page(page).loaded == []
     assert not re.search(rb"url\(|@import", page)
     assert all(page_at(f"dev/{name}").loaded == [] for name in MANUAL.chapters)
 
 
 def test_the_page_of_the_specification_shows_every_operation_and_every_schema() -> None:
-    document = build_document(ROUTES, API_VERSION)
+    document = served_document(ROUTES, API_VERSION)
     page = _Page(specification_page(document))
     operations = {one["operationId"] for methods in document["paths"].values() for one in methods.values()}
     assert page.anchors == operations | {f"schema-{name}" for name in document["components"]["schemas"]}
