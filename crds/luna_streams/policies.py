@@ -253,7 +253,7 @@ class VideoInfo(Model):
 class PreviewUrl(Model):
     """Where a picture of a stream can be fetched."""
 
-    url: Annotated[str, StringConstraints(max_length=256)] | None = None
+    url: Annotated[str, StringConstraints(max_length=256, strip_whitespace=True)] | None = None
 
 
 class Preview(Model):

@@ -1,4 +1,4 @@
-"""Small rules at the edges: preview URLs, tokens, addresses, request ids, error forms, settings."""
+"""Small rules at the edges: tokens, addresses, request ids, error forms, settings."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from luna_api_shim import errors
 from luna_api_shim.election import identity_of, origin_of
 from luna_api_shim.errors import BadBody, StartupError
 from luna_api_shim.news import is_news
-from luna_api_shim.preview_urls import problem_of
 from luna_api_shim.replies import ERRORS, INTERNAL, error_form
 from luna_api_shim.request_ids import request_id
 from luna_api_shim.service import origin_of as advertised
@@ -23,35 +20,6 @@ from luna_kube import Conflict, Unavailable
 from luna_streams import errors as domain_errors
 from luna_streams.policies import Preview, PreviewUrl, VideoInfo
 from support.builders import NOW, a_record
-
-
-@pytest.mark.parametrize(
-    ("url", "problem"),
-    [
-        ("http://10.0.0.7:34569/live", None),
-        ("https://face-stream_1.example.org./live?x=1#y", None),
-        ("http://[::1]:34569/live", None),
-        ("http://localhost/live", None),
-        ("http://:34569/live", "URL host invalid"),
-        ("http:///live", "URL host invalid"),
-        ("http://10.0.0.999/live", "URL host invalid"),
-        ("http://host name/live", "URL invalid, extra characters found after valid URL"),
-        ("http://-host/live", "URL host invalid"),
-        ("http://[::1/live", "URL host invalid"),
-        ("http://host:99999/live", "URL port invalid, port cannot exceed 65535"),
-        ("//host/live", "invalid or missing URL scheme"),
-        ("ftp://host/live", "URL scheme not permitted"),
-        ("", "ensure this value has at least 1 characters"),
-    ],
-)
-def test_preview_urls_are_judged_like_urls_of_pydantic_v1(url: str, problem: str | None) -> None:
-    assert problem_of(url) == problem
-
-
-@settings(deadline=None)
-@given(st.text(max_size=256))
-def test_no_preview_url_is_worse_than_wrong(url: str) -> None:
-    problem_of(url)
 
 
 def a_review(**changes: Any) -> dict[str, Any]:
