@@ -3,10 +3,14 @@
 Most reports change nothing; they cost no write and no read, only a note that the handler is alive. That a stream is to
 be stopped is never said on the word of the copy alone, which may be older than what another replica did when it led:
 the API server is asked first. Such verdicts are rare, since workers obey them.
+
+A change of status is written before the answer. What else is new of a stream in progress is too, as far as that takes
+no longer than a worker waits; the rest, and figures that are new in every report, are written a little later.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +22,8 @@ from luna_api_shim.catalogue import Entry
 from luna_api_shim.concurrency import for_each
 from luna_api_shim.discretion import discreet
 from luna_api_shim.handlers import HandlerWatch
-from luna_api_shim.news import NewsBudget, is_news
+from luna_api_shim.held_back import Held, HeldBack, run_of
+from luna_api_shim.news import REFILL_S, FiguresBudget, News, news
 from luna_api_shim.records import Records, utc_now
 from luna_api_shim.store import Store
 from luna_api_shim.workers import Worker
@@ -34,6 +39,8 @@ log = logging.getLogger(__name__)
 _CONFIRMED_FOR_S: Final = 30.0
 """How long a worker that does not obey is told the same without another look."""
 _MOST_CONFIRMED: Final = 20_000
+_TICK_S: Final = 0.5
+_RETRY_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,12 @@ class Feedback:
         watch: is told of every handler that is alive.
         parallel_writes: reads and writes of one request at the same time.
         clock: monotonic seconds.
+
+    Attributes:
+        writing_s: how long one answer waits for what may be written later; workers give up after about 10 s.
     """
+
+    writing_s = 3.0
 
     def __init__(
         self,
@@ -71,7 +83,10 @@ class Feedback:
         self._watch = watch
         self._parallel_writes = parallel_writes
         self._clock = clock
-        self._budget = NewsBudget(clock)
+        self._budget = FiguresBudget(clock)
+        self._held = HeldBack()
+        self._writing: set[str] = set()
+        """Streams of which reports are being written: what comes meanwhile is held back, so that it is written last."""
         self._confirmed: dict[str, tuple[str | None, float]] = {}
 
     async def report(self, worker: Worker, items: Iterable[FeedbackItem]) -> FeedbackAnswer:
@@ -88,20 +103,15 @@ class Feedback:
             known = self._store.catalogue.get(item.stream_id)
             by_stream.setdefault(item.stream_id, []).append(discreet(report, known, self._store))
         now = utc_now()
-        verdicts: dict[str, Verdict] = {}
-        open_: list[str] = []
-        for stream_id, reports in by_stream.items():
-            verdict = self._at_once(stream_id, reports, now)
-            if verdict is None:
-                open_.append(stream_id)
-            else:
-                verdicts[stream_id] = verdict
-
-        async def settle(stream_id: str) -> None:
-            verdicts[stream_id] = await self._settle(stream_id, by_stream[stream_id])
-
-        await for_each(open_, settle, limit=self._parallel_writes)
-        ordered = [verdicts[stream_id] for stream_id in by_stream]
+        at_once = {stream_id: self._at_once(stream_id, reports, now) for stream_id, reports in by_stream.items()}
+        open_ = {stream_id: by_stream[stream_id] for stream_id, verdict in at_once.items() if verdict is None}
+        begun = open_.keys() - self._writing
+        self._writing |= begun
+        try:
+            settled = await self._settle_all(open_)
+        finally:
+            self._writing -= begun
+        ordered = [verdict or settled[stream_id] for stream_id, verdict in at_once.items()]
         return FeedbackAnswer(
             streams=FeedbackStreams(
                 modified=tuple(verdict.stream for verdict in ordered if not verdict.follows),
@@ -109,24 +119,120 @@ class Feedback:
             )
         )
 
-    def _at_once(self, stream_id: str, reports: Sequence[Report], now: datetime) -> Verdict | None:
-        """Return the verdict on a stream that needs neither a read nor a write; None for one that does."""
+    async def _settle_all(self, by_stream: dict[str, list[Report]]) -> dict[str, Verdict]:
+        """Return the verdicts on streams that need a read or a write, before long."""
+        patient = [stream_id for stream_id, reports in by_stream.items() if self._can_wait(stream_id, reports)]
+        urgent = by_stream.keys() - patient
+        verdicts: dict[str, Verdict] = {}
+
+        async def settle(stream_id: str) -> None:
+            verdicts[stream_id] = await self._settle(stream_id, by_stream[stream_id])
+
+        async def settle_urgent() -> None:
+            await for_each(urgent, settle, limit=self._parallel_writes)
+
+        async def settle_in_time() -> None:
+            try:
+                async with asyncio.timeout(self.writing_s):
+                    await for_each(patient, settle, limit=self._parallel_writes)
+            except TimeoutError:
+                late = [stream_id for stream_id in patient if stream_id not in verdicts]
+                verdicts.update({stream_id: self._put_off(stream_id, by_stream[stream_id], 0.0) for stream_id in late})
+
+        await for_each((settle_urgent, settle_in_time), lambda part: part(), limit=2)
+        return verdicts
+
+    async def run(self) -> None:
+        """Write what is held back when its time has come, until cancelled.
+
+        What is left then is dropped: workers report it again to whoever leads next.
+        """
+        self._held.clear()
+        try:
+            while True:
+                await asyncio.sleep(_TICK_S)
+                await self.catch_up()
+        finally:
+            self._held.clear()
+
+    async def catch_up(self) -> None:
+        """Write what is due; what cannot be written is tried again later."""
+        due = self._held.due(self._clock())
+        outcomes = await for_each(due, self._write_held, limit=self._parallel_writes)
+        if errors := [error for error in outcomes if error is not None]:
+            log.warning("feedback on %d streams cannot be kept yet: %s", len(errors), errors[0])
+
+    def _at_once(self, stream_id: str, reports: list[Report], now: datetime) -> Verdict | None:
+        """Return the verdict on a stream that needs neither a read nor a write; None for one that does.
+
+        What is held back of the stream is put before the reports.
+        """
         entry = self._store.catalogue.get(stream_id)
         if entry is None:
             return _not_found(stream_id) if self._is_confirmed(stream_id, None) else None
-        if self._is_to_be_written(entry, reports, now):
+        held = self._held.take(stream_id)
+        if held is not None and held.run == run_of(entry.record):
+            reports.insert(0, held.report)
+        wait_s = self._wait_s(entry, reports, now)
+        if wait_s == 0:
             self._watch.heard(stream_id)  # alive, even if the write should fail
             return None
+        if wait_s is not None:
+            due = self._clock() + wait_s
+            self._held.hold(stream_id, entry.record, reports, due if held is None else min(due, held.due))
         verdict = self._verdict(entry, reports[-1])
         return verdict if verdict.follows or self._is_confirmed(stream_id, entry) else None
 
-    def _is_to_be_written(self, entry: Entry, reports: Sequence[Report], now: datetime) -> bool:
+    def _wait_s(self, entry: Entry, reports: Sequence[Report], now: datetime) -> float | None:
+        """Return in how many seconds reports are to be written; None if they say nothing new."""
         told = _applied(entry.record, reports, now)
-        if told is entry.record:
-            return False
-        return told.status != entry.record.status or (
-            is_news(entry.record, told) and self._budget.spend(entry.stream_id)
-        )
+        if entry.stream_id in self._writing and told.status == entry.record.status:
+            return _TICK_S  # after what is being written now, which is older
+        match news(entry.record, told):
+            case News.NONE:
+                return None
+            case News.LITTLE:
+                return REFILL_S
+            case News.FIGURES:
+                return self._budget.spend(entry.stream_id)
+            case News.FIRM:
+                return 0.0
+
+    def _can_wait(self, stream_id: str, reports: Iterable[Report]) -> bool:
+        """Tell whether a worker may be answered before its reports are written: no status changes by them."""
+        entry = self._store.catalogue.get(stream_id)
+        is_drained = entry is not None and entry.record.processor.leave_by is not None
+        return not is_drained and not _is_end(reports)
+
+    def _put_off(self, stream_id: str, reports: Sequence[Report], wait_s: float) -> Verdict:
+        """Let a worker go on, and write its reports later."""
+        entry = self._store.catalogue.get(stream_id)
+        if entry is not None:
+            known = [discreet(report, entry, self._store) for report in reports]  # it may not have been known before
+            self._held.hold(stream_id, entry.record, known, self._clock() + wait_s)
+            if follows_report(entry.record, reports[-1]):
+                return self._verdict(entry, reports[-1])
+        return _as_reported(reports[-1], stream_id)
+
+    async def _write_held(self, stream_id: str) -> str | None:
+        """Write what is held back of a stream; return what prevented it."""
+        if stream_id in self._writing:
+            return None
+        held, entry = self._held.take(stream_id), self._store.catalogue.get(stream_id)
+        if held is None or entry is None:
+            return None
+        self._budget.spend(stream_id)
+        try:
+            self._writing.add(stream_id)
+            await self._records.move(entry, lambda _entry, record, now: _late(record, held, now))
+        except StreamNotFound:
+            return None
+        except ApiError as e:
+            self._held.hold(stream_id, entry.record, (held.report,), self._clock() + _RETRY_S)
+            return str(e)
+        finally:
+            self._writing.discard(stream_id)
+        return None
 
     async def _settle(self, stream_id: str, reports: Sequence[Report]) -> Verdict:
         try:
@@ -142,11 +248,11 @@ class Feedback:
         except StreamNotFound:
             return _not_found(stream_id)
         except ApiError as e:
-            if any(report.status != StreamState.IN_PROGRESS for report in reports):
+            if _is_end(reports):
                 raise
-            # One stream must not keep the worker from hearing about all its others; it reports again soon.
+            # One stream must not keep the worker from hearing about all its others.
             log.warning("stream %s: feedback cannot be kept or checked yet: %s", stream_id, e)
-            return _as_reported(reports[-1], stream_id)
+            return self._put_off(stream_id, reports, _RETRY_S)
 
     async def _confirm(self, stream_id: str, entry: Entry | None) -> Entry | None:
         """Return a stream as the API server has it; None if it has none."""
@@ -172,10 +278,21 @@ class Feedback:
 
 
 def _applied(record: StreamStatus, reports: Iterable[Report], now: datetime) -> StreamStatus:
-    """Return the record after reports; the very same one if they change nothing."""
+    """Return the record after reports; the very same one if they change nothing, or nothing in the end."""
+    told = record
     for report in reports:
-        record = advance(record, report, now).record
-    return record
+        told = advance(told, report, now).record
+    return record if told == record else told
+
+
+def _late(record: StreamStatus, held: Held, now: datetime) -> StreamStatus:
+    """Return the record after a report that was answered before; no status changes by it."""
+    told = _applied(record, (held.report,), now)
+    return told if run_of(record) == held.run and told.status == record.status else record
+
+
+def _is_end(reports: Iterable[Report]) -> bool:
+    return any(report.status != StreamState.IN_PROGRESS for report in reports)
 
 
 def _version(entry: Entry | None) -> str | None:

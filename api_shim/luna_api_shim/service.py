@@ -79,6 +79,7 @@ class Service:
         parallel = settings.parallel_writes
         self.watch = HandlerWatch(self.store, records, period_s=settings.obsoleting_period, parallel_writes=parallel)
         self.desk = LeaderDesk(self.election, patience_s=settings.leader_patience, longest_wait_s=settings.longest_wait)
+        self.feedback = Feedback(self.store, records, self.watch, parallel_writes=parallel)
         quota = Quota(self.store, deployment=settings.stream_quota, account=settings.account_stream_quota)
         self.queue = Queue(self.store, records, self.watch, parallel_writes=parallel)
         self.previews = Previews(settings.preview_networks)
@@ -104,7 +105,7 @@ class Service:
                 workers=Workers(client),
                 queue=self.queue,
                 quota=quota,
-                feedback=Feedback(self.store, records, self.watch, parallel_writes=parallel),
+                feedback=self.feedback,
                 previews=self.previews,
                 metrics=metrics,
                 traffic=traffic,
@@ -185,6 +186,7 @@ class Service:
         self.watch.begin()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.watch.run())
+            group.create_task(self.feedback.run())
             group.create_task(Steward(self.store, self._records).run())
             group.create_task(self.logbook.lead())
             group.create_task(Sweeper(self._client, self.store.vault, self.store.catalogue).run())

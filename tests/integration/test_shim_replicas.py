@@ -18,7 +18,7 @@ from support.apiservers import ApiServer, free_port
 from support.builders import v2_body
 from support.shim_processes import a_process, until_healthy
 from support.shims import Deployment, Shim, a_deployment
-from support.worker import DocumentedWorker
+from support.worker import VIDEO_INFO, DocumentedWorker
 
 
 @pytest.fixture
@@ -61,6 +61,23 @@ async def test_a_follower_passes_workers_on_to_the_leader(deployment: Deployment
         refused = await follower.http.post("/2/streams/processing/feedback", json={})
         assert (refused.status_code, refused.json()["error_code"]) == (400, 12022)
         assert refused.headers["Content-Type"] == "application/json"
+
+
+async def test_what_reports_in_quick_succession_say_is_seen_on_every_replica(deployment: Deployment) -> None:
+    async with replicas(deployment) as (leader, follower):
+        stream_id = await leader.create(v2_body())
+        worker = DocumentedWorker(leader.http)
+        await worker.take()
+        work = worker.work[stream_id]
+        for number in range(6):
+            work.error = f"e{number}"
+            work.preview = {"last_frame": {"url": f"http://worker/{number}"}}
+            work.video_info = VIDEO_INFO | {"width": 100 + number, "gop_size": number}
+            assert [told["stream_id"] for told in (await worker.report())["unmodified"]] == [stream_id]
+            seen = await leader.read(stream_id)
+            assert (seen["last_error"], seen["preview"]) == (work.error, work.preview)
+        seen = await follower.until(stream_id, last_error="e5", preview=work.preview)
+        assert (seen["video_info"]["width"], seen["video_info"]["gop_size"]) == (105, 5)
 
 
 async def test_a_worker_that_leaves_a_follower_is_gone_at_the_leader(deployment: Deployment) -> None:

@@ -50,6 +50,8 @@ class MemoryStore:
         self.fetches: list[str] = []
         self.order: random.Random | None = None
         """If set, every access waits for a random number of turns of the loop: tasks meet in every order."""
+        self.access_s = 0.0
+        """How long every access takes."""
         self.objects: dict[Key, Stream] = {}
         self.writes: list[str] = []
         self.before_write: Callable[[str, Stream | None], None] = lambda _what, _stream: None
@@ -200,6 +202,8 @@ class MemoryStore:
     async def _turn(self) -> None:
         for _ in range(self.order.randrange(4) if self.order else 0):
             await asyncio.sleep(0)
+        if self.access_s:
+            await asyncio.sleep(self.access_s)
 
     def _expect(self, what: str, entry: Entry) -> Stream:
         self._write(what, entry.stream)

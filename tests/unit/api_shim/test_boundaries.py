@@ -10,7 +10,7 @@ import pytest
 from luna_api_shim import errors
 from luna_api_shim.election import identity_of, origin_of
 from luna_api_shim.errors import BadBody, StartupError
-from luna_api_shim.news import is_news
+from luna_api_shim.news import News, news
 from luna_api_shim.replies import ERRORS, INTERNAL, error_form
 from luna_api_shim.request_ids import request_id
 from luna_api_shim.service import origin_of as advertised
@@ -98,22 +98,26 @@ def info(**changes: Any) -> VideoInfo:
 
 
 @pytest.mark.parametrize(
-    ("changes", "news"),
+    ("changes", "said"),
     [
-        ({}, False),
-        ({"video_info": info(progress=0.505)}, False),
-        ({"video_info": info(progress=0.51)}, True),
-        ({"video_info": info(progress=0.1)}, True),
-        ({"video_info": info(width=2)}, True),
-        ({"video_info": None}, True),
-        ({"last_error": "x"}, True),
-        ({"preview": Preview(live=PreviewUrl(url="http://a/b"))}, True),
-        ({"status": "done", "video_info": info(progress=0.505)}, True),
+        ({}, News.NONE),
+        ({"video_info": info()}, News.NONE),
+        ({"video_info": info(progress=0.505)}, News.LITTLE),
+        ({"video_info": info(progress=0.51)}, News.FIGURES),
+        ({"video_info": info(progress=0.1)}, News.FIGURES),
+        ({"video_info": info(gop_size=2)}, News.FIGURES),
+        ({"video_info": info(frame_rate=2, bit_rate=2)}, News.FIGURES),
+        ({"video_info": info(width=2)}, News.FIRM),
+        ({"video_info": info(duration=2.0)}, News.FIRM),
+        ({"video_info": None}, News.FIRM),
+        ({"last_error": "x"}, News.FIRM),
+        ({"preview": Preview(live=PreviewUrl(url="http://a/b"))}, News.FIRM),
+        ({"status": "done", "video_info": info(progress=0.505)}, News.FIRM),
     ],
 )
-def test_a_little_progress_is_no_news(changes: dict[str, Any], news: bool) -> None:
+def test_only_figures_are_not_written_at_once(changes: dict[str, Any], said: News) -> None:
     old = a_record(status="in_progress").model_copy(update={"video_info": info()})
-    assert is_news(old, old.model_copy(update=changes)) is news
+    assert news(old, old.model_copy(update=changes)) is said
 
 
 def test_settings_come_from_the_environment_and_flags_win() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,15 +14,16 @@ from hypothesis import strategies as st
 from luna_api_shim.catalogue import Entry
 from luna_api_shim.feedback import Feedback
 from luna_api_shim.handlers import HandlerWatch
-from luna_api_shim.news import BURST, REFILL_S, NewsBudget
+from luna_api_shim.news import BURST, REFILL_S, FiguresBudget
 from luna_api_shim.records import Records
 from luna_api_shim.workers import Worker
 from luna_kube import ApiError, Unavailable
-from luna_streams.lifecycle import Taken, advance
+from luna_streams.lifecycle import Drained, Taken, advance
 from luna_streams.rest.messages import FeedbackItem
 from luna_streams.stream import Stream, StreamState
 from support.builders import NOW, STREAM_ID, WORKER, a_record, a_stream
 from support.memory_store import MemoryStore
+from support.waiting import eventually
 from support.worker import VIDEO_INFO
 
 PERIOD_S = 20.0
@@ -80,43 +83,108 @@ def told(entry: Entry, status: str = "in_progress", version: int = 1) -> dict[st
 # --- what is written --------------------------------------------------------------------------------------------------
 
 
+async def test_what_several_reports_in_a_row_say_is_all_written(desk: Desk) -> None:
+    entry = desk.running()
+    for number in range(20):
+        changes = {"width": 100 + number, "start_time": f"2024-05-01T12:00:{number:02d}+00:00"}
+        preview = {"live": {"url": f"http://worker/{number}"}, "last_frame": {"url": f"http://worker/{number}.jpg"}}
+        answer = await desk.report(item(entry, error=f"e{number}", video_info=VIDEO_INFO | changes, preview=preview))
+        assert answer == {"modified": [], "unmodified": [told(entry)]}
+        record = desk.store.record(entry)
+        assert (record.last_error, record.video_info and record.video_info.width) == (f"e{number}", 100 + number)
+        assert record.preview is not None
+        assert record.preview.model_dump() == preview
+
+
 async def test_figures_that_are_never_the_same_are_not_written_each_time(desk: Desk) -> None:
     entry = desk.running()
-    for gop_size in range(60):
+    await desk.report(item(entry, video_info=VIDEO_INFO))
+    for gop_size in range(100):
         await desk.report(item(entry, video_info=VIDEO_INFO | {"gop_size": gop_size}))
         desk.clock.now += 5
-    assert len(desk.store.writes) <= BURST + 60 * 5 / REFILL_S
+        await desk.feedback.catch_up()
+    assert len(desk.store.writes) <= 1 + BURST + 100 * 5 / REFILL_S
     info = desk.store.record(entry).video_info
     assert info is not None
-    assert info.gop_size > 60 - REFILL_S / 5 - 2
+    assert info.gop_size > 100 - REFILL_S / 5 - 2
 
 
-async def test_an_error_that_is_never_the_same_is_not_written_each_time(desk: Desk) -> None:
+@pytest.mark.parametrize("figure", [{"gop_size": 7}, {"progress": 0.009}], ids=str)
+async def test_figures_that_are_held_back_are_written_without_another_report(
+    desk: Desk, figure: dict[str, float]
+) -> None:
     entry = desk.running()
-    for number in range(60):
-        await desk.report(item(entry, error=f"{number} frames lost"))
-    assert len(desk.store.writes) == BURST
+    for bit_rate in range(int(BURST) + 1):
+        await desk.report(item(entry, video_info=VIDEO_INFO | {"bit_rate": bit_rate, "progress": 0.0}))
+    last = VIDEO_INFO | {"bit_rate": int(BURST) - 1, "progress": 0.0} | figure
+    await desk.report(item(entry, video_info=last), item(entry, video_info=None))
+    await desk.feedback.catch_up()
+    assert len(desk.store.writes) == BURST + 1  # the first video information is no figure
+    desk.clock.now += REFILL_S
+    await desk.feedback.catch_up()
+    info = desk.store.record(entry).video_info
+    assert info is not None
+    assert {name: getattr(info, name) for name in figure} == figure
+
+
+async def test_a_report_that_takes_back_what_is_held_back_ends_it(desk: Desk) -> None:
+    entry = desk.running()
+    for gop_size in range(int(BURST) + 2):
+        await desk.report(item(entry, video_info=VIDEO_INFO | {"gop_size": gop_size}))
+    written = len(desk.store.writes)
+    await desk.report(item(entry, video_info=VIDEO_INFO | {"gop_size": int(BURST)}))
+    desk.clock.now += 2 * REFILL_S
+    await desk.feedback.catch_up()
+    assert len(desk.store.writes) == written
+
+
+async def test_what_is_held_back_of_an_earlier_run_is_not_written(desk: Desk) -> None:
+    """A worker without a name gets the stream again, in the same version."""
+    entry = desk.running()
+    for gop_size in range(int(BURST) + 2):
+        await desk.report(item(entry, video_info=VIDEO_INFO | {"gop_size": gop_size}))
+    stream = desk.store.objects[entry.key]
+    assert stream.status is not None
+    again = stream.status.model_copy(update={"status_time": stream.status.status_time + timedelta(seconds=1)})
+    entry = desk.store.add(desk.store.change(stream, status=again).stream)
+    written = len(desk.store.writes)
+    desk.clock.now += REFILL_S
+    await desk.feedback.catch_up()
+    await desk.report(item(entry))
+    assert len(desk.store.writes) == written
 
 
 async def test_one_restless_stream_costs_the_others_nothing(desk: Desk) -> None:
     restless, calm = desk.running(1), desk.running(2)
-    for number in range(10):
-        await desk.report(item(restless, error=str(number)))
-    await desk.report(item(calm, error="no picture"))
-    assert desk.store.record(calm).last_error == "no picture"
+    for number in range(20):
+        await desk.report(item(restless, video_info=VIDEO_INFO | {"gop_size": number}))
+    await desk.report(item(calm, video_info=VIDEO_INFO | {"gop_size": 7}))
+    info = desk.store.record(calm).video_info
+    assert info is not None
+    assert info.gop_size == 7
+
+
+async def test_many_reports_at_once_on_one_stream_are_one_write_and_the_last_one(desk: Desk) -> None:
+    entry = desk.running()
+    desk.store.access_s = 0.02
+    await asyncio.gather(*(desk.report(item(entry, error=f"e{number}")) for number in range(50)))
+    desk.clock.now += 1
+    await desk.feedback.catch_up()
+    assert desk.store.writes == ["status", "status"]
+    assert desk.store.record(entry).last_error == "e49"
 
 
 @pytest.mark.parametrize("status", ["done", "failure"])
 async def test_the_last_report_is_written_in_full_however_many_came_before(desk: Desk, status: str) -> None:
     entry = desk.running()
-    for number in range(10):
-        await desk.report(item(entry, error=str(number)))
-    answer = await desk.report(item(entry, status, error="the end", video_info=VIDEO_INFO | {"gop_size": 7}))
+    for number in range(20):
+        await desk.report(item(entry, video_info=VIDEO_INFO | {"gop_size": number}))
+    answer = await desk.report(item(entry, status, error="the end"))
     record = desk.store.record(entry)
     assert (record.status, record.last_error, record.video_info and record.video_info.gop_size) == (
         status,
         "the end",
-        7,
+        19,
     )
     assert answer == {"modified": [], "unmodified": [told(entry, status)]}
 
@@ -124,20 +192,26 @@ async def test_the_last_report_is_written_in_full_however_many_came_before(desk:
 async def test_news_that_are_held_back_keep_the_handler_alive(desk: Desk) -> None:
     entry = desk.running()
     desk.watch.overdue()
-    for number in range(10):
+    for number in range(20):
         desk.clock.now += 3
-        assert (await desk.report(item(entry, error=str(number))))["modified"] == []
+        figures = VIDEO_INFO | {"gop_size": number}
+        assert (await desk.report(item(entry, video_info=figures)))["modified"] == []
         assert desk.watch.overdue() == []
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 20)), max_size=60))
 def test_a_budget_is_never_exceeded_in_any_stretch_of_time(steps: list[tuple[str, float]]) -> None:
     clock = Clock()
-    budget = NewsBudget(clock)
+    budget = FiguresBudget(clock)
     granted: dict[str, list[float]] = {"a": [], "b": []}
     for name, wait_s in steps:
         clock.now += wait_s
-        if budget.spend(name):
+        wait_s = budget.spend(name)
+        if wait_s == 0:
+            granted[name].append(clock.now)
+        else:
+            clock.now += wait_s + 1e-6
+            assert budget.spend(name) == 0
             granted[name].append(clock.now)
     for times in granted.values():
         for first in range(len(times)):
@@ -147,7 +221,7 @@ def test_a_budget_is_never_exceeded_in_any_stretch_of_time(steps: list[tuple[str
 
 def test_a_budget_forgets_streams_that_are_calm() -> None:
     clock = Clock()
-    budget = NewsBudget(clock)
+    budget = FiguresBudget(clock)
     for number in range(5000):
         budget.spend(str(number))
         clock.now += 1
@@ -227,6 +301,69 @@ async def test_a_stop_that_cannot_be_checked_is_not_said_yet(desk: Desk) -> None
     assert await desk.report(item(entry)) == {"modified": [], "unmodified": [told(entry)]}
     desk.store.fail_reads(None)
     assert await desk.report(item(entry)) == {"modified": [told(entry, "pending")], "unmodified": []}
+
+
+async def test_news_that_cannot_be_written_are_written_when_the_trouble_is_over(desk: Desk) -> None:
+    entry = desk.running()
+    desk.fail_writes(Unavailable("PUT", "no answer"))
+    await desk.report(item(entry, error="no picture"))
+    for _ in range(3):
+        desk.clock.now += 5
+        await desk.feedback.catch_up()
+    assert desk.store.record(entry).last_error is None
+    desk.store.before_write = lambda _what, _stream: None
+    desk.clock.now += 5
+    await desk.feedback.catch_up()
+    assert desk.store.record(entry).last_error == "no picture"
+
+
+# --- a slow API server ------------------------------------------------------------------------------------------------
+
+
+async def test_a_worker_does_not_wait_until_a_slow_api_server_has_taken_everything(desk: Desk) -> None:
+    entries = [desk.running(number) for number in range(99)]
+    desk.store.access_s, desk.feedback.writing_s = 0.1, 0.15
+    began = time.monotonic()
+    answer = await desk.report(*(item(entry, error="old") for entry in entries), item(entries[0], error="first"))
+    assert time.monotonic() - began < 0.6  # all writes take that long
+    assert answer == {"modified": [], "unmodified": [told(entry) for entry in entries]}
+    assert any(desk.store.record(entry).last_error is None for entry in entries)
+    desk.store.access_s = 0
+    await desk.report(item(entries[-1], error="new"))
+    await desk.feedback.catch_up()
+    errors = [desk.store.record(entry).last_error for entry in entries]
+    assert errors == ["first"] + ["old"] * 97 + ["new"]
+
+
+async def test_ends_are_written_before_the_answer_however_slow_the_api_server_is(desk: Desk) -> None:
+    entries = [desk.running(number) for number in range(40)]
+    desk.store.access_s, desk.feedback.writing_s = 0.05, 0.01
+    answer = await desk.report(*(item(entry, "done") for entry in entries))
+    assert answer == {"modified": [], "unmodified": [told(entry, "done") for entry in entries]}
+    assert {desk.store.record(entry).status for entry in entries} == {"done"}
+
+
+async def test_a_drained_stream_is_given_back_before_the_answer(desk: Desk) -> None:
+    entry = desk.running()
+    assert entry.stream.status is not None
+    drained = advance(entry.stream.status, Drained(NOW), NOW).record
+    entry = desk.store.add(desk.store.change(entry.stream, status=drained).stream)
+    desk.store.access_s, desk.feedback.writing_s = 0.05, 0.01
+    assert await desk.report(item(entry)) == {"modified": [told(entry, "pending")], "unmodified": []}
+
+
+async def test_what_is_left_to_write_goes_on_by_itself_and_ends_with_the_term(desk: Desk) -> None:
+    entries = [desk.running(number) for number in range(2)]
+    desk.store.access_s, desk.feedback.writing_s = 0.05, 0.01
+    term = asyncio.create_task(desk.feedback.run())
+    await asyncio.sleep(0)
+    await desk.report(item(entries[0], error="x"))
+    await eventually(lambda: desk.store.record(entries[0]).last_error == "x")
+    await desk.report(item(entries[1], error="x"))
+    term.cancel()
+    await asyncio.gather(term, return_exceptions=True)
+    await desk.feedback.catch_up()
+    assert desk.store.record(entries[1]).last_error is None
 
 
 # --- very many --------------------------------------------------------------------------------------------------------
