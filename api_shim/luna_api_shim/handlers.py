@@ -18,6 +18,7 @@ from luna_api_shim.catalogue import Entry
 from luna_api_shim.concurrency import for_each
 from luna_api_shim.records import Records
 from luna_api_shim.store import Store
+from luna_api_shim.troubles import Troubles
 from luna_kube import ApiError
 from luna_streams.errors import StreamNotFound
 from luna_streams.lifecycle import HandlerLost, advance
@@ -53,6 +54,7 @@ class HandlerWatch:
         self._clock = clock
         self._heard: dict[str, float] = {}
         self._began = clock()
+        self._troubles = Troubles(log, "has lost its handler, which cannot be written yet")
 
     @property
     def is_settling(self) -> bool:
@@ -83,8 +85,12 @@ class HandlerWatch:
             if self._clock() - before > _STOOD_STILL_S:
                 log.warning("this process stood still for %.0f s: no handler is blamed", self._clock() - before)
                 self.begin()
-            if late := self.overdue():
-                await for_each(late, self._give_up, limit=self._parallel_writes)
+            await self.give_up()
+
+    async def give_up(self) -> None:
+        """Take streams from handlers that are silent for too long; what cannot be written is left to the next time."""
+        await for_each(self.overdue(), self._give_up, limit=self._parallel_writes)
+        self._troubles.tell()
 
     async def _give_up(self, entry: Entry) -> None:
         silent_since = self._heard.get(entry.stream_id)
@@ -96,8 +102,8 @@ class HandlerWatch:
             await lose(
                 self._records, entry, f"The handler did not report for {self._period_s:g} s", unless=has_reported
             )
-        except ApiError as e:  # the next look will find it again
-            log.warning("stream %s: its handler is lost, which cannot be written: %s", entry.stream_id, e)
+        except ApiError as e:
+            self._troubles.note(entry.stream_id, e)
 
 
 async def lose(records: Records, entry: Entry, reason: str, *, unless: Callable[[], bool] = lambda: False) -> None:

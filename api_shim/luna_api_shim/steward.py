@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,6 +17,7 @@ from luna_api_shim.catalogue import Entry
 from luna_api_shim.concurrency import for_each
 from luna_api_shim.records import Records, utc_now
 from luna_api_shim.store import Store
+from luna_api_shim.troubles import Troubles
 from luna_kube import ApiError
 from luna_streams.autorestart import next_autorestart
 from luna_streams.errors import StreamNotFound
@@ -46,9 +47,7 @@ class Steward:
         """Generation of each spec that no record follows yet, and since when that is known."""
         self._settled: dict[str, int] = {}
         """Generation of each spec that asks for nothing new, for example one that only joined a group."""
-        self._failures: dict[str, ApiError] = {}
-        """What went wrong in this look, by stream."""
-        self._known_failures: Set[str] = frozenset()
+        self._troubles = Troubles(log, "cannot be looked after yet")
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -64,7 +63,7 @@ class Steward:
         await self._for_each(self._followed_by_nobody(latest), self._follow)
         due = [entry for entry in self._store.catalogue.restarting() if _is_due(entry, latest)]
         await self._for_each(due, self._restart)
-        self._tell_of_failures()
+        self._troubles.tell()
 
     def _followed_by_nobody(self, latest: datetime) -> list[Entry]:
         edited = {entry.stream_id: entry for entry in self._store.catalogue.edited()}
@@ -99,17 +98,9 @@ class Steward:
             except StreamNotFound:
                 return
             except ApiError as e:
-                self._failures[entry.stream_id] = e
+                self._troubles.note(entry.stream_id, e)
 
         await for_each(entries[:_AT_A_TIME], one, limit=_PARALLEL)
-
-    def _tell_of_failures(self) -> None:
-        """Say what went wrong, but not at every look again."""
-        failed, self._failures = self._failures, {}
-        if news := [stream_id for stream_id in failed if stream_id not in self._known_failures]:
-            first = news[0]
-            log.warning("stream %s cannot be looked after yet, and %d more: %s", first, len(news) - 1, failed[first])
-        self._known_failures = failed.keys()
 
 
 def _is_due(entry: Entry, latest: datetime) -> bool:

@@ -9,8 +9,9 @@ import pytest
 from luna_api_shim.catalogue import Entry
 from luna_api_shim.handlers import HandlerWatch, lose
 from luna_api_shim.records import Records
-from luna_streams.stream import ProcessorBinding, StreamState
-from support.builders import a_record, a_stream
+from luna_kube import Unavailable
+from luna_streams.stream import ProcessorBinding, Stream, StreamState
+from support.builders import STREAM_ID, a_record, a_stream
 from support.memory_store import MemoryStore
 
 PERIOD_S = 20.0
@@ -39,8 +40,8 @@ def watch(store: MemoryStore, clock: Clock) -> HandlerWatch:
     return HandlerWatch(store, Records(store), period_s=PERIOD_S, clock=clock)
 
 
-def in_progress(store: MemoryStore) -> Entry:
-    stream = a_stream()
+def in_progress(store: MemoryStore, stream_id: str = STREAM_ID) -> Entry:
+    stream = a_stream(stream_id)
     return store.add(stream.model_copy(update={"status": a_record(stream.spec, status="in_progress")}))
 
 
@@ -89,6 +90,26 @@ async def test_a_lost_stream_goes_back_into_the_queue(store: MemoryStore) -> Non
     await lose(Records(store), entry, "gone")
     record = store.record(entry)
     assert (record.status, record.last_error, record.processor) == (StreamState.PENDING, "gone", ProcessorBinding())
+
+
+async def test_trouble_is_told_once_and_not_every_second(
+    store: MemoryStore, watch: HandlerWatch, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_what: str, _stream: Stream | None) -> None:
+        raise Unavailable("PUT", "no answer")
+
+    entries = [in_progress(store, STREAM_ID[:-1] + str(number)) for number in range(5)]
+    watch.overdue()
+    clock.now += PERIOD_S
+    store.before_write = fail
+    for _ in range(10):
+        await watch.give_up()
+    (told,) = caplog.messages
+    assert "has lost its handler, which cannot be written yet, and 4 more: PUT" in told
+
+    store.before_write = lambda _what, _stream: None
+    await watch.give_up()
+    assert {store.record(entry).status for entry in entries} == {StreamState.PENDING}
 
 
 @pytest.mark.parametrize("what", ["another holder", "another version", "finished", "reported"])
