@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
+from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from luna_api_shim.app import API_VERSION, ROUTES
@@ -30,6 +31,21 @@ def test_the_exact_document_stays_as_it_is() -> None:
     document = copy.deepcopy(our_document())
     assert restated(document) != document
     assert document == our_document()
+
+
+def test_every_example_is_as_the_served_document_says() -> None:
+    document = served_document(ROUTES, API_VERSION)
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    seen = 0
+    for operation in operations:
+        for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+            for content in part.get("content", {}).values():
+                validator = OAS30Validator(content["schema"] | {"components": document["components"]})
+                examples = [one["value"] for one in content.get("examples", {}).values()]
+                for example in examples + ([content["example"]] if "example" in content else []):
+                    assert list(validator.iter_errors(example)) == [], operation["operationId"]
+                    seen += 1
+    assert seen > 200
 
 
 def test_nothing_is_kept_that_nothing_refers_to() -> None:

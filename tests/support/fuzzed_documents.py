@@ -27,7 +27,7 @@ _METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
 def own_document() -> Schema:
-    """Return the document that the shim serves, patched."""
+    """Return the exact document of what the shim takes and answers, patched."""
     return _patched(build_document(ROUTES, "1.1.18"), OF_BOTH)
 
 

@@ -28,7 +28,12 @@ TIME: Final = datetime(2026, 3, 30, 12, 40, tzinfo=UTC)
 _HANDLER: Final = "12484e2d-1b7e-4f66-9e5c-2d8a0b6f3c71"
 _PLATFORM: Final = "http://luna-platform:5000"
 _HANDLER_V1: Final = {"origin": _PLATFORM, "api_version": 6, "bestshot_handler": {"handler_id": _HANDLER}}
-_HANDLER_V2: Final = {"handler_id": _HANDLER, "frame_store": None, "authorization": {"account_id": ACCOUNT}}
+_HANDLER_V2: Final = {
+    "type": "luna_handler",
+    "handler_id": _HANDLER,
+    "frame_store": None,
+    "authorization": {"account_id": ACCOUNT},
+}
 V1_BODIES: Final[dict[str, Json]] = {
     "camera": {
         "account_id": ACCOUNT,
