@@ -17,6 +17,7 @@ from luna_api_shim.request_ids import HEADER, request_id
 
 LONGEST_HEAD: Final = 256 * 1024
 """Bytes of a request's first line and headers; the parser itself would collect them without end."""
+_TOO_LONG: Final = "the headers are too long"
 
 
 class DocumentedHttp(HttpToolsProtocol):
@@ -24,22 +25,42 @@ class DocumentedHttp(HttpToolsProtocol):
 
     _is_in_head = False
     _head_bytes = 0
+    """Of the lines of the head that are complete."""
+    _open_bytes = 0
+    """Of a head that has not ended yet, from the second piece that was received."""
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; refuse a head that does not end."""
         was_in_head = self._is_in_head
         super().data_received(data)
         if not (was_in_head and self._is_in_head):
-            self._head_bytes = 0
+            self._open_bytes = 0
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > LONGEST_HEAD and not self.transport.is_closing():
-            self._refuse("the headers are too long")
+        self._open_bytes += len(data)
+        if self._open_bytes > LONGEST_HEAD and not self.transport.is_closing():
+            self._refuse(_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """Note that a head begins."""
         self._is_in_head = True
+        self._head_bytes = 0
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the URL."""
+        self._head_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a whole header.
+
+        Raises:
+            ValueError: the head is too long; the parser stops, and calls `send_400_response`.
+        """
+        self._head_bytes += len(name) + len(value) + len(": \r\n")
+        if self._head_bytes > LONGEST_HEAD:
+            raise ValueError(_TOO_LONG)
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Note that it ended."""
@@ -48,7 +69,7 @@ class DocumentedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
-        self._refuse("it cannot be parsed")
+        self._refuse(_TOO_LONG if self._head_bytes > LONGEST_HEAD else "it cannot be parsed")
 
     def _refuse(self, message: str) -> None:
         error = BadRequest(message)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -59,6 +60,8 @@ def refused_bodies(api: int) -> Iterator[bytes]:
     text = json.dumps(good)
     yield text.replace("rtsp:", "marked11:").encode()
     yield text.replace("camera", "c" * 600).encode()
+    for before in (" ", "\t", "\n", "\u00a0", "\u200b", "'", "#"):
+        yield json.dumps(with_secrets(api, before + PLAIN, JWT)).encode()
     yield text.replace(f'"{JWT}', f'["{JWT}').replace('"}', '"]}', 1).encode()
     yield text[: text.index("marked02") + 4].encode()
     yield json.dumps(good | {"extra": JWT}).encode()
@@ -83,6 +86,10 @@ def errors_of(http: httpx.Client, stream_id: str) -> Iterator[httpx.Response]:
             yield http.post(f"/{api}/streams", content=body, headers=headers)
             yield http.put(f"/{api}/streams/{stream_id}", content=body, headers=headers)
         yield http.get(f"/{api}/streams", params={"reference": PLAIN * 20})
+        for url in (PLAIN.replace("rtsp", "http"), "http://h/x " + PLAIN):
+            report = {"stream_id": stream_id, "status": "in_progress", "version": 1, "error": None, "video_info": None}
+            report["preview"] = {"live": {"url": url}}
+            yield http.post(f"/{api}/streams/processing/feedback", json={"streams": [report]})
         yield http.get(f"/{api}/streams/{PLAIN}")
         yield http.get(f"/{api}/streams", params={"account_id": JWT})
         yield http.patch(f"/{api}/streams/{stream_id}", json={"status": PLAIN})
@@ -97,7 +104,12 @@ def fail(http: httpx.Client, stream_id: str) -> None:
     taken = http.post("/2/streams/processing/queue", json={"filters": {"stream_ids": [stream_id]}, "limit": 1}).json()
     stream = taken["streams"][0]
     assert len(MARK.findall(json.dumps(stream))) >= 2, "a worker gets what it needs"
-    error = f"cannot open {stream['data']['reference']}; told LUNA PLATFORM with Bearer {JWT}, in vain; {JWT}"
+    reference = stream["data"]["reference"]
+    token = stream["data"]["analytics"][0]["event_handler"]["authorization"]["token"]
+    user_info = reference.partition("://")[2].rpartition("@")[0]
+    password = user_info.partition(":")[2]
+    error = f"cannot open {reference}; told LUNA PLATFORM with Bearer {JWT}, in vain; {token}; {user_info}@cam:1; "
+    error += f"{password} or {unquote(password)} or {quote(unquote(password), safe='')} is wrong"
     report = {
         "stream_id": stream_id,
         "status": "failure",
@@ -120,7 +132,8 @@ def test_credentials_are_seen_by_whom_they_are_for_and_by_nobody_else(
         fail(http, stream_id)
         shown = http.get(f"/2/streams/{stream_id}").json()
         assert shown["data"]["reference"] == reference
-        assert "cannot open" in shown["last_error"]
+        assert shown["last_error"].startswith("cannot open ")
+        assert shown["last_error"].endswith("*** or *** or *** is wrong")
         seen[f"last_error of {reference}"] = shown["last_error"]
         assert http.get("/2/streams/count", params={"reference": reference}).json()["streams_count"] >= 1
 

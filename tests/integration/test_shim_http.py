@@ -98,6 +98,16 @@ async def test_headers_without_end_are_refused(connection: Connection) -> None:
     assert await connection.is_closed()
 
 
+@pytest.mark.parametrize("headers", [1, 20], ids=["one", "twenty"])
+async def test_headers_count_together_however_they_come(connection: Connection, headers: int) -> None:
+    line = b"X: " + b"a" * ((LONGEST_HEAD - 500) // headers - 5) + b"\r\n"
+    assert (await connection.ask(a_request(b"/version", headers=line * headers))).status == 200
+    answer = await connection.ask(a_request(b"/version", headers=line * headers + b"Y: " + b"a" * 1000 + b"\r\n"))
+    assert refusal(answer) == NO_HTTP
+    assert b"the headers are too long" in answer.body
+    assert await connection.is_closed()
+
+
 async def test_a_long_body_is_no_long_head(connection: Connection) -> None:
     body = json.dumps({"stream_ids": [HANDLER] * 1000, "names": ["n" * 128] * 1000}).encode()
     padded = body + b" " * (2 * LONGEST_HEAD)
