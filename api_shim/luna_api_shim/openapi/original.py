@@ -168,9 +168,16 @@ RESTATEMENTS: Final[tuple[Restatement, ...]] = (
         say_of_header("Content-Type.json-msgpack", schema={"type": "string", "enum": ["application/json"]}),
         "the answer says msgpack where it is msgpack",
     ),
-    Restatement(say_of_header("Content-Type.json-plain", required=False), "every answer with content has one"),
-    Restatement(say_of_answer("createStream*", "201", without_header("Location")), "groups have one, and so do we"),
-    Restatement(say_of_answer("putStream*", "200", without_header("Content-Type")), "every answer with content has"),
+    Restatement(
+        say_of_header("Content-Type.json-plain", required=False), "it is sent with every answer that has content"
+    ),
+    Restatement(
+        say_of_answer("createStream*", "201", without_header("Location")), "it is sent, as the original does for groups"
+    ),
+    Restatement(
+        say_of_answer("putStream*", "200", without_header("Content-Type")),
+        "it is sent, as with every answer that has content",
+    ),
     # words that decide nothing
     Restatement(
         say_of_parameter("*", "Luna-Request-Id", lambda one: one["schema"].update(_REQUEST_ID)),
