@@ -278,11 +278,10 @@ class Feedback:
 
 
 def _applied(record: StreamStatus, reports: Iterable[Report], now: datetime) -> StreamStatus:
-    """Return the record after reports; the very same one if they change nothing, or nothing in the end."""
-    told = record
+    """Return the record after reports; the very same one if they change nothing."""
     for report in reports:
-        told = advance(told, report, now).record
-    return record if told == record else told
+        record = advance(record, report, now).record
+    return record
 
 
 def _late(record: StreamStatus, held: Held, now: datetime) -> StreamStatus:
