@@ -15,7 +15,7 @@ _LONGEST: Final = 8 * ERROR_LIMIT
 """Characters that are looked through; what is kept of an error is far shorter."""
 
 
-def discreet(report: Report, entry: Entry | None, store: Store) -> Report:
+def redacted(report: Report, entry: Entry | None, store: Store) -> Report:
     """Return a report whose error quotes neither password nor token of the stream.
 
     Args:

@@ -20,7 +20,7 @@ from typing import Final
 
 from luna_api_shim.catalogue import Entry
 from luna_api_shim.concurrency import for_each
-from luna_api_shim.discretion import discreet
+from luna_api_shim.discretion import redacted
 from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.held_back import Held, HeldBack, run_of
 from luna_api_shim.news import REFILL_S, FiguresBudget, News, news
@@ -101,7 +101,7 @@ class Feedback:
         for item in items:
             report = item.to_report(worker.process, worker.received_until)
             known = self._store.catalogue.get(item.stream_id)
-            by_stream.setdefault(item.stream_id, []).append(discreet(report, known, self._store))
+            by_stream.setdefault(item.stream_id, []).append(redacted(report, known, self._store))
         now = utc_now()
         at_once = {stream_id: self._at_once(stream_id, reports, now) for stream_id, reports in by_stream.items()}
         open_ = {stream_id: by_stream[stream_id] for stream_id, verdict in at_once.items() if verdict is None}
@@ -208,7 +208,7 @@ class Feedback:
         """Let a worker go on, and write its reports later."""
         entry = self._store.catalogue.get(stream_id)
         if entry is not None:
-            known = [discreet(report, entry, self._store) for report in reports]  # it may not have been known before
+            known = [redacted(report, entry, self._store) for report in reports]  # it may not have been known before
             self._held.hold(stream_id, entry.record, known, self._clock() + wait_s)
             if follows_report(entry.record, reports[-1]):
                 return self._verdict(entry, reports[-1])
@@ -242,7 +242,7 @@ class Feedback:
             if entry is None:
                 may_be_unheard_of = is_derived(stream_id) and self._watch.is_settling
                 return _as_reported(reports[-1], stream_id) if may_be_unheard_of else _not_found(stream_id)
-            reports = [discreet(report, entry, self._store) for report in reports]  # it may not have been known before
+            reports = [redacted(report, entry, self._store) for report in reports]  # it may not have been known before
             entry = await self._records.move(entry, lambda _entry, record, now: _applied(record, reports, now))
             return self._verdict(entry, reports[-1])
         except StreamNotFound:
