@@ -129,7 +129,8 @@ def _guardian_of(host: Host) -> int | None:
 
 
 async def test_killing_both_at_once_ends_the_containers_and_the_next_kubelet_ends_the_rest(host: Host) -> None:
-    pids = host.pids(without="bare")  # that one cannot be recognised by anybody who has not seen it start
+    pids = host.pids(without="bare")
+    bare = set(host.pids()) - set(pids)  # cannot be recognised by anybody who has not seen them start
     guardian = host.guardian
     for pid in (host.process.pid, guardian):
         os.kill(pid, signal.SIGSTOP)  # neither can react to the end of the other
@@ -140,7 +141,11 @@ async def test_killing_both_at_once_ends_the_containers_and_the_next_kubelet_end
     host.file.unlink()
     host.start()
     await eventually(host.file.exists, "the next kubelet is ready", 20)
-    await all_dead(pids, timeout_s=1)
+    try:
+        await all_dead(pids, timeout_s=1)
+    finally:
+        for pid in bare:
+            os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_signal_to_the_whole_terminal_group_does_not_end_the_guardian(host: Host) -> None:
