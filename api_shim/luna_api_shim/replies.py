@@ -5,6 +5,7 @@ Source of codes and texts: LUNA Streams API 1.1.18 and the public error list.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -82,9 +83,17 @@ ERRORS: Final[Mapping[type[Exception], ErrorForm]] = MappingProxyType(
 )
 
 
+def _dumps(content: object) -> bytes:
+    try:
+        return orjson.dumps(content)
+    except TypeError:
+        # A number beyond 64 bits, as a report's version may be: the document sets no bound, and orjson has one.
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def json_reply(content: object, status: int = 200) -> Response:
     """Answer with JSON."""
-    return Response(orjson.dumps(content), status, media_type=JSON)
+    return Response(_dumps(content), status, media_type=JSON)
 
 
 def msgpack_reply(content: object) -> Response:

@@ -492,3 +492,13 @@ async def test_a_time_that_is_none_is_refused(shim: Shim, shown: str) -> None:
         "/2/streams/processing/feedback", json={"streams": []}, headers={"Luna-Received-Until": shown}
     )
     assert (answer.status_code, answer.json()["error_code"]) == (400, 12046)
+
+
+async def test_a_version_beyond_64_bits_is_answered_as_it_was_sent(shim: Shim) -> None:
+    unheard_of = "beb7b150-c2e9-511d-bd42-beb1f3b44045"  # may be a manifest's, which this leader has not heard of yet
+    item = {"stream_id": unheard_of, "version": 10**30, "status": "in_progress", "error": None, "video_info": None}
+    answer = await shim.http.post("/2/streams/processing/feedback", json={"streams": [item]})
+    assert answer.status_code == 200
+    assert answer.json()["streams"]["unmodified"] == [
+        {"stream_id": unheard_of, "version": 10**30, "status": "in_progress"}
+    ]
