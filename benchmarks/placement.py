@@ -11,22 +11,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
-import yaml
+from shim import SERVER, cpu_s, define_resources, in_parallel, memory_mb, process
 
 from luna_kube import (
-    CUSTOM_RESOURCE_DEFINITIONS,
     NAMESPACES,
     PODS,
     STREAM_PROCESSORS,
@@ -39,39 +36,14 @@ from luna_streams.conditions import observe_conditions
 from luna_streams.lifecycle import create
 from luna_streams.v1alpha1 import StreamSpec
 
-ROOT = Path(__file__).parents[1]
 NAMESPACE, BARE_NAMESPACE = "placed", "bare"
 """The operator watches the first; in the other the bare client writes the same statuses."""
-PARALLEL = 16
 ROUNDS = 3
 PODS_OF_POOL = 10
 PLACEMENT_TARGET = 0.5
 IDLE_TARGET = 0.02
 MEMORY_TARGET_MB = 300
 WATCHED_S = 20.0
-
-SERVER = """
-import asyncio, sys, pathlib
-from luna_local.apiserver import EmbeddedApiServer
-async def main():
-    server = EmbeddedApiServer()
-    await server.start()
-    path = pathlib.Path(sys.argv[1])
-    server.write_kubeconfig(path.with_suffix(".new"))
-    path.with_suffix(".new").rename(path)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
-
-
-@contextmanager
-def process(arguments: Sequence[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    child = subprocess.Popen([sys.executable, *arguments], env=os.environ | environment)
-    try:
-        yield child
-    finally:
-        child.terminate()
-        child.wait()
 
 
 @contextmanager
@@ -81,30 +53,6 @@ def operator(kubeconfig: Path, port: int) -> Iterator[int]:
     serves = ["--streams-origin", "http://127.0.0.1:5160", "--http-host", "127.0.0.1", "--http-port", str(port)]
     with process(["-m", "luna_operator", *where, *serves, "--log-level", "error"]) as child:
         yield child.pid
-
-
-def cpu_s(pid: int) -> float:
-    """Return the CPU seconds a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
-async def in_parallel(work: Callable[[str], Awaitable[object]], names: Sequence[str]) -> float:
-    """Do the work for every name, some at a time; return how many per second."""
-    waiting = iter(names)
-
-    async def one() -> None:
-        for name in waiting:
-            await work(name)
-
-    began = time.perf_counter()
-    await asyncio.gather(*(one() for _ in range(PARALLEL)))
-    return len(names) / (time.perf_counter() - began)
 
 
 class Bench:
@@ -124,10 +72,7 @@ class Bench:
 
     async def prepare(self, slots: int) -> None:
         """Make definitions, namespaces and a pool that has room for everything."""
-        for path in (ROOT / "crds").glob("*.yaml"):
-            body = yaml.safe_load(path.read_text())
-            await self._kube.apply(CUSTOM_RESOURCE_DEFINITIONS.at(None, body["metadata"]["name"]), body)
-        await asyncio.sleep(3)  # a real API server takes a moment to serve them
+        await define_resources(self._kube)
         for name in (NAMESPACE, BARE_NAMESPACE):
             with suppress(AlreadyExists):
                 await self._kube.create(NAMESPACES.everywhere(), {"metadata": {"name": name}})

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 import orjson
@@ -37,6 +38,9 @@ PARALLEL = 16
 ROUNDS = 3
 CREATE_TARGET = 0.8
 P99_TARGET_MS = 10.0
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def process(arguments: Sequence[str], **environment: str) -> Iterator[subprocess
     try:
         yield child
     finally:
-        child.kill()
+        child.terminate()
         child.wait()
 
 
@@ -100,17 +104,17 @@ def memory_mb(pid: int) -> float:
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-async def in_parallel(work: Callable[[int], Awaitable[None]], numbers: range) -> float:
-    """Do the work for every number, some at a time; return how many per second."""
-    waiting = iter(numbers)
+async def in_parallel(work: Callable[[T], Awaitable[object]], items: Sequence[T]) -> float:
+    """Do the work for every item, some at a time; return how many per second."""
+    waiting = iter(items)
 
     async def one() -> None:
-        for number in waiting:
-            await work(number)
+        for item in waiting:
+            await work(item)
 
     began = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(PARALLEL)))
-    return len(numbers) / (time.perf_counter() - began)
+    return len(items) / (time.perf_counter() - began)
 
 
 async def compare_creates(kube: KubeClient, http: aiohttp.ClientSession, at: Shim, count: int) -> float:
@@ -186,11 +190,15 @@ async def feedback_cost(http: aiohttp.ClientSession, at: Shim) -> float:
 async def prepare(kubeconfig: Path) -> KubeClient:
     kube = KubeClient(await load_credentials(kubeconfig))
     await kube.__aenter__()
+    await define_resources(kube)
+    return kube
+
+
+async def define_resources(kube: KubeClient) -> None:
     for path in (ROOT / "crds").glob("*.yaml"):
         body = yaml.safe_load(path.read_text())
         await kube.apply(CUSTOM_RESOURCE_DEFINITIONS.at(None, body["metadata"]["name"]), body)
     await asyncio.sleep(3)  # a real API server takes a moment to serve them
-    return kube
 
 
 async def run(kubeconfig: Path, at: Shim, count: int) -> bool:

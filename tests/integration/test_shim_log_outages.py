@@ -20,15 +20,8 @@ from support.apiservers import ApiServer, free_port
 from support.builders import v2_body
 from support.postgresql import LogDatabase, PostgreSql
 from support.shim_processes import a_process, until_healthy
-from support.shims import Deployment, Shim, a_deployment
+from support.shims import DATABASE_ERROR, Deployment, Shim, a_deployment
 from support.worker import DocumentedWorker
-
-DATABASE_ERROR = {
-    "error_code": 10017,
-    "desc": "Database error",
-    "detail": "Database connection timeout error",
-    "link": "https://docs.visionlabs.ai/info/luna/troubleshooting/errors-description/code-10017",
-}
 
 
 @pytest.fixture

@@ -21,15 +21,8 @@ from luna_api_shim.settings import Settings
 from support.apiservers import ApiServer, free_port
 from support.builders import v2_body
 from support.relay import Relay
-from support.shims import Deployment, Shim, a_deployment
+from support.shims import DATABASE_ERROR, Deployment, Shim, a_deployment
 from support.worker import DocumentedWorker
-
-DATABASE_ERROR = {
-    "error_code": 10017,
-    "desc": "Database error",
-    "detail": "Database connection timeout error",
-    "link": "https://docs.visionlabs.ai/info/luna/troubleshooting/errors-description/code-10017",
-}
 
 
 @pytest.fixture

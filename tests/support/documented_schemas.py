@@ -51,31 +51,31 @@ def flatten(schema: Schema, definitions: Schema, prefix: str) -> Schema:
     if "$ref" in schema:
         merged = flatten(definitions[schema["$ref"].removeprefix(prefix)], definitions, prefix)
     for one in schema.get("allOf", []):
-        merged = _both(merged, flatten(one, definitions, prefix))
+        merged = both(merged, flatten(one, definitions, prefix))
     for word in ("oneOf", "anyOf"):
         if alternatives := [flatten(one, definitions, prefix) for one in schema.get(word, ())]:
-            merged = _both(merged, _either(alternatives)) | ({"alternatives": word} if len(alternatives) > 1 else {})
+            merged = both(merged, _either(alternatives)) | ({"alternatives": word} if len(alternatives) > 1 else {})
     if "properties" in own:
         own["properties"] = {name: flatten(child, definitions, prefix) for name, child in own["properties"].items()}
     if isinstance(own.get("items"), dict):
         own["items"] = flatten(own["items"], definitions, prefix)
-    return _both(merged, own)
+    return both(merged, own)
 
 
-def _both(one: Schema, other: Schema) -> Schema:
+def both(one: Schema, other: Schema) -> Schema:
     """Merge two schemas that hold at once."""
     merged = one | other
     if "properties" in one and "properties" in other:
         names = [*one["properties"], *(name for name in other["properties"] if name not in one["properties"])]
         merged["properties"] = {
-            name: _both(one["properties"].get(name, {}), other["properties"].get(name, {})) for name in names
+            name: both(one["properties"].get(name, {}), other["properties"].get(name, {})) for name in names
         }
     if "required" in one and "required" in other:
         merged["required"] = sorted({*one["required"], *other["required"]})
     if "enum" in one and "enum" in other:
         merged["enum"] = [value for value in one["enum"] if value in other["enum"]]
     if isinstance(one.get("items"), dict) and isinstance(other.get("items"), dict):
-        merged["items"] = _both(one["items"], other["items"])
+        merged["items"] = both(one["items"], other["items"])
     return merged
 
 

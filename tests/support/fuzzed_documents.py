@@ -14,6 +14,7 @@ from typing import Any, Final
 from luna_api_shim.app import ROUTES
 from luna_api_shim.openapi.document import build_document
 from support import api_document
+from support.documented_schemas import both
 
 Schema = dict[str, Any]
 Patches = Mapping[str, Callable[[Schema], None]]
@@ -223,12 +224,12 @@ def _closed(schema: Any, document: Schema) -> Any:
         {key: value for key, value in schema.items() if key not in ("$ref", "allOf")},
         *_parts(schema, document),
     ):
-        merged = _both(merged, part)
+        merged = both(merged, part)
     for word in ("description", "example", "discriminator", "deprecated"):
         merged.pop(word, None)
     if len(names := merged.get("anyOf", ())) == 2 and all("properties" in name for name in names):
         # "With a group's name" and "with its id", neither of them required: one object that may have both.
-        merged = _both(names[0], names[1])
+        merged = both(names[0], names[1])
     if "oneOf" in merged:
         # A region without `mode` fits pixels and percent at once, and `oneOf` then refuses it.
         merged["anyOf"] = merged.pop("oneOf")
@@ -256,22 +257,7 @@ def _flat(schema: Schema, document: Schema) -> Schema:
         *_parts(schema, document),
         {key: value for key, value in schema.items() if key not in ("$ref", "allOf")},
     ):
-        flat = _both(flat, part)
+        flat = both(flat, part)
     if "anyOf" in flat:
         flat["anyOf"] = [_flat(one, document) for one in flat["anyOf"]]
     return flat
-
-
-def _both(one: Schema, other: Schema) -> Schema:
-    """Merge two schemas that hold at once."""
-    merged = one | other
-    if "properties" in one and "properties" in other:
-        names = [*one["properties"], *(name for name in other["properties"] if name not in one["properties"])]
-        merged["properties"] = {
-            name: _both(one["properties"].get(name, {}), other["properties"].get(name, {})) for name in names
-        }
-    if "required" in one and "required" in other:
-        merged["required"] = sorted({*one["required"], *other["required"]})
-    if "enum" in one and "enum" in other:
-        merged["enum"] = [value for value in one["enum"] if value in other["enum"]]
-    return merged

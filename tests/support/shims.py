@@ -41,6 +41,13 @@ from support.waiting import eventually
 
 _with_definitions: set[str] = set()
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+DATABASE_ERROR = {
+    "error_code": 10017,
+    "desc": "Database error",
+    "detail": "Database connection timeout error",
+    "link": "https://docs.visionlabs.ai/info/luna/troubleshooting/errors-description/code-10017",
+}
+"""What is answered while a database is away: the log's, or the API server."""
 
 
 @dataclass
