@@ -12,6 +12,12 @@ What holds, if the clocks of replicas run equally fast (they may be wrong by any
   clock. The times written in the Lease are for people.
 - The leader's block is cancelled `renew_deadline_s` after the beginning of its last successful renewal, by a timer of
   the event loop, also while the API server hangs. duration - deadline is the time that block has to end.
+- A Lease that is deleted under a living leader (by the garbage collector, when its owner was made anew) is made again
+  by that leader; a follower that has seen it held leaves it alone for the rest of its duration.
+
+In a cluster the Lease belongs to the leader's ServiceAccount (luna_kube.ownership), so that nothing of it stays behind
+when that is uninstalled. Each term asks who the owner is and takes the Lease over from the one it names, before the
+garbage collector finds out that this one is gone.
 """
 
 from __future__ import annotations
@@ -27,7 +33,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from luna_kube.client import KubeClient
-from luna_kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from luna_kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
+from luna_kube.ownership import own_account, owned_by
 from luna_kube.resources import LEASES
 
 log = logging.getLogger(__name__)
@@ -122,8 +129,11 @@ class _Candidate:
         self._client = client
         self._settings = settings
         self._ref = LEASES.at(settings.namespace, settings.name)
+        self._seen: Json = {}
         self._seen_version = ""
         self._seen_at = 0.0
+        self._has_held = False
+        self._may_own = True
         self.transitions = 0
 
     async def acquire(self) -> float:
@@ -186,13 +196,12 @@ class _Candidate:
         try:
             lease = await self._client.get(self._ref)
         except NotFound:
-            return await self._create()
+            return not self._is_anothers(self._seen) and await self._create()
         self._look(lease)
-        spec = lease.get("spec") or {}
-        holder = spec.get("holderIdentity") or ""
-        is_ours = holder == self._settings.identity
-        if holder and not is_ours and not self._has_run_out(spec):
+        if self._is_anothers(spec := lease.get("spec") or {}):
             return False
+        is_ours = spec.get("holderIdentity") == self._settings.identity
+        is_adopted = not (is_ours and self._has_held) and await self._adopt(lease)
         self.transitions = spec.get("leaseTransitions", 0) + (0 if is_ours else 1)
         lease["spec"] = spec | self._term(None if is_ours else _now())
         try:
@@ -201,19 +210,39 @@ class _Candidate:
             if is_ours:
                 raise  # somebody touched our Lease: read it again before giving up
             return False
+        except Forbidden:
+            # OwnerReferencesPermissionEnforcement: who may not delete an object that exists may not give it an owner.
+            self._may_own = self._may_own and not is_adopted
+            raise
+        self._has_held = True
         return True
 
     async def _create(self) -> bool:
-        body = {
+        body: Json = {
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,
             "metadata": {"namespace": self._settings.namespace, "name": self._settings.name},
             "spec": self._term(_now()),
         }
+        await self._adopt(body)
         try:
-            await self._client.create(LEASES.within(self._settings.namespace), body)
+            self._look(await self._client.create(LEASES.within(self._settings.namespace), body))
         except (AlreadyExists, Conflict):
             return False
+        self._has_held = True
+        return True
+
+    async def _adopt(self, lease: Json) -> bool:
+        """Make our ServiceAccount the owner of a Lease that is about to be written; tell whether that changed it."""
+        try:
+            account = await own_account(self._client, self._settings.namespace) if self._may_own else None
+        except ApiError as e:
+            log.info("the lease gets no owner, it will stay when this is uninstalled: %s", e)
+            return False
+        old = lease["metadata"].get("ownerReferences") or []
+        if account is None or account in old:
+            return False
+        lease["metadata"]["ownerReferences"] = owned_by(old, account)
         return True
 
     def _term(self, acquired: str | None) -> Json:
@@ -229,6 +258,12 @@ class _Candidate:
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen_version:
             self._seen_version, self._seen_at = version, time.monotonic()
+            self._seen = lease.get("spec") or {}
+
+    def _is_anothers(self, spec: Json) -> bool:
+        """Tell whether somebody else holds the Lease with this spec, the one that was last seen."""
+        holder = spec.get("holderIdentity") or ""
+        return holder not in ("", self._settings.identity) and not self._has_run_out(spec)
 
     def _has_run_out(self, spec: Json) -> bool:
         duration_s: float = spec.get("leaseDurationSeconds") or self._settings.duration_s
