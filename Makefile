@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz install lint format generate e2e lock clean
+.PHONY: help demo test fuzz install lint format generate e2e e2e-kind lock clean
 unexport PYTHONPATH PYTHONHOME
 
 # The first interpreter that the locks are made for. Another one: make PYTHON=/opt/python/bin/python3.12 ...
@@ -17,12 +17,13 @@ BIN := $(VENV)/bin
 DATA ?= .demo
 PORT ?= 5160
 TEST_ARGS ?=
+E2E_ARGS ?=
 EXAMPLES ?= 200
 # Tests run side by side: many of them wait for something most of the time.
 TEST_JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n > 4 ? 4 : n)))
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-local ## Process a sample clip: a declared stream becomes delivered events
 	@$(BIN)/luna-streams up --demo --exit-when-idle --data $(DATA) --port $(PORT)
@@ -51,8 +52,11 @@ fuzz: $(VENV)/.installed-test ## Send the REST API many requests made of its doc
 	LUNA_FUZZ_EXAMPLES=$(EXAMPLES) LUNA_FUZZ_REQUESTS=$(shell echo $$(($(EXAMPLES) * 10))) $(BIN)/python -m pytest \
 		tests/integration/test_shim_schemathesis.py tests/integration/test_shim_hostile.py $(TEST_ARGS)
 
-e2e: ## Run the tests against a real cluster (there are none yet)
-	@echo "There are no tests against a real cluster yet; 'make test' runs everything there is." >&2; exit 1
+e2e: $(VENV)/.installed-test ## Run the tests on a real cluster of the kit in ../shared/cluster (as root); E2E_ARGS='-k failover'
+	@$(BIN)/python tests/e2e/run.py kit $(E2E_ARGS)
+
+e2e-kind: $(VENV)/.installed-test ## Run the same tests on a cluster made by kind (needs kind, docker, helm, kubectl)
+	@$(BIN)/python tests/e2e/run.py kind $(E2E_ARGS)
 
 clean: ## Remove what was made here, .venv and the data of the demo included
 	rm -rf $(VENV) $(DATA) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import signal
-import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,13 @@ import httpx
 import pytest
 
 from luna_local.demo import CLIP
+from support.cameras import needs_gstreamer, rtsp_server
 from support.event_sink import EventSink, event_sink
 from support.media import demo_pictures, write_clip
 from support.processors import processor
 from support.streams_server import StreamRecord, StreamsServer, stream_v2, streams_server
 from support.waiting import eventually
 
-PYTHON = "/usr/bin/python3"
-SERVER = Path(__file__).parents[1] / "support" / "rtsp_server.py"
 SLOW_S = 90.0
 
 pytestmark = pytest.mark.rtsp
@@ -30,20 +27,7 @@ pytestmark = pytest.mark.rtsp
 
 @pytest.fixture(scope="module", autouse=True)
 def _needs_gstreamer() -> None:
-    probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
-    if not Path(PYTHON).exists() or subprocess.run([PYTHON, "-c", probe], capture_output=True).returncode:
-        pytest.skip("needs GStreamer's RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi")
-
-
-@contextlib.contextmanager
-def rtsp_server(clip: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run a server; yields its process and port."""
-    with subprocess.Popen([PYTHON, str(SERVER), str(port), str(clip)], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process, int(process.stdout.readline().removeprefix("ready "))
-        finally:
-            process.kill()
+    needs_gstreamer()
 
 
 @pytest.fixture

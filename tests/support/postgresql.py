@@ -48,9 +48,14 @@ class LogDatabase:
 
 
 class PostgreSql:
-    """One server with its data in a folder; it refuses root, so then it runs as nobody."""
+    """One server with its data in a folder; it refuses root, so then it runs as nobody.
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
+    Attributes:
+        address: where it listens; anywhere but on loopback, everybody with the password is let in.
+    """
+
+    def __init__(self, binaries: Path, folder: Path, address: str = "127.0.0.1") -> None:
+        self.address = address
         self._binaries = binaries
         self._folder = folder
         self._data = folder / "data"
@@ -69,15 +74,18 @@ class PostgreSql:
             [binaries / "initdb", *arguments, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
             check=True, capture_output=True, timeout=120, cwd=folder, **self._identity,
         )  # fmt: skip
+        if address != "127.0.0.1":
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all 0.0.0.0/0 scram-sha-256\n")
 
     def url(self, database: str) -> str:
-        return f"postgresql://luna:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://luna:{PASSWORD}@{self.address}:{self.port}/{database}"
 
     def start(self) -> None:
         """Start the server where it was, the first time on a free port."""
         for attempt in range(_ATTEMPTS):
             port = self.port or free_port()
-            options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self._folder}"]
+            options = [f"port={port}", f"listen_addresses={self.address}", f"unix_socket_directories={self._folder}"]
             options += ["fsync=off", "shared_buffers=32MB", "max_connections=60"]
             flags = [part for option in options for part in ("-c", option)]
             with (self._folder / "log").open("ab") as log:
@@ -136,7 +144,9 @@ class PostgreSql:
             if self._process.poll() is not None:
                 return False
             try:
-                psycopg.connect(f"postgresql://luna:{PASSWORD}@127.0.0.1:{port}/postgres", connect_timeout=5).close()
+                psycopg.connect(
+                    f"postgresql://luna:{PASSWORD}@{self.address}:{port}/postgres", connect_timeout=5
+                ).close()
             except psycopg.OperationalError:
                 assert time.monotonic() < deadline, "PostgreSQL does not answer"
                 time.sleep(0.05)
@@ -154,11 +164,11 @@ def postgresql_binaries() -> Path | None:
 
 
 @contextmanager
-def a_postgresql(binaries: Path) -> Iterator[PostgreSql]:
+def a_postgresql(binaries: Path, address: str = "127.0.0.1") -> Iterator[PostgreSql]:
     """Run a server."""
     # Not below pytest's own folder, which nobody but root may enter.
     with tempfile.TemporaryDirectory(prefix="luna-postgresql-") as folder:
-        server = PostgreSql(binaries, Path(folder))
+        server = PostgreSql(binaries, Path(folder), address)
         server.start()
         try:
             yield server
