@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from luna_operator.pod_states import pod_state
 from luna_streams import autorestart, conditions, naming
 from luna_streams.selection import Traits
 from luna_streams.v1alpha1 import AutorestartPolicy, StreamState, StreamStatus
@@ -81,6 +82,8 @@ class PodFact:
         is_draining: it takes no new streams and goes when the last one left.
         is_unschedulable: no node has room for it.
         trouble: why it is not ready, for people; "" when it is, or when nothing is known yet.
+        node: where it runs; "" while no node is chosen.
+        is_lost, is_sick, is_broken, stuck_from: see `PodState`.
     """
 
     name: str
@@ -97,6 +100,20 @@ class PodFact:
     is_draining: bool
     is_unschedulable: bool
     trouble: str
+    node: str = ""
+    is_lost: bool = False
+    is_sick: bool = False
+    is_broken: bool = False
+    stuck_from: datetime | None = None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it is of no use any more, whatever happens."""
+        return self.is_failed or self.is_sick
+
+    def is_unable(self, now: datetime) -> bool:
+        """Whether its streams had better have another pod, though it may recover."""
+        return self.is_broken or (self.stuck_from is not None and now >= self.stuck_from)
 
 
 def stream_fact(obj: Json) -> StreamFact:
@@ -143,29 +160,28 @@ def written_scheduling(obj: Json) -> tuple[str, str]:
 
 def pod_fact(obj: Json) -> PodFact:
     """Read a processor Pod."""
-    metadata, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    phase = status.get("phase", "Pending")
-    container = _container_status(status)
-    is_running = phase == "Running" and "running" in (container.get("state") or {})
-    is_stopping = "deletionTimestamp" in metadata
-    is_failed = phase in ("Failed", "Succeeded")
-    is_ready = is_running and not is_stopping and _condition(status, "Ready").get("status") == "True"
-    unscheduled = _condition(status, "PodScheduled")
+    metadata, spec = obj["metadata"], obj["spec"]
+    state = pod_state(obj, CONTAINER)
     return PodFact(
         name=metadata["name"],
         uid=metadata["uid"],
         pool=_owner(metadata),
-        template_hash=(metadata.get("annotations") or {}).get(naming.ANNOTATION_TEMPLATE_HASH, ""),
+        template_hash=(metadata.get("labels") or {}).get(naming.LABEL_TEMPLATE_HASH, ""),
         slots=_slots(spec),
         zone=(metadata.get("labels") or {}).get(LABEL_ZONE, ""),
         created_at=_time(metadata["creationTimestamp"]),
-        is_ready=is_ready,
-        is_running=is_running,
-        is_failed=is_failed,
-        is_stopping=is_stopping,
+        is_ready=state.is_ready,
+        is_running=state.is_running,
+        is_failed=state.is_failed,
+        is_stopping="deletionTimestamp" in metadata,
         is_draining=naming.ANNOTATION_DRAIN in (metadata.get("annotations") or {}),
-        is_unschedulable=unscheduled.get("reason") == "Unschedulable",
-        trouble="" if is_ready else _trouble(status, container),
+        is_unschedulable=state.is_unschedulable,
+        trouble=state.trouble,
+        node=spec.get("nodeName", ""),
+        is_lost=state.is_lost,
+        is_sick=state.is_sick,
+        is_broken=state.is_broken,
+        stuck_from=state.stuck_from,
     )
 
 
@@ -203,16 +219,6 @@ def _last_states(status: Json, count: int) -> tuple[str, ...]:
     return tuple(entry["status"] for entry in (status.get("history") or ())[-count:])
 
 
-def _condition(status: Json, name: str) -> Json:
-    found: Json = next((c for c in status.get("conditions") or () if c["type"] == name), {})
-    return found
-
-
-def _container_status(status: Json) -> Json:
-    found: Json = next((c for c in status.get("containerStatuses") or () if c["name"] == CONTAINER), {})
-    return found
-
-
 def _slots(spec: Json) -> int:
     """Read the capacity from the environment of the container: what the process really was told."""
     for container in spec["containers"]:
@@ -221,29 +227,3 @@ def _slots(spec: Json) -> int:
                 value = str(variable.get("value", ""))
                 return int(value) if value.isdecimal() else 0
     return 0
-
-
-def _trouble(status: Json, container: Json) -> str:
-    """Say why a pod is not ready, the most telling fact first."""
-    if status.get("reason"):  # Evicted, UnexpectedAdmissionError, NodeLost …
-        return _joined(status["reason"], status.get("message"))
-    state = container.get("state") or {}
-    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
-    waiting = state.get("waiting") or {}
-    if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-        cause = f"the last run ended with {_ended(ended)}" if ended else waiting.get("message")
-        return _joined(waiting["reason"], cause)
-    if ended and "running" not in state:
-        return f"the container ended with {_ended(ended)}"
-    unscheduled = _condition(status, "PodScheduled")
-    if unscheduled.get("status") == "False":
-        return _joined(unscheduled.get("reason", "Unschedulable"), unscheduled.get("message"))
-    return ""
-
-
-def _ended(terminated: Json) -> str:
-    return f"{terminated.get('reason', 'Error')}, exit code {terminated.get('exitCode', '?')}"
-
-
-def _joined(reason: str, message: str | None) -> str:
-    return f"{reason}: {message}" if message else reason
