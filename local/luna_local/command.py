@@ -27,6 +27,8 @@ _PARTS = {
     "processor": _Part("luna_processor.__main__", "processor", "take streams, find faces, deliver best shots"),
     "operator": _Part("luna_operator.__main__", "operator", "place streams on processor pods of a cluster"),
     "shim": _Part("luna_api_shim.__main__", "api-shim", "serve the LUNA Streams REST API over a cluster"),
+    "crds": _Part("luna_operator.crds", "operator", "bring a cluster's resource definitions up to date"),
+    "check": _Part("luna_api_shim.check", "api-shim", "ask a running installation whether it works"),
 }
 
 

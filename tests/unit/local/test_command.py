@@ -7,7 +7,7 @@ import pytest
 
 from luna_local import command
 
-PARTS = ["up", "processor", "operator", "shim"]
+PARTS = ["up", "processor", "operator", "shim", "crds", "check"]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -39,6 +39,8 @@ def test_an_unknown_part_is_an_error(arguments: list[str]) -> None:
         ("operator", "kopf", "operator"),
         ("shim", "uvicorn", "api-shim"),
         ("up", "rich", "local"),
+        ("crds", "orjson", "operator"),
+        ("check", "httpx", "api-shim"),
     ],
 )
 def test_a_missing_package_is_told_with_the_extra_that_has_it(part: str, package: str, extra: str) -> None:
