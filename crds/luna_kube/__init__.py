@@ -8,7 +8,7 @@ stay plain dicts here, as they came over the wire: parsing them into the domain'
         async with streams.running():
             await client.patch(STREAMS.at("default", "lobby").status, {"status": {...}})
 
-What it does not do: typed objects, discovery, exec and port-forward, retries of writes (see docs/adr/0005).
+What it does not do: typed objects, discovery, exec and port-forward, retries of creations (see docs/adr/0005).
 """
 
 from luna_kube.cache import Cache, CacheEvent, EventType, Key
@@ -27,7 +27,7 @@ from luna_kube.errors import (
     Unauthorized,
     Unavailable,
 )
-from luna_kube.leadership import Leadership, LeadershipLost, LeaseSettings, leadership
+from luna_kube.leadership import Leadership, LeadershipLost, LeaseSettings, Outlook, leadership
 from luna_kube.patches import merge_patch
 from luna_kube.reflector import Reflector
 from luna_kube.resources import (
@@ -81,6 +81,7 @@ __all__ = [
     "NotConfigured",
     "NotFound",
     "ObjectRef",
+    "Outlook",
     "PatchKind",
     "Reflector",
     "Resource",

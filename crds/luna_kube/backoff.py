@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BackoffSettings:
-    """The waits grow from `initial_s` by `factor` up to `limit_s`; each is drawn from its upper half.
+    """The waits grow from `initial_s` by `factor` up to `limit_s`; each is drawn from the whole of it (full jitter).
 
-    The jitter keeps a hundred clients that lost the same server from coming back in the same moment.
+    That keeps a hundred clients that lost the same server from coming back in the same moment. Half of `initial_s` is
+    waited in any case, so that no loop runs hot.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", 2015.
     """
 
     initial_s: float = 0.2
@@ -33,4 +36,4 @@ class Backoff:
         """Return the seconds to wait now, and make the following wait longer."""
         current_s = self._next_s
         self._next_s = min(self._settings.limit_s, current_s * self._settings.factor)
-        return current_s * random.uniform(0.5, 1.0)  # noqa: S311  jitter, not a secret
+        return random.uniform(self._settings.initial_s / 2, current_s)  # noqa: S311  jitter, not a secret

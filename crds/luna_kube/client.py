@@ -1,15 +1,15 @@
 """Reading, writing and watching objects of a Kubernetes API server with raw bodies (orjson) and typed errors.
 
 Raw, because typed clients cost three to six times the CPU per object (docs/adr/0005). Who may be retried is told by
-the errors; the client itself retries nothing that may have happened (see luna_kube.transport).
+the errors; what the client repeats by itself, luna_kube.transport says.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -90,14 +90,21 @@ class KubeClient:
         """Read one object (or subresource)."""
         return await self.request(Call("GET", ref.path))
 
-    async def create(self, into: CollectionRef | ObjectRef, body: Json) -> Json:
+    async def create(self, into: CollectionRef | ObjectRef, body: Json, *, is_strict: bool = False) -> Json:
         """Create an object in a collection, or a subresource of an object (eviction, binding, token).
+
+        Args:
+            into: the collection or subresource.
+            body: the object.
+            is_strict: have unknown fields refused, which the server drops otherwise.
 
         Raises:
             AlreadyExists: if the name is taken.
+            Invalid: if the server refuses the body.
             Unavailable: if it is not known whether it was created.
         """
-        return await self.request(Call("POST", into.path, data=orjson.dumps(body)))
+        params = {"fieldValidation": "Strict"} if is_strict else {}
+        return await self.request(Call("POST", into.path, params, orjson.dumps(body)))
 
     async def replace(self, ref: ObjectRef, body: Json) -> Json:
         """Replace an object; with metadata.resourceVersion in the body, only if nobody wrote meanwhile."""
@@ -196,6 +203,29 @@ class KubeClient:
             ApiError: one of its kinds, see luna_kube.errors.
         """
         return _parsed(call, await self._transport.fetch(call, self.timeout_s))
+
+
+class FencedClient(KubeClient):
+    """A client on the connections of another one that sends writes only as long as it is allowed to.
+
+    Args:
+        client: an open client.
+        is_allowed: asked right before each write is sent, also before one that was put off by 429.
+    """
+
+    def __init__(self, client: KubeClient, is_allowed: Callable[[], bool]) -> None:
+        self.timeout_s = client.timeout_s
+        self.user_agent = client.user_agent
+        self._transport = client._transport
+        self._is_allowed = is_allowed
+
+    async def request(self, call: Call) -> Json:
+        """Send one request, see `KubeClient.request`.
+
+        Raises:
+            ApiError: also if it is not allowed.
+        """
+        return await super().request(call if call.method == "GET" else replace(call, is_allowed=self._is_allowed))
 
 
 def selectors(labels: str, fields: str) -> dict[str, str]:

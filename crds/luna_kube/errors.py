@@ -17,7 +17,10 @@ class ApiError(Exception):
         action: what was tried, e.g. "PATCH /apis/lunastreams.dev/v1alpha1/namespaces/default/streams/a/status".
         status: the HTTP status, or 0 when no answer came.
         reason: the machine-readable reason of the Kubernetes Status, or "".
+        retry_after_s: seconds after which the server asks to be asked again; None if it does not say.
     """
+
+    retry_after_s: float | None = None
 
     def __init__(self, action: str, message: str, *, status: int = 0, reason: str = "") -> None:
         super().__init__(f"{action}: {message[:_MAX_MESSAGE]}")
@@ -62,6 +65,10 @@ class Unavailable(ApiError):
     """No answer, or the server is in trouble: try again later. A write may or may not have happened."""
 
 
+class NotSent(Unavailable):
+    """The request never reached a server: it did nothing, and may be sent again."""
+
+
 class TooManyRequests(ApiError):
     """The server asks to slow down; the request was not carried out.
 
@@ -78,8 +85,8 @@ def error_from_response(action: str, status: int, body: bytes, retry_after: str 
     message = details.message or f"HTTP status {status}"
     kind = _kind(status, details)
     error = kind(action, message, status=status, reason=details.reason)
-    if isinstance(error, TooManyRequests):
-        error.retry_after_s = _seconds(retry_after, error.retry_after_s)
+    if retry_after is not None and retry_after.isdecimal():  # API servers do not use the form of a date
+        error.retry_after_s = float(retry_after)
     return error
 
 
@@ -130,8 +137,3 @@ def _kind(status: int, details: _Details) -> type[ApiError]:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return Invalid if 400 <= status < 500 else Unavailable
-
-
-def _seconds(text: str | None, default: float) -> float:
-    """Read a Retry-After header; the HTTP-date form is not used by API servers and counts as absent."""
-    return float(text) if text is not None and text.isdecimal() else default

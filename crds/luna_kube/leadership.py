@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncIterator
@@ -32,7 +33,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from luna_kube.client import KubeClient
+from luna_kube.client import FencedClient, KubeClient
 from luna_kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
 from luna_kube.ownership import own_account, owned_by
 from luna_kube.resources import LEASES
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 _RELEASE_TIMEOUT_S = 2.0
+_JUST_AFTER_S = 0.02
 
 
 class LeadershipLost(Exception):
@@ -74,44 +76,84 @@ class LeaseSettings:
             raise ValueError("a lease needs retry_s < renew_deadline_s < duration_s")
 
 
-@dataclass(frozen=True, slots=True)
+def now_s() -> float:
+    """Return seconds that go on while the machine sleeps, where the system can tell (Linux)."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+@dataclass(slots=True)
+class Outlook:
+    """What a candidate knows of the Lease; `leadership` keeps it up, from one term to the next.
+
+    Attributes:
+        heard_at: when the last question about the Lease was asked that was answered; seconds of `now_s`.
+        vacant_at: a time at which nobody led for sure, so that whoever leads now began after it; None while somebody
+            may lead since before. Seconds of `now_s`.
+        led_last: whether the last term this candidate knows of was its own.
+    """
+
+    heard_at: float = -math.inf
+    vacant_at: float | None = None
+    led_last: bool = False
+
+
+@dataclass(slots=True)
 class Leadership:
     """What the leader knows of its term.
 
     Attributes:
         transitions: how often the Lease changed hands; grows with every term of another holder.
         deadline: until when the Lease is held for sure; moves with every renewal.
+        until_s: the same in seconds of `now_s`.
     """
 
     transitions: int
     deadline: asyncio.Timeout
+    until_s: float
 
     @property
     def has_ended(self) -> bool:
         """Whether somebody else may lead by now, even if what ran in this term is not through with its end."""
-        until = self.deadline.when()
-        return self.deadline.expired() or until is None or asyncio.get_running_loop().time() >= until
+        return self.deadline.expired() or now_s() >= self.until_s
+
+    def fenced(self, client: KubeClient) -> KubeClient:
+        """Return a client that reads as the given one does, and writes only as long as this term lasts."""
+        return FencedClient(client, lambda: not self.has_ended)
+
+    def extend(self, until_s: float) -> None:
+        """Let the term last until a time of `now_s`."""
+        self.until_s = until_s
+        self.deadline.reschedule(asyncio.get_running_loop().time() + until_s - now_s())
 
 
 @asynccontextmanager
-async def leadership(client: KubeClient, settings: LeaseSettings) -> AsyncIterator[Leadership]:
+async def leadership(
+    client: KubeClient, settings: LeaseSettings, outlook: Outlook | None = None
+) -> AsyncIterator[Leadership]:
     """Wait until this candidate leads, then run the block as long as it does; give the Lease back at the end.
+
+    Args:
+        client: an open client.
+        settings: of the Lease.
+        outlook: is kept up, from the first attempt to the end.
 
     Raises:
         LeadershipLost: if the Lease could not be renewed in time, or somebody else holds it.
     """
-    candidate = _Candidate(client, settings)
+    candidate = _Candidate(client, settings, outlook or Outlook())
     try:
-        led_since = await candidate.acquire()
+        until_s = await candidate.acquire() + settings.renew_deadline_s
         log.info("%s leads %s/%s", settings.identity, settings.namespace, settings.name)
-        async with asyncio.timeout_at(led_since + settings.renew_deadline_s) as deadline:
-            renewing = asyncio.create_task(candidate.keep(deadline), name=f"lease {settings.name}")
+        async with asyncio.timeout(until_s - now_s()) as deadline:
+            term = Leadership(candidate.transitions, deadline, until_s)
+            renewing = asyncio.create_task(candidate.keep(term), name=f"lease {settings.name}")
             try:
-                yield Leadership(candidate.transitions, deadline)
+                yield term
             finally:
                 renewing.cancel()
                 # Not awaited itself: that would take a cancellation of ours for one of its own.
                 await asyncio.wait({renewing})
+                candidate.note_end(term)
                 if not renewing.cancelled():
                     renewing.result()  # raises what made it crash
     except TimeoutError as e:
@@ -125,9 +167,10 @@ async def leadership(client: KubeClient, settings: LeaseSettings) -> AsyncIterat
 class _Candidate:
     """Reads and writes the Lease; remembers when it last changed."""
 
-    def __init__(self, client: KubeClient, settings: LeaseSettings) -> None:
+    def __init__(self, client: KubeClient, settings: LeaseSettings, outlook: Outlook) -> None:
         self._client = client
         self._settings = settings
+        self._outlook = outlook
         self._ref = LEASES.at(settings.namespace, settings.name)
         self._seen: Json = {}
         self._seen_version = ""
@@ -137,35 +180,40 @@ class _Candidate:
         self.transitions = 0
 
     async def acquire(self) -> float:
-        """Try until the Lease is ours; return the loop time at which the successful attempt began."""
+        """Try until the Lease is ours; return when the successful attempt began."""
         complained = False
         while True:
-            began = asyncio.get_running_loop().time()
+            began = now_s()
             try:
-                if await self._attempt():
+                if await self._attempt(began):
+                    self._outlook.vacant_at, self._outlook.led_last = None, True
                     return began
             except ApiError as e:
                 if not complained:
                     log.warning("cannot stand for the lease, trying on: %s", e)
                 complained = True
-            await self._pause()
+            await asyncio.sleep(self._pause_s(self._turning_points()))
 
-    async def keep(self, deadline: asyncio.Timeout) -> None:
+    async def keep(self, term: Leadership) -> None:
         """Renew and move the deadline each time; end the term at once if somebody else holds the Lease."""
-        loop = asyncio.get_running_loop()
         while True:
-            await self._pause()
-            began = loop.time()
+            await asyncio.sleep(self._pause_s(()))
+            began = now_s()
             try:
-                is_ours = await self._attempt()
+                is_ours = await self._attempt(began)
             except ApiError as e:
                 log.warning("cannot renew the lease, trying on: %s", e)
                 continue
-            if deadline.expired():
+            if term.deadline.expired():
                 return  # too late: the term is ending already
-            deadline.reschedule(began + self._settings.renew_deadline_s if is_ours else loop.time())
+            term.extend(began + self._settings.renew_deadline_s if is_ours else now_s())
             if not is_ours:
                 return
+
+    def note_end(self, term: Leadership) -> None:
+        """Note since when nobody leads, unless somebody else was seen to."""
+        if self._outlook.led_last:
+            self._outlook.vacant_at = min(term.until_s, now_s())
 
     async def release(self) -> None:
         """Let the next leader begin at once, if the Lease is still ours; nobody waits long for that."""
@@ -178,8 +226,11 @@ class _Candidate:
         except (ApiError, TimeoutError) as e:
             log.info("the lease was not given back, it will run out: %s", e)
 
-    async def _attempt(self) -> bool:
+    async def _attempt(self, began: float) -> bool:
         """Acquire or renew once; False if somebody else holds the Lease or was faster.
+
+        Args:
+            began: when this is, in seconds of `now_s`.
 
         Raises:
             ApiError: if the server cannot be asked in time.
@@ -188,16 +239,18 @@ class _Candidate:
         timeout_s = self._settings.renew_deadline_s / 2
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._take()
+                return await self._take(began)
         except TimeoutError as e:
             raise ApiError(f"lease {self._settings.name}", f"no answer within {timeout_s:g} s") from e
 
-    async def _take(self) -> bool:
+    async def _take(self, began: float) -> bool:
         try:
             lease = await self._client.get(self._ref)
         except NotFound:
+            self._note(self._seen, began)
             return not self._is_anothers(self._seen) and await self._create()
         self._look(lease)
+        self._note(self._seen, began)
         if self._is_anothers(spec := lease.get("spec") or {}):
             return False
         is_ours = spec.get("holderIdentity") == self._settings.identity
@@ -248,7 +301,7 @@ class _Candidate:
     def _term(self, acquired: str | None) -> Json:
         term: Json = {
             "holderIdentity": self._settings.identity,
-            "leaseDurationSeconds": round(self._settings.duration_s) or 1,
+            "leaseDurationSeconds": math.ceil(self._settings.duration_s),  # whole seconds, never less than we rely on
             "renewTime": _now(),
             "leaseTransitions": self.transitions,
         }
@@ -257,7 +310,7 @@ class _Candidate:
     def _look(self, lease: Json) -> None:
         version = lease["metadata"]["resourceVersion"]
         if version != self._seen_version:
-            self._seen_version, self._seen_at = version, time.monotonic()
+            self._seen_version, self._seen_at = version, now_s()
             self._seen = lease.get("spec") or {}
 
     def _is_anothers(self, spec: Json) -> bool:
@@ -265,13 +318,30 @@ class _Candidate:
         holder = spec.get("holderIdentity") or ""
         return holder not in ("", self._settings.identity) and not self._has_run_out(spec)
 
+    def _note(self, spec: Json, began: float) -> None:
+        """Note what a question says that was asked then."""
+        self._outlook.heard_at = began
+        holder = spec.get("holderIdentity") or ""
+        if holder != self._settings.identity:
+            # A term that was not renewed for so long is over, although its Lease has not run out yet.
+            is_over = not holder or began - self._seen_at >= self._settings.renew_deadline_s
+            self._outlook.vacant_at = began if is_over else None
+            self._outlook.led_last = self._outlook.led_last and not holder
+
     def _has_run_out(self, spec: Json) -> bool:
         duration_s: float = spec.get("leaseDurationSeconds") or self._settings.duration_s
-        return time.monotonic() - self._seen_at >= duration_s
+        return now_s() - self._seen_at >= duration_s
 
-    async def _pause(self) -> None:
+    def _turning_points(self) -> tuple[float, float]:
+        """Return when the term that was seen last is over for sure, and when its Lease may be taken."""
+        return self._seen_at + self._settings.renew_deadline_s, self._seen_at + math.ceil(self._settings.duration_s)
+
+    def _pause_s(self, turning_points: tuple[float, ...]) -> float:
+        """Return how long to wait before the next attempt, which is right after a turning point if one comes first."""
+        now = now_s()
         # Candidates that started together must not meet at every attempt.
-        await asyncio.sleep(self._settings.retry_s * random.uniform(0.8, 1.2))  # noqa: S311  jitter
+        usual = self._settings.retry_s * random.uniform(0.8, 1.2)  # noqa: S311  jitter
+        return min([usual, *(at - now + _JUST_AFTER_S for at in turning_points if at >= now)])
 
 
 def _now() -> str:

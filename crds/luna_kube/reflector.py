@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from luna_kube.backoff import Backoff, BackoffSettings
 from luna_kube.cache import Cache, CacheEvent, EventType, Json, Key
 from luna_kube.client import KubeClient, WatchEvent, selectors
-from luna_kube.errors import ApiError, Gone, TooManyRequests
+from luna_kube.errors import ApiError, Gone
 from luna_kube.resources import CollectionRef
 
 log = logging.getLogger(__name__)
@@ -49,13 +49,13 @@ class ReflectorSettings:
         page_size: objects per list request.
         stall_timeout_s: silence after which a watch is dead; a real server sends a bookmark about once a minute.
         watch_timeout_s: the server is asked to end a watch after once to twice this time, to spread load.
-        backoff: waits between failed attempts.
+        backoff: waits between failed attempts; the limit is how old a copy is at most when the server is back.
     """
 
     page_size: int = 500
     stall_timeout_s: float = 90.0
     watch_timeout_s: int = 240
-    backoff: BackoffSettings = field(default_factory=BackoffSettings)
+    backoff: BackoffSettings = field(default_factory=lambda: BackoffSettings(limit_s=10.0))
 
 
 class Reflector:
@@ -164,8 +164,9 @@ class Reflector:
                 self._version = None
             except ApiError as e:
                 self._note(e)
-                wait_s = e.retry_after_s if isinstance(e, TooManyRequests) else 0.0
-            await asyncio.sleep(max(wait_s, backoff.next_s()))
+                wait_s = e.retry_after_s or 0.0
+            # Not the longer of the two: those who were told the same time must not come back together.
+            await asyncio.sleep(wait_s + backoff.next_s())
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -229,9 +230,11 @@ class Reflector:
                 async for event in events:
                     was_heard = True
                     was_useful = self._apply(event) or was_useful
-        except (Gone, TooManyRequests):
+        except Gone:
             raise
         except ApiError as e:
+            if e.retry_after_s is not None:
+                raise
             self._note(e)
             if not was_heard and time.monotonic() - began >= stall_timeout_s:
                 self._version = None

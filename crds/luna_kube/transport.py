@@ -1,24 +1,35 @@
 """HTTP to one API server: session, credentials, deadlines, and every failure as a typed error.
 
-Nothing is retried behind the caller's back, with two exceptions in which the server said that it did nothing: 429 is
-waited out (Retry-After) within the deadline, and 401 is tried once more after the credentials were read again.
+A request is repeated here, within its deadline, only where that cannot do harm:
+
+- after 429, since the server did nothing: after `Retry-After`, spread, so that those who were refused together do not
+  come back together; 401 once, after the credentials were read again;
+- when no connection could be made (an API server that is being restarted), twice;
+- when the connection broke, or a 5xx says `Retry-After`: reads, and writes that end in the same state if they are
+  carried out twice. A conditional one then ends in Conflict or NotFound, as if somebody else had been first, and the
+  caller decides again. Creations are never repeated, nor is what a plain 5xx refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
 
+from luna_kube.backoff import Backoff, BackoffSettings
 from luna_kube.credentials import Credentials
-from luna_kube.errors import ApiError, TooManyRequests, Unauthorized, Unavailable, error_from_response
+from luna_kube.errors import ApiError, NotSent, TooManyRequests, Unauthorized, Unavailable, error_from_response
 
 _CONNECT_TIMEOUT_S = 10.0
+_BROKEN = BackoffSettings(initial_s=0.1, limit_s=1.0, factor=3.0)
+_MOST_BREAKS = 2
+_JSON_PATCH = "application/json-patch+json"
 # A silent peer (node gone, cable cut) is noticed after 20 + 3 * 5 s, although nothing is being sent.
 _KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 20, 5, 3
 
@@ -29,6 +40,7 @@ class Call:
 
     Attributes:
         stall_timeout_s: longest silence of the peer; None leaves it to the caller's deadline.
+        is_allowed: asked right before the request is sent; if it says no, nothing is.
     """
 
     method: str
@@ -37,6 +49,14 @@ class Call:
     data: bytes | None = None
     content_type: str = "application/json"
     stall_timeout_s: float | None = None
+    is_allowed: Callable[[], bool] | None = None
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether carrying it out twice is as good as once; a list of JSON patch operations may append twice."""
+        if self.method == "PATCH":
+            return self.content_type != _JSON_PATCH
+        return self.method != "POST"
 
     @property
     def action(self) -> str:
@@ -63,26 +83,28 @@ class Transport:
             self._session = None
 
     async def fetch(self, call: Call, timeout_s: float) -> bytes:
-        """Return the whole body of a successful answer.
+        """Return the whole body of a successful answer; see the module for what is repeated.
 
         Raises:
-            TooManyRequests: if the server still asks to slow down when the deadline comes.
-            ApiError: any other of its kinds, at once.
+            TooManyRequests: if the server asks to come back after the deadline.
+            ApiError: any other of its kinds.
         """
-        slow_down: TooManyRequests | None = None
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    try:
-                        async with self.open(call) as response:
-                            return await response.read()
-                    except TooManyRequests as e:
-                        if call.path.endswith("/eviction"):
-                            raise  # a disruption budget says no: that is an answer, not congestion
-                        slow_down = e
-                    await asyncio.sleep(slow_down.retry_after_s)
-        except TimeoutError as e:
-            raise slow_down or Unavailable(call.action, f"no answer within {timeout_s:g} s") from e
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        backoff, breaks_left = Backoff(_BROKEN), _MOST_BREAKS
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline), self.open(call) as response:
+                    return await response.read()
+            except TimeoutError as e:
+                raise Unavailable(call.action, f"no answer within {timeout_s:g} s") from e
+            except ApiError as e:
+                wait_s = _asked_to_wait_s(call, e)
+                if wait_s is None and breaks_left and _may_be_sent_again(call, e):
+                    breaks_left -= 1
+                    wait_s = backoff.next_s()
+                if wait_s is None or asyncio.get_running_loop().time() + wait_s >= deadline:
+                    raise
+            await asyncio.sleep(wait_s)
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -94,6 +116,8 @@ class Transport:
                     yield response
                 finally:
                     _cut_off_unless_read(response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as e:
+            raise NotSent(call.action, _describe(e)) from e
         except (aiohttp.ClientError, OSError) as e:  # TimeoutError is an OSError
             raise Unavailable(call.action, _describe(e)) from e
 
@@ -109,6 +133,8 @@ class Transport:
     async def _send_once(self, call: Call) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the client is used outside of its `async with`")
+        if call.is_allowed is not None and not call.is_allowed():
+            raise ApiError(call.action, "not sent: this process does not lead any more")
         credentials = self.credentials
         headers = {} if call.data is None else {"Content-Type": call.content_type}
         response = await self._session.request(
@@ -170,6 +196,20 @@ async def read_lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, 
             pending.append(rest)
 
 
+def _asked_to_wait_s(call: Call, error: ApiError) -> float | None:
+    """Return in how many seconds the server wants to be asked again; None if it does not."""
+    if error.retry_after_s is None or call.path.endswith("/eviction"):
+        return None  # a disruption budget that says no gives an answer, it is not busy
+    if isinstance(error, TooManyRequests) or call.is_repeatable:
+        return error.retry_after_s * random.uniform(1.0, 1.5)  # noqa: S311  jitter
+    return None
+
+
+def _may_be_sent_again(call: Call, error: ApiError) -> bool:
+    """Tell whether a request that got no answer may be sent once more."""
+    return isinstance(error, NotSent) or (isinstance(error, Unavailable) and error.status == 0 and call.is_repeatable)
+
+
 def _cut_off_unless_read(response: aiohttp.ClientResponse) -> None:
     """Drop the connection of a half-read answer at once: a TLS goodbye would wait for the peer, who may be gone."""
     if response.connection is not None and not response.content.at_eof():
@@ -205,4 +245,7 @@ def _keepalive_socket(address: tuple[int, int, int, str, object]) -> socket.sock
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_S)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_COUNT)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # the same while something is on its way, which keep-alive does not watch
+        silence_s = _KEEPALIVE_IDLE_S + _KEEPALIVE_INTERVAL_S * _KEEPALIVE_COUNT
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, silence_s * 1000)
     return sock
