@@ -21,6 +21,8 @@ STREAM_GROUPS = "streamgroups"
 STREAM_PROCESSORS = "streamprocessors"
 
 LABEL_POOL = f"{GROUP}/pool"
+LABEL_TEMPLATE_HASH = f"{GROUP}/template-hash"
+"""On a processor pod: which template it was made of."""
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_NAME = "app.kubernetes.io/name"
@@ -28,7 +30,6 @@ LABEL_CREDENTIALS = f"{GROUP}/credentials"
 """Marks the Secrets that streams refer to; only these are watched."""
 ANNOTATION_STREAM = f"{GROUP}/stream"
 """On a Secret that the REST API made: the Stream it was made for."""
-ANNOTATION_TEMPLATE_HASH = f"{GROUP}/template-hash"
 ANNOTATION_DRAIN = f"{GROUP}/drain"
 TOKEN_AUDIENCE = "luna-streams"  # noqa: S105  the audience of a token, not a token
 

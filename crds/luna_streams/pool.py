@@ -28,19 +28,37 @@ class PoolSelector(Model):
 
 
 class GpuRequest(Model):
-    """GPUs a pod asks for: an extended resource, or a claim template of Dynamic Resource Allocation."""
+    """GPUs a pod asks for: an extended resource, or a claim of Dynamic Resource Allocation."""
 
     resource_name: ChildName | None = None
-    """Extended resource, for example nvidia.com/gpu or a MIG slice."""
+    """Extended resource, for example nvidia.com/gpu, nvidia.com/gpu.shared or nvidia.com/mig-1g.10gb."""
     count: int = Field(default=1, ge=1, le=16)
+    """How many of the extended resource; a claim says itself how much it is."""
     claim_template: ChildName | None = None
-    """ResourceClaimTemplate in the same namespace."""
+    """ResourceClaimTemplate in the same namespace: each pod gets a claim of its own."""
+    claim_name: ChildName | None = None
+    """ResourceClaim in the same namespace, which all pods of the pool share."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if (self.resource_name is None) == (self.claim_template is None):
-            raise ValueError("gpu needs exactly one of resourceName and claimTemplate")
+        if sum(name is not None for name in (self.resource_name, self.claim_template, self.claim_name)) != 1:
+            raise ValueError("gpu needs exactly one of resourceName, claimTemplate and claimName")
         return self
+
+
+class PodMetadata(Model):
+    """Labels and annotations that every pod gets besides the operator's own."""
+
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class PodTemplate(Model):
+    """What is different from the pod that the operator would make."""
+
+    metadata: PodMetadata = PodMetadata()
+    spec: dict[str, Any] = Field(default_factory=dict)
+    """Strategic merge patch of the pod's spec."""
 
 
 class DecoderCapacity(Model):
@@ -76,8 +94,8 @@ class StreamProcessorSpec(Model):
     models: ChildName | None = None
     """PersistentVolumeClaim with a models folder; unset takes the models of the image."""
     platform: PlatformAddress | None = None
-    pod_template: dict[str, Any] = Field(default_factory=dict)
-    """Overrides merged into the pod: metadata labels and annotations, and spec by strategic merge."""
+    pod_template: PodTemplate = PodTemplate()
+    """Overrides merged into the pod."""
     spread: Literal["none", "node", "zone"] = "node"
     """What pods are kept apart by, where possible."""
     preferred_zones: tuple[Zone, ...] = Field(default=(), max_length=16)
@@ -94,6 +112,8 @@ class StreamProcessorStatus(Model):
 
     replicas: Count = 0
     ready_replicas: Count = 0
+    updated_replicas: Count = 0
+    """Pods of the present template; the others are about to be replaced."""
     slots: Count = 0
     """Slots of ready pods."""
     assigned: Count = 0

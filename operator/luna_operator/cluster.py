@@ -83,7 +83,8 @@ class Cluster:
             ApiError: if the API server refuses it or cannot be reached.
         """
         try:
-            created = await self._client.create(PODS.within(pool.namespace), manifest)
+            # Strictly, since a misspelt field of the podTemplate would be dropped without a word.
+            created = await self._client.create(PODS.within(pool.namespace), manifest, is_strict=True)
         except AlreadyExists:
             self._count(PODS, "AlreadyExists")
             ref = PODS.at(pool.namespace, manifest["metadata"]["name"])

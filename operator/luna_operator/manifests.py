@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 from luna_operator.facts import CAPACITY_VARIABLE, CONTAINER, LABEL_ZONE
+from luna_operator.overrides import PORT_VARIABLE, TOKEN_VARIABLE, objection
 from luna_operator.settings import Settings
-from luna_operator.strategic_merge import merge
+from luna_operator.strategic_merge import InvalidOverride, merge
 from luna_streams import naming
 from luna_streams.v1alpha1 import GpuRequest, StreamProcessor, StreamProcessorSpec
 
@@ -16,6 +18,7 @@ Json = dict[str, Any]
 
 PORT: Final = 34569
 GRACE_PERIOD_S: Final = 30
+"""Time for a pod to stop: to end its streams, and to deliver what it has of them."""
 MANAGER: Final = "luna-operator"
 """Value of the label managed-by; the operator watches only pods that carry it."""
 
@@ -23,6 +26,35 @@ _TOKEN_FOLDER: Final = "/var/run/secrets/lunastreams"  # noqa: S105  a folder, n
 _TOKEN_LIFETIME_S: Final = 3600
 _MAX_LABEL_VALUE: Final = 63
 _MODELS_FOLDER: Final = "/var/lib/lunastreams/models"
+_ENDING_S: Final = 10
+"""Of the time to stop, what is kept for everything but deliveries."""
+_MEMORY_MI, _MEMORY_PER_SLOT_MI = 256, 32
+"""What a pod asks for, without a limit: measured are 264 MiB without streams; a decoder and its frames of 1080p."""
+_CPU_M, _CPU_PER_SLOT_M = 100, 10
+"""The least that keeps a pod alive on a busy node; what a stream costs depends too much on it and on the GPU."""
+
+_ANNOTATIONS: Final = {
+    "kubectl.kubernetes.io/default-container": CONTAINER,
+    # Streams move when their pod is evicted, so that no node has to stay for it.
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PodTemplate:
+    """Everything of a pod that is the same for all pods of a pool.
+
+    Attributes:
+        metadata: labels and annotations.
+        spec: of the pod.
+        hash: by which a pod is known to be of this template.
+        objection: why no pod can be made of it, for people; "" if one can.
+    """
+
+    metadata: Json
+    spec: Json
+    hash: str
+    objection: str = ""
 
 
 def pod_labels(pool: str) -> dict[str, str]:
@@ -40,39 +72,36 @@ def pod_selector(pool: str) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(pod_labels(pool).items()))
 
 
-def pod_template(pool: StreamProcessor, settings: Settings) -> Json:
-    """Return everything of a pod that is the same for all pods of the pool.
+def pod_template(pool: StreamProcessor, settings: Settings) -> PodTemplate:
+    """Return the template of a pool's pods.
 
     The override's labels cannot replace ours: by them the operator knows its pods.
     """
     override = pool.spec.pod_template
-    metadata = _mapping(override.get("metadata"))
-    return {
-        "metadata": {
-            "labels": {**_mapping(metadata.get("labels")), **pod_labels(pool.name)},
-            "annotations": _mapping(metadata.get("annotations")),
-        },
-        "spec": merge(_pod_spec(pool, settings), _mapping(override.get("spec"))),
+    metadata = {
+        "labels": {**override.metadata.labels, **pod_labels(pool.name)},
+        "annotations": {**_ANNOTATIONS, **override.metadata.annotations},
     }
+    spec: Json = {}
+    try:
+        spec = merge(_pod_spec(pool, settings), override.spec)
+        why_not = objection(override.spec, spec)
+    except InvalidOverride as e:
+        why_not = f"podTemplate.spec: {e}."
+    text = json.dumps([metadata, spec, why_not], sort_keys=True, separators=(",", ":"))
+    return PodTemplate(metadata, spec, hashlib.sha256(text.encode()).hexdigest()[:16], why_not)
 
 
-def template_hash(template: Json) -> str:
-    """Return the hash by which a pod is known to be of the present template."""
-    text = json.dumps(template, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def pod(pool: StreamProcessor, template: Json, name: str) -> Json:
+def pod(pool: StreamProcessor, template: PodTemplate, name: str) -> Json:
     """Return the manifest of one pod, owned by its pool."""
-    annotations = {**template["metadata"]["annotations"], naming.ANNOTATION_TEMPLATE_HASH: template_hash(template)}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": name,
             "namespace": pool.namespace,
-            "labels": template["metadata"]["labels"],
-            "annotations": annotations,
+            "labels": {**template.metadata["labels"], naming.LABEL_TEMPLATE_HASH: template.hash},
+            "annotations": template.metadata["annotations"],
             "ownerReferences": [
                 {
                     "apiVersion": naming.API_VERSION,
@@ -84,7 +113,7 @@ def pod(pool: StreamProcessor, template: Json, name: str) -> Json:
                 }
             ],
         },
-        "spec": template["spec"],
+        "spec": template.spec,
     }
 
 
@@ -104,9 +133,10 @@ def _pod_spec(pool: StreamProcessor, settings: Settings) -> Json:
         "containers": [_container(spec, settings)],
         "volumes": _volumes(spec),
     }  # fmt: skip
-    if spec.gpu is not None and spec.gpu.claim_template is not None:
-        template = spec.gpu.claim_template
-        pod_spec["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": template}]
+    if settings.processor_pull_secrets:
+        pod_spec["imagePullSecrets"] = [{"name": name} for name in settings.processor_pull_secrets]
+    if spec.gpu is not None:
+        pod_spec |= _gpu_of_the_pod(spec.gpu)
     if spec.spread != "none":
         pod_spec["topologySpreadConstraints"] = [_spread(spec.spread, pool.name)]
     if spec.preferred_zones:
@@ -115,26 +145,34 @@ def _pod_spec(pool: StreamProcessor, settings: Settings) -> Json:
 
 
 def _container(spec: StreamProcessorSpec, settings: Settings) -> Json:
-    container: Json = {
+    return {
         "name": CONTAINER,
         "image": spec.image or settings.processor_image,
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": settings.processor_pull_policy,
         "command": ["luna-streams", "processor"],
         "env": _environment(spec, settings),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 2, "timeoutSeconds": 2},
-        "livenessProbe": {
-            "httpGet": {"path": "/healthz", "port": "http"},
-            "initialDelaySeconds": 10, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3,
-        },
+        **_probes(),
         "securityContext": {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": _volume_mounts(spec),
+        "resources": _resources(spec),
     }  # fmt: skip
-    if spec.gpu is not None:
-        container["resources"] = _gpu_resources(spec.gpu)
-    return container
+
+
+def _probes() -> Json:
+    """Return the probes: models may take minutes to load, and a busy node is no reason to kill a busy pod.
+
+    A worker that does not work loses its streams after 20 s anyway: the shim hears nothing from it.
+    """
+    alive = {"httpGet": {"path": "/healthz", "port": "http"}}
+    ready = {"httpGet": {"path": "/readyz", "port": "http"}}
+    return {
+        "startupProbe": {**alive, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 600},
+        "readinessProbe": {**ready, "periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 3},
+        "livenessProbe": {**alive, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 6},
+    }
 
 
 def _environment(spec: StreamProcessorSpec, settings: Settings) -> list[Json]:
@@ -145,8 +183,9 @@ def _environment(spec: StreamProcessorSpec, settings: Settings) -> list[Json]:
         "LUNA_PROCESSOR_STREAMS_ORIGIN": settings.streams_origin,
         "LUNA_PROCESSOR_API_VERSION": "2",
         CAPACITY_VARIABLE: str(spec.slots_per_pod),
-        "LUNA_PROCESSOR_PORT": str(PORT),
-        "LUNA_PROCESSOR_TOKEN_FILE": f"{_TOKEN_FOLDER}/token",
+        PORT_VARIABLE: str(PORT),
+        TOKEN_VARIABLE: f"{_TOKEN_FOLDER}/token",
+        "LUNA_PROCESSOR_SHUTDOWN_GRACE": str(_delivery_time_s(spec)),
     }
     if platform_origin is not None:
         values["LUNA_PROCESSOR_PLATFORM_ORIGIN"] = platform_origin
@@ -185,10 +224,37 @@ def _volume_mounts(spec: StreamProcessorSpec) -> list[Json]:
     return mounts
 
 
-def _gpu_resources(gpu: GpuRequest) -> Json:
+def _resources(spec: StreamProcessorSpec) -> Json:
+    """Return what the container asks for; limits are the user's, since no figure fits all streams."""
+    slots, gpu = spec.slots_per_pod, spec.gpu
+    resources: Json = {
+        "requests": {
+            "cpu": f"{_CPU_M + _CPU_PER_SLOT_M * slots}m",
+            "memory": f"{_MEMORY_MI + _MEMORY_PER_SLOT_MI * slots}Mi",
+        }
+    }
+    if gpu is not None and gpu.resource_name is not None:
+        resources["limits"] = {gpu.resource_name: str(gpu.count)}
+    elif gpu is not None:
+        resources["claims"] = [{"name": "gpu"}]
+    return resources
+
+
+def _gpu_of_the_pod(gpu: GpuRequest) -> Json:
+    """Return what a GPU means for the pod, beside its container."""
     if gpu.resource_name is not None:
-        return {"limits": {gpu.resource_name: str(gpu.count)}}
-    return {"claims": [{"name": "gpu"}]}
+        # Nodes with GPUs are often tainted by the name of the resource, to keep others away.
+        return {"tolerations": [{"key": gpu.resource_name, "operator": "Exists", "effect": "NoSchedule"}]}
+    if gpu.claim_template is not None:
+        return {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": gpu.claim_template}]}
+    return {"resourceClaims": [{"name": "gpu", "resourceClaimName": gpu.claim_name}]}
+
+
+def _delivery_time_s(spec: StreamProcessorSpec) -> int:
+    """Return how long a worker that was told to end may deliver: the pod's time to stop, as it is overridden."""
+    given = spec.pod_template.spec.get("terminationGracePeriodSeconds")
+    grace_s = given if isinstance(given, int) else GRACE_PERIOD_S
+    return max(0, grace_s - _ENDING_S)
 
 
 def _spread(spread: str, pool: str) -> Json:
@@ -198,6 +264,8 @@ def _spread(spread: str, pool: str) -> Json:
         "topologyKey": key,
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": pod_labels(pool)},
+        # Pods that are about to be replaced do not count.
+        "matchLabelKeys": [naming.LABEL_TEMPLATE_HASH],
     }
 
 
@@ -211,11 +279,6 @@ def _zone_preference(zones: tuple[str, ...]) -> Json:
         for rank, zone in enumerate(zones)
     ]
     return {"preferredDuringSchedulingIgnoredDuringExecution": terms}
-
-
-def _mapping(value: object) -> Json:
-    """Return an object of the override; what is not one is ignored, since the CRD leaves its inside open."""
-    return value if isinstance(value, dict) else {}
 
 
 def _label_value(name: str) -> str:

@@ -26,9 +26,11 @@ from luna_operator import drafts, manifests, pool_status
 from luna_operator.cluster import Cluster
 from luna_operator.decide import Plan, PoolPlan, Present, StreamWrite, changed_streams, decide, gather
 from luna_operator.drafts import Draft
+from luna_operator.manifests import PodTemplate
 from luna_operator.metrics import Metrics
 from luna_operator.notes import Notes
 from luna_operator.patience import Patience
+from luna_operator.pool_status import Rejection
 from luna_operator.scaling import PoolMemory
 from luna_operator.settings import Settings
 from luna_operator.world import World
@@ -56,7 +58,8 @@ class _Memory:
     pools: dict[str, PoolMemory] = field(default_factory=dict)
     streams: Patience = field(default_factory=Patience)
     pods: Patience = field(default_factory=Patience)
-    rejections: dict[str, str] = field(default_factory=dict)
+    births: Patience = field(default_factory=Patience)
+    rejections: dict[str, Rejection] = field(default_factory=dict)
     wake_at: datetime | None = None
     batch: int = BATCH
 
@@ -123,7 +126,7 @@ class Reconciler:
         looks = [pool.pods.look_again for pool in plan.pools]
         space = self._world.space(namespace)
         looks += [space.next_restart(), space.next_leave()]
-        looks += [memory.streams.next_try(now), memory.pods.next_try(now)]
+        looks += [patience.next_try(now) for patience in (memory.streams, memory.pods, memory.births)]
         memory.wake_at = min((moment for moment in looks if moment is not None), default=None)
 
     def _look(self, namespace: str, memory: _Memory, now: datetime) -> tuple[Plan, bool]:
@@ -138,10 +141,7 @@ class Reconciler:
             if name not in left_alone
         }
         ready = {name: item for name, item in items.items() if item is not None}
-        hashes = {
-            name: manifests.template_hash(manifests.pod_template(pool, self._settings))
-            for name, pool in space.pools.items()
-        }
+        hashes = {name: manifests.pod_template(pool, self._settings).hash for name, pool in space.pools.items()}
         present = Present(now, memory.streams.left_alone(now), hashes, memory.pools)
         plan = decide(gather(space, ready, present), memory.batch)
         memory.pools = {pool.facts.pool.name: pool.pods.memory for pool in plan.pools}
@@ -219,38 +219,54 @@ class Reconciler:
             for removal in pods.delete:
                 await self._cluster.delete_pod(pool.namespace, removal.pod)
                 self._notes.pod_deleted(pool, removal)
-            for name in pods.create:
-                await self._create_pod(pool, name, memory)
+            await self._create_pods(pool, pods.create, memory)
             await self._write_pool_status(plan, memory)
         except ApiError as e:
             log.warning("pool %s/%s: %s", pool.namespace, pool.name, e)
             memory.pods.failed(_attempt(pool), _now())
         else:
-            if pool.name not in memory.rejections:
-                memory.pods.succeeded(_attempt(pool))
+            memory.pods.succeeded(_attempt(pool))
 
-    async def _create_pod(self, pool: StreamProcessor, name: str, memory: _Memory) -> None:
+    async def _create_pods(self, pool: StreamProcessor, names: tuple[str, ...], memory: _Memory) -> None:
+        """Make the pods that are missing; after a refusal, the next try waits."""
+        attempt = _attempt(pool)
+        if not names or attempt in memory.births.left_alone(_now()):
+            return
+        memory.rejections.pop(pool.name, None)
         template = manifests.pod_template(pool, self._settings)
+        for name in names:
+            rejection = await self._create_pod(pool, template, name)
+            if rejection is not None:
+                log.warning("pod %s/%s was not made: %s", pool.namespace, name, rejection.message)
+                self._notes.pod_rejected(pool, name, rejection.message)
+                memory.rejections[pool.name] = rejection
+                memory.births.failed(attempt, _now())
+                return
+        memory.births.succeeded(attempt)
+
+    async def _create_pod(self, pool: StreamProcessor, template: PodTemplate, name: str) -> Rejection | None:
+        """Make a pod; return why it cannot be made, if so."""
+        if template.objection:
+            return Rejection(pool_status.INVALID_POD_TEMPLATE, template.objection)
         try:
             is_ours = await self._cluster.create_pod(pool, manifests.pod(pool, template, name))
         except (Forbidden, Invalid) as e:
-            log.warning("pod %s/%s was refused: %s", pool.namespace, name, e)
-            memory.rejections[pool.name] = str(e)
-            memory.pods.failed(_attempt(pool), _now())
-            self._notes.pod_rejected(pool, name, str(e))
-            return
-        memory.rejections.pop(pool.name, None)
+            return Rejection(pool_status.POD_REJECTED, str(e).removeprefix(f"{e.action}: "))
         if is_ours:
             self._notes.pod_created(pool, name)
         else:
             self._world.space(pool.namespace).foreign_names.add(name)
             self._notes.pod_rejected(pool, name, "a pod of that name exists that is not the pool's")
             self.wake(pool.namespace)
+        return None
 
     async def _write_pool_status(self, plan: PoolPlan, memory: _Memory) -> None:
         pool = plan.facts.pool
         obj = self._world.object(STREAM_PROCESSORS, pool.namespace, pool.name)
-        facts = replace(plan.facts, rejection=memory.rejections.get(pool.name, ""))
+        # What was refused before matters as long as a pod is missing.
+        rejection = memory.rejections.get(pool.name) if plan.pods.create else None
+        template_hash = manifests.pod_template(pool, self._settings).hash
+        facts = replace(plan.facts, rejection=rejection, template_hash=template_hash)
         if obj is not None and (patch := pool_status.status_patch(facts, obj.get("status") or {}, _now())):
             await self._cluster.patch_pool_status(obj, patch)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from luna_streams.configuration import load_settings
 
@@ -22,6 +22,10 @@ class Settings(BaseModel):
     """Address of the shim as processor pods reach it, e.g. http://luna-streams.luna-system:5160."""
     processor_image: str = "luna-streams-processor:0.1.0"
     """Image of processor pods whose pool names none."""
+    processor_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """When nodes pull it."""
+    processor_pull_secrets: tuple[str, ...] = ()
+    """Secrets with which nodes pull it, in the namespace of the pool; comma-separated."""
     processor_service_account: str = "default"
     """ServiceAccount of processor pods, in the namespace of their pool; it needs no permission."""
     platform_origin: Origin | None = None
@@ -40,8 +44,8 @@ class Settings(BaseModel):
     """Seconds after which a silent leader is replaced."""
     lease_renew_deadline: float = Field(default=7.0, gt=0)
     """Seconds after which a leader that cannot renew stops working."""
-    lease_retry: float = Field(default=2.0, gt=0)
-    """Seconds between attempts to acquire or renew."""
+    lease_retry: float = Field(default=1.0, gt=0)
+    """Seconds between attempts to acquire or renew; a Lease that was given back is taken within this time."""
     pod_name: str = ""
     """Name of the operator's own pod (downward API); with the uid it is the identity of this candidate."""
     pod_uid: str = ""
@@ -56,6 +60,11 @@ class Settings(BaseModel):
     """Seconds between complete lists that make up for watch events kopf may have missed."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is logged."""
+
+    @field_validator("processor_pull_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _lease_times_in_order(self) -> Settings:

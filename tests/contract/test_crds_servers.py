@@ -194,12 +194,20 @@ REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
     ("no-group-name", "StreamGroup", {"accountId": ACCOUNT}, "groupName: Required value"),
     ("min-above-max", "StreamProcessor", {"minReplicas": 2, "maxReplicas": 1}, "minReplicas must not exceed"),
     ("min-above-default-max", "StreamProcessor", {"minReplicas": 2}, "minReplicas must not exceed maxReplicas"),
-    ("no-gpu-at-all", "StreamProcessor", {"gpu": {"count": 2}}, "exactly one of resourceName and claimTemplate"),
+    ("no-gpu-at-all", "StreamProcessor", {"gpu": {"count": 2}}, "exactly one of resourceName, claimTemplate and"),
+    (
+        "gpu-in-three-ways",
+        "StreamProcessor",
+        {"gpu": {"resourceName": "nvidia.com/gpu", "claimTemplate": "gpu", "claimName": "gpu"}},
+        "exactly one of resourceName, claimTemplate and claimName",
+    ),
+    ("odd-template", "StreamProcessor", {"podTemplate": {"specc": {}}}, 'unknown field "spec.podTemplate.specc"'),
+    ("odd-label", "StreamProcessor", {"podTemplate": {"metadata": {"labels": {"a": 1}}}}, "labels.a"),
     (
         "gpu-in-two-ways",
         "StreamProcessor",
         {"gpu": {"resourceName": "nvidia.com/gpu", "claimTemplate": "gpu"}},
-        "exactly one of resourceName and claimTemplate",
+        "exactly one of resourceName, claimTemplate and claimName",
     ),
     ("user-info-of-platform", "StreamProcessor", {"platform": {"origin": f"http://a:{PASSWORD}@l"}}, "origin must not"),
     (
@@ -242,6 +250,8 @@ ALLOWED: list[tuple[str, str, dict[str, Any]]] = [
     ("asleep", "StreamProcessor", {"minReplicas": 0, "maxReplicas": 0}),
     ("gpu", "StreamProcessor", {"gpu": {"resourceName": "nvidia.com/mig-1g.10gb"}}),
     ("claim", "StreamProcessor", {"gpu": {"claimTemplate": "gpu"}}),
+    ("shared-claim", "StreamProcessor", {"gpu": {"claimName": "gpu"}}),
+    ("labels", "StreamProcessor", {"podTemplate": {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}}}),
     ("template", "StreamProcessor", {"podTemplate": {"spec": {"tolerations": [{"operator": "Exists"}]}}}),
 ]
 

@@ -102,10 +102,7 @@ class Simulation:
             name: drafts.draft(self.objects[name], event, self.now)
             for name, event in changed_streams(self.space, self.now, 1000).items()
         }
-        hashes = {
-            name: manifests.template_hash(manifests.pod_template(pool, SETTINGS))
-            for name, pool in self.space.pools.items()
-        }
+        hashes = {name: manifests.pod_template(pool, SETTINGS).hash for name, pool in self.space.pools.items()}
         plan = decide(gather(self.space, items, Present(self.now, frozenset(), hashes, self.memories)), limit)
         for write in plan.streams:
             item = write.draft or drafts.unchanged(self.objects[write.name])

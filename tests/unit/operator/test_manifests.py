@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 
-from luna_operator.manifests import pod, pod_labels, pod_selector, pod_template, template_hash
-from luna_operator.strategic_merge import merge
+from luna_operator.manifests import pod, pod_labels, pod_selector, pod_template
 from luna_streams import naming
 from support.builders import a_pool
 from support.operator_builders import SETTINGS
 
 
 def a_spec_of(**spec: Any) -> dict[str, Any]:
-    found: dict[str, Any] = pod_template(a_pool(**spec), SETTINGS)["spec"]
-    return found
+    return pod_template(a_pool(**spec), SETTINGS).spec
+
+
+def overridden(**container: Any) -> dict[str, Any]:
+    """Return the podTemplate that changes the processor's container."""
+    return {"spec": {"containers": [{"name": "processor", **container}]}}
 
 
 def environment(spec: dict[str, Any]) -> dict[str, Any]:
@@ -34,6 +37,7 @@ def test_the_processor_is_told_what_it_needs() -> None:
         "LUNA_PROCESSOR_PLATFORM_API_VERSION": "6",
         "LUNA_PROCESSOR_ADVERTISED_HOST": "status.podIP",
         "LUNA_PROCESSOR_LISTEN_HOST": "status.podIP",
+        "LUNA_PROCESSOR_SHUTDOWN_GRACE": "20",
         "POD_NAME": "metadata.name",
     }
     [token] = [volume for volume in spec["volumes"] if volume["name"] == "luna-token"]
@@ -42,15 +46,68 @@ def test_the_processor_is_told_what_it_needs() -> None:
     assert spec["containers"][0]["command"] == ["luna-streams", "processor"]
 
 
-def test_the_pool_names_image_models_and_gpu() -> None:
-    spec = a_spec_of(image="mine:1", models="models-pvc", gpu={"resource_name": "nvidia.com/mig-1g.10gb", "count": 2})
+def test_the_pool_names_image_and_models() -> None:
+    spec = a_spec_of(image="mine:1", models="models-pvc")
     container = spec["containers"][0]
     assert container["image"] == "mine:1"
-    assert container["resources"] == {"limits": {"nvidia.com/mig-1g.10gb": "2"}}
-    assert environment(spec)["LUNA_PROCESSOR_MODELS_DIR"] in [mount["mountPath"] for mount in container["volumeMounts"]]
-    claimed = a_spec_of(gpu={"claim_template": "gpu"})
-    assert claimed["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": "gpu"}]
-    assert claimed["containers"][0]["resources"] == {"claims": [{"name": "gpu"}]}
+    folder = environment(spec)["LUNA_PROCESSOR_MODELS_DIR"]
+    assert {"name": "models", "mountPath": folder, "readOnly": True} in container["volumeMounts"]
+    claim = {"claimName": "models-pvc", "readOnly": True}
+    assert {"name": "models", "persistentVolumeClaim": claim} in spec["volumes"]
+
+
+@pytest.mark.parametrize("resource", ["nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb"])
+def test_a_gpu_is_asked_for_by_name_and_its_taint_is_tolerated(resource: str) -> None:
+    spec = a_spec_of(gpu={"resource_name": resource, "count": 2})
+    assert spec["containers"][0]["resources"]["limits"] == {resource: "2"}
+    assert [toleration["key"] for toleration in spec["tolerations"]] == [resource]
+    assert "resourceClaims" not in spec
+
+
+@pytest.mark.parametrize(
+    ("gpu", "claim"),
+    [
+        ({"claim_template": "t"}, {"name": "gpu", "resourceClaimTemplateName": "t"}),
+        ({"claim_name": "c"}, {"name": "gpu", "resourceClaimName": "c"}),
+    ],
+    ids=["each its own", "shared"],
+)
+def test_a_claim_belongs_to_the_pod_and_its_container(gpu: dict[str, Any], claim: dict[str, Any]) -> None:
+    spec = a_spec_of(gpu=gpu)
+    assert spec["resourceClaims"] == [claim]
+    assert spec["containers"][0]["resources"]["claims"] == [{"name": "gpu"}]
+    assert "limits" not in spec["containers"][0]["resources"]
+
+
+def test_a_pod_asks_for_more_memory_the_more_streams_it_takes_and_has_no_limit() -> None:
+    few, many = (a_spec_of(slots_per_pod=slots)["containers"][0]["resources"] for slots in (1, 8))
+    assert few == {"requests": {"cpu": "110m", "memory": "288Mi"}}
+    assert many == {"requests": {"cpu": "180m", "memory": "512Mi"}}
+
+
+def test_pull_policy_and_secrets_are_the_operators() -> None:
+    settings = SETTINGS.model_copy(
+        update={"processor_pull_policy": "Always", "processor_pull_secrets": ("registry", "other")}
+    )
+    spec = pod_template(a_pool(), settings).spec
+    assert spec["imagePullSecrets"] == [{"name": "registry"}, {"name": "other"}]
+    assert spec["containers"][0]["imagePullPolicy"] == "Always"
+    assert "imagePullSecrets" not in a_spec_of()
+
+
+def test_a_pod_may_take_minutes_to_load_models_and_one_to_answer() -> None:
+    container = a_spec_of()["containers"][0]
+    startup, liveness = container["startupProbe"], container["livenessProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 300
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 60
+
+
+@pytest.mark.parametrize(("grace_s", "delivery_s"), [(120, "110"), (5, "0"), (None, "20")])
+def test_who_gives_a_pod_more_time_to_stop_gives_it_more_time_to_deliver(grace_s: int | None, delivery_s: str) -> None:
+    override = {"spec": {"terminationGracePeriodSeconds": grace_s} if grace_s is not None else {}}
+    spec = a_spec_of(pod_template=override)
+    assert environment(spec)["LUNA_PROCESSOR_SHUTDOWN_GRACE"] == delivery_s
+    assert spec["terminationGracePeriodSeconds"] == (grace_s or 30)
 
 
 def test_pods_are_spread_and_prefer_zones_softly() -> None:
@@ -59,6 +116,7 @@ def test_pods_are_spread_and_prefer_zones_softly() -> None:
     assert (constraint["topologyKey"], constraint["whenUnsatisfiable"]) == (
         "topology.kubernetes.io/zone", "ScheduleAnyway",
     )  # fmt: skip
+    assert constraint["matchLabelKeys"] == [naming.LABEL_TEMPLATE_HASH], "pods that are replaced do not count"
     terms = zonal["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     assert [term["weight"] for term in terms] == [100, 95]
     assert "topologySpreadConstraints" not in a_spec_of(spread="none")
@@ -69,28 +127,61 @@ def test_an_override_is_merged_but_cannot_take_the_labels_by_which_pods_are_know
         "metadata": {"labels": {"team": "doors", naming.LABEL_MANAGED_BY: "me"}, "annotations": {"a": "b"}},
         "spec": {
             "runtimeClassName": "nvidia",
-            "containers": [{"name": "processor", "env": [{"name": "TZ", "value": "UTC"}]}, {"name": "sidecar"}],
+            "containers": [
+                {"name": "processor", "env": [{"name": "TZ", "value": "UTC"}]},
+                {"name": "sidecar", "image": "s"},
+            ],
         },
     }
     template = pod_template(a_pool(pod_template=override), SETTINGS)
-    assert template["metadata"]["labels"] == {**pod_labels("pool"), "team": "doors"}
-    assert template["metadata"]["annotations"] == {"a": "b"}
-    assert template["spec"]["runtimeClassName"] == "nvidia"
-    assert [container["name"] for container in template["spec"]["containers"]] == ["processor", "sidecar"]
-    assert environment(template["spec"])["TZ"] == "UTC"
-    assert environment(template["spec"])["LUNA_PROCESSOR_PORT"] == "34569"
+    assert template.objection == ""
+    assert template.metadata["labels"] == {**pod_labels("pool"), "team": "doors"}
+    assert template.metadata["annotations"]["a"] == "b"
+    assert template.spec["runtimeClassName"] == "nvidia"
+    assert [container["name"] for container in template.spec["containers"]] == ["processor", "sidecar"]
+    assert environment(template.spec)["TZ"] == "UTC"
+    assert environment(template.spec)["LUNA_PROCESSOR_PORT"] == "34569"
 
 
-@pytest.mark.parametrize("override", [{"metadata": "x"}, {"spec": 3}, {"metadata": {"labels": []}}, {"other": {}}])
-def test_an_override_of_the_wrong_shape_changes_nothing(override: dict[str, Any]) -> None:
-    assert pod_template(a_pool(pod_template=override), SETTINGS) == pod_template(a_pool(), SETTINGS)
+def test_an_autoscaler_may_take_a_node_from_under_a_pod_unless_told_otherwise() -> None:
+    key = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+    assert pod_template(a_pool(), SETTINGS).metadata["annotations"][key] == "true"
+    override = {"metadata": {"annotations": {key: "false"}}}
+    assert pod_template(a_pool(pod_template=override), SETTINGS).metadata["annotations"][key] == "false"
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        (overridden(**{"$patch": "delete"}), "takes away the container processor"),
+        (
+            {"spec": {"containers": [{"$patch": "replace"}, {"name": "other", "image": "x"}]}},
+            "takes away the container",
+        ),
+        ({"spec": {"containers": None}}, "takes away the container processor"),
+        ({"spec": {"containers": [{"name": "main", "tty": True}]}}, "main has no image; to change the processor's"),
+        (overridden(env=[{"name": "LUNA_PROCESSOR_CAPACITY", "value": "9"}]), "set slotsPerPod instead"),
+        (overridden(env=[{"name": "LUNA_PROCESSOR_TOKEN_FILE", "$patch": "delete"}]), "by that token the shim knows"),
+        (overridden(env=[{"name": "LUNA_PROCESSOR_PORT", "value": "1"}]), "probes, previews"),
+        (overridden(env=[{"value": "1"}]), "every item of env needs a name"),
+        ({"spec": {"restartPolicy": "Never"}}, "restartPolicy must be Always"),
+        ({"spec": {"securityContext": {"$patch": "merge"}}}, "$patch is delete or replace"),
+    ],
+)
+def test_an_override_that_breaks_what_the_pod_must_do_is_objected_to(override: dict[str, Any], why: str) -> None:
+    template = pod_template(a_pool(pod_template=override), SETTINGS)
+    assert why in template.objection
+    assert template.objection.startswith("podTemplate.spec")
+    assert template.objection.endswith(".")
+    assert template.hash != pod_template(a_pool(), SETTINGS).hash
 
 
 def test_the_hash_changes_with_the_template_only() -> None:
-    plain = template_hash(pod_template(a_pool(), SETTINGS))
-    assert template_hash(pod_template(a_pool(max_replicas=9), SETTINGS)) == plain
-    assert template_hash(pod_template(a_pool(image="new"), SETTINGS)) != plain
-    assert template_hash(pod_template(a_pool(slots_per_pod=9), SETTINGS)) != plain
+    plain = pod_template(a_pool(), SETTINGS).hash
+    assert pod_template(a_pool(max_replicas=9), SETTINGS).hash == plain
+    assert pod_template(a_pool(image="new"), SETTINGS).hash != plain
+    assert pod_template(a_pool(slots_per_pod=9), SETTINGS).hash != plain
+    assert pod_template(a_pool(pod_template={"metadata": {"labels": {"a": "b"}}}), SETTINGS).hash != plain
 
 
 def test_a_pod_is_owned_by_its_pool_and_carries_the_hash() -> None:
@@ -98,7 +189,7 @@ def test_a_pod_is_owned_by_its_pool_and_carries_the_hash() -> None:
     template = pod_template(pool, SETTINGS)
     metadata = pod(pool, template, "pool-0")["metadata"]
     assert (metadata["name"], metadata["namespace"]) == ("pool-0", "default")
-    assert metadata["annotations"][naming.ANNOTATION_TEMPLATE_HASH] == template_hash(template)
+    assert metadata["labels"][naming.LABEL_TEMPLATE_HASH] == template.hash
     [owner] = metadata["ownerReferences"]
     assert (owner["uid"], owner["controller"]) == (pool.uid, True)
 
@@ -108,26 +199,3 @@ def test_a_long_pool_name_still_makes_a_label() -> None:
     assert len(first) <= 63
     assert first != second
     assert f"{naming.LABEL_POOL}={first}" in pod_selector("p" * 80 + "a")
-
-
-@pytest.mark.parametrize(
-    ("base", "override", "merged"),
-    [
-        ({"a": 1, "b": 2}, {"b": None, "c": 3}, {"a": 1, "c": 3}),
-        ({"a": {"x": 1}}, {"a": {"y": 2}}, {"a": {"x": 1, "y": 2}}),
-        ({"a": {"x": 1}}, {"a": {"$patch": "replace", "y": 2}}, {"a": {"y": 2}}),
-        ({"tolerations": [{"key": "a"}]}, {"tolerations": [{"key": "b"}]}, {"tolerations": [{"key": "b"}]}),
-        (
-            {"env": [{"name": "a", "value": "1"}, {"name": "b", "value": "2"}]},
-            {"env": [{"name": "b", "value": "3"}, {"name": "c", "value": "4"}]},
-            {"env": [{"name": "a", "value": "1"}, {"name": "b", "value": "3"}, {"name": "c", "value": "4"}]},
-        ),
-        ({"env": [{"name": "a"}, {"name": "b"}]}, {"env": [{"name": "a", "$patch": "delete"}]},
-         {"env": [{"name": "b"}]}),
-        ({"env": [{"name": "a"}]}, {"env": [{"name": "b"}, {"$patch": "replace"}]}, {"env": [{"name": "b"}]}),
-        ({"volumes": [{"name": "a"}]}, {"volumes": [{"nome": "b"}]}, {"volumes": [{"nome": "b"}]}),
-        ({"env": "text"}, {"env": [{"name": "a"}]}, {"env": [{"name": "a"}]}),
-    ],
-)  # fmt: skip
-def test_strategic_merge(base: dict[str, Any], override: dict[str, Any], merged: dict[str, Any]) -> None:
-    assert merge(base, override) == merged
