@@ -63,9 +63,9 @@ class Operator:
             log.info("health and metrics on port %d", port)
             while True:
                 try:
-                    async with leadership(client, lease):
+                    async with leadership(client, lease) as term:
                         self.metrics.is_leader.set(1)
-                        await self._lead(client)
+                        await self._lead(term.fenced(client))
                 except LeadershipLost as e:
                     log.warning("%s; standing by", e)
                 finally:
@@ -73,7 +73,11 @@ class Operator:
                     self.metrics.is_leader.set(0)
 
     async def _lead(self, client: KubeClient) -> None:
-        """Do the work until cancelled."""
+        """Do the work until cancelled.
+
+        Args:
+            client: sends writes only as long as this replica leads.
+        """
         self.state = "starting"
         stop_kopf = asyncio.Event()
         world = World(lambda namespace: reconciler.wake(namespace), lambda: datetime.now(UTC))
@@ -94,8 +98,12 @@ class Operator:
             group.create_task(reconciler.run(), name="reconciler")
             group.create_task(recorder.run(), name="events")
             group.create_task(audit.run(self.settings.audit_interval), name="audit")
-            while True:
-                await self._run_kopf(take, stop_kopf)
+            # A task as well: kopf may take seconds to end, in which the others must not go on.
+            group.create_task(self._keep_kopf(take, stop_kopf), name="kopf")
+
+    async def _keep_kopf(self, take: OnEvent, stop: asyncio.Event) -> None:
+        while True:
+            await self._run_kopf(take, stop)
 
     async def _run_kopf(self, take: OnEvent, stop: asyncio.Event) -> None:
         stop.clear()
