@@ -5,7 +5,7 @@ What makes no pod at all is left to the API server, whose answer stands in the p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from luna_operator.facts import CAPACITY_VARIABLE, CONTAINER
@@ -34,7 +34,7 @@ def objection(override: Json, spec: Json) -> str:
     return next(_objections(override, spec), "")
 
 
-def _objections(override: Json, spec: Json) -> Iterable[str]:
+def _objections(override: Json, spec: Json) -> Iterator[str]:
     containers = [item for item in spec.get("containers") or () if isinstance(item, dict)]
     processor = next((item for item in containers if item.get("name") == CONTAINER), None)
     if processor is None:
@@ -51,7 +51,7 @@ def _objections(override: Json, spec: Json) -> Iterable[str]:
         yield "podTemplate.spec.restartPolicy must be Always: a processor that ends is started again in its pod."
 
 
-def _touched_variables(override: Json) -> Iterable[str]:
+def _touched_variables(override: Json) -> Iterator[str]:
     for container in override.get("containers") or ():
         if not isinstance(container, dict) or container.get("name") != CONTAINER:
             continue

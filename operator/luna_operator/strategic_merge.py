@@ -46,8 +46,9 @@ def merge(base: Json, override: Json) -> Json:
     """
     directive = override.get(_DIRECTIVE)
     if directive is not None:
-        fields = {key: value for key, value in override.items() if key != _DIRECTIVE}
-        return _directed(directive, {"replace": fields, "delete": {}})
+        _check(directive)
+        is_replaced = directive == "replace"
+        return {key: value for key, value in override.items() if key != _DIRECTIVE} if is_replaced else {}
     merged = _retained(base, override)
     reordered = [key.removeprefix(_SET_ORDER) for key in override if key.startswith(_SET_ORDER)]
     fields = {key: [] for key in reordered if isinstance(merged.get(key), list)}
@@ -65,10 +66,9 @@ def merge(base: Json, override: Json) -> Json:
     return merged
 
 
-def _directed(directive: object, results: Mapping[str, Any]) -> Any:
-    if not isinstance(directive, str) or directive not in results:
-        raise InvalidOverride(f"$patch is {' or '.join(sorted(results))}, not {directive!r}")
-    return results[directive]
+def _check(directive: object) -> None:
+    if directive not in ("delete", "replace"):
+        raise InvalidOverride(f"$patch is delete or replace, not {directive!r}")
 
 
 def _retained(base: Json, override: Json) -> Json:
@@ -98,7 +98,7 @@ def _merge_list(field: str, base: list[Any], override: list[Any], wanted: object
     for item in override:
         name = _identity(field, item)
         if _DIRECTIVE in item:
-            _directed(item[_DIRECTIVE], {"delete": None, "replace": None})
+            _check(item[_DIRECTIVE])
             merged.pop(name, None)
         else:
             order.append(name)
