@@ -14,12 +14,31 @@
 {{- end }}
 {{- end }}
 
+{{/* Prefix of names of objects without a namespace: releases of different namespaces may have one name. */}}
+{{- define "luna-streams.clusterwideName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "luna-streams.fullname" .) }}
+{{- end }}
+
+{{/* Name of an object that is a ClusterRole or its binding with allNamespaces, else a Role; takes (dict "root" $ "component" "shim"). */}}
+{{- define "luna-streams.scopedName" -}}
+{{- include (ternary "luna-streams.clusterwideName" "luna-streams.fullname" .root.Values.allNamespaces) .root }}-{{ .component }}
+{{- end }}
+
+{{/* Role or ClusterRole, by what the release serves. */}}
+{{- define "luna-streams.scope" -}}
+{{- if .Values.allNamespaces }}Cluster{{ end }}
+{{- end }}
+
 {{/* Labels of every object; takes (dict "root" $ "component" "shim"). */}}
 {{- define "luna-streams.labels" -}}
 {{ include "luna-streams.selector" . }}
+app.kubernetes.io/part-of: luna-streams
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* Labels that choose the pods of a component; they never change. */}}
@@ -29,9 +48,39 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{/* Labels that choose processor pods: the operator puts them there (luna_operator.manifests.pod_labels). */}}
+{{- define "luna-streams.processorSelector" -}}
+app.kubernetes.io/name: luna-streams
+app.kubernetes.io/component: processor
+app.kubernetes.io/managed-by: luna-operator
+{{- end }}
+
 {{/* An image; takes (dict "root" $ "image" .Values.shim.image). */}}
 {{- define "luna-streams.image" -}}
-{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- with .image.digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{/* Names of the Secrets with which images are pulled, as a JSON list without repetitions. */}}
+{{- define "luna-streams.pullSecrets" -}}
+{{- $names := list }}
+{{- range concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- $names | uniq | toJson }}
+{{- end }}
+
+{{/* Name of a component's ServiceAccount; takes (dict "root" $ "component" "shim"). */}}
+{{- define "luna-streams.serviceAccountName" -}}
+{{- $own := printf "%s-%s" (include "luna-streams.fullname" .root) .component }}
+{{- /* Pods of other namespaces cannot use the release's. */}}
+{{- if and (eq .component "processor") .root.Values.allNamespaces }}{{ $own = "default" }}{{ end }}
+{{- default $own (index .root.Values .component).serviceAccountName }}
+{{- end }}
+
+{{/* Origin of the REST API inside the cluster. */}}
+{{- define "luna-streams.shimOrigin" -}}
+http://{{ include "luna-streams.fullname" . }}-shim.{{ .Release.Namespace }}.svc:{{ .Values.shim.service.port }}
 {{- end }}
 
 {{/* What Pod Security "restricted" asks of a pod. */}}
@@ -52,15 +101,171 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* Further variables of a component, in the order of their names. */}}
-{{- define "luna-streams.env" -}}
-{{- range $name, $value := . }}
-- name: {{ $name }}
-  value: {{ $value | quote }}
+{{/* What the pods of operator and shim have in common; takes (dict "root" $ "component" "shim"). */}}
+{{- define "luna-streams.podCommon" -}}
+{{- $values := index .root.Values .component -}}
+serviceAccountName: {{ include "luna-streams.serviceAccountName" . }}
+automountServiceAccountToken: true
+# A Service called luna-shim or luna-operator would set variables that the settings refuse as unknown.
+enableServiceLinks: false
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
+{{- include "luna-streams.imagePullSecrets" .root }}
+securityContext: {{- include "luna-streams.podSecurityContext" . | nindent 2 }}
+{{- with $values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+{{- with $values.topologySpreadConstraints }}
+{{- toYaml . | nindent 2 }}
+{{- else }}
+{{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - topologyKey: {{ $key }}
+    maxSkew: 1
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "luna-streams.selector" $ | nindent 8 }}
+    matchLabelKeys: [pod-template-hash] # pods that are about to be replaced do not count
+{{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Role or ClusterRole, by what the release serves. */}}
-{{- define "luna-streams.scope" -}}
-{{- if .Values.allNamespaces }}Cluster{{ end }}
+{{/* The pull secrets of a pod, if there are any, with a line break before. */}}
+{{- define "luna-streams.imagePullSecrets" -}}
+{{- with include "luna-streams.pullSecrets" . | fromJsonArray }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Further variables of a component, in the order of their names; takes .Values.shim. */}}
+{{- define "luna-streams.env" -}}
+{{- range $name, $value := .env }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- with .extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Values that contradict each other end the rendering with a sentence. */}}
+{{- define "luna-streams.validate" -}}
+{{- if not (hasKey .Values "networkPolicy") }}
+{{- fail "values of this version are missing: `helm upgrade --reuse-values` leaves out what a new version added; use --reset-then-reuse-values" }}
+{{- end }}
+{{- if and .Values.shim.log.volumeClaim .Values.shim.log.databaseSecret }}
+{{- fail "shim.log.volumeClaim and shim.log.databaseSecret exclude each other: the log is kept in a file or in a database" }}
+{{- end }}
+{{- if and .Values.shim.log.volumeClaim (gt (int .Values.shim.replicas) 1) }}
+{{- fail "shim.log.volumeClaim keeps the file of one replica: with several, set shim.log.databaseSecret" }}
+{{- end }}
+{{- if and .Values.shim.ingress.enabled (not .Values.shim.ingress.hosts) }}
+{{- fail "shim.ingress.enabled needs shim.ingress.hosts: which host names lead to the REST API?" }}
+{{- end }}
+{{- if and .Values.shim.httpRoute.enabled (not .Values.shim.httpRoute.parentRefs) }}
+{{- fail "shim.httpRoute.enabled needs shim.httpRoute.parentRefs: which Gateway is it to attach to?" }}
+{{- end }}
+{{- range $component := list "operator" "shim" }}
+{{- $values := index $.Values $component }}
+{{- range $values.extraEnv }}
+{{- if hasKey $values.env .name }}
+{{- fail (printf "%s is set twice: in %s.env and in %s.extraEnv" .name $component $component) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if ge (int .Values.shim.preStopSeconds) (int .Values.shim.terminationGracePeriodSeconds) }}
+{{- fail "shim.preStopSeconds must be less than shim.terminationGracePeriodSeconds, which it is part of" }}
+{{- end }}
+{{- end }}
+
+{{/* Egress rule: resolve names. */}}
+{{- define "luna-streams.egressDns" -}}
+- to: {{- toYaml .Values.networkPolicy.dns.to | nindent 4 }}
+  ports:
+    {{- range .Values.networkPolicy.dns.ports }}
+    - {protocol: UDP, port: {{ . }}}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+{{- end }}
+
+{{/* Egress rule: speak to the API server. */}}
+{{- define "luna-streams.egressApiServer" -}}
+- ports: {{- include "luna-streams.policyPorts" .Values.networkPolicy.apiServer.ports | nindent 4 }}
+  {{- with .Values.networkPolicy.apiServer.cidrs }}
+  to:
+    {{- range . }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
+{{/* TCP ports of a NetworkPolicy's rule; takes a list of numbers. */}}
+{{- define "luna-streams.policyPorts" -}}
+{{- range $index, $port := . }}
+{{- if $index }}
+{{ end -}}
+- {protocol: TCP, port: {{ $port }}}
+{{- end }}
+{{- end }}
+
+{{/* Peer: the pods of a component; takes (dict "root" $ "component" "shim"). */}}
+{{- define "luna-streams.peer" -}}
+- podSelector:
+    matchLabels: {{- include "luna-streams.selector" . | nindent 6 }}
+{{- end }}
+
+{{/* Peer: processor pods, of all namespaces if the release serves them. */}}
+{{- define "luna-streams.processorPeer" -}}
+- podSelector:
+    matchLabels: {{- include "luna-streams.processorSelector" . | nindent 6 }}
+  {{- if .Values.allNamespaces }}
+  namespaceSelector: {}
+  {{- end }}
+{{- end }}
+
+{{/* Peers that read metrics, as a JSON list: nobody knows where a Prometheus that the monitors are made for runs. */}}
+{{- define "luna-streams.metricsFrom" -}}
+{{- $anybody := list (dict "namespaceSelector" dict) }}
+{{- .Values.networkPolicy.metricsFrom | default (ternary $anybody list .Values.metrics.monitors.enabled) | toJson }}
+{{- end }}
+
+{{/* What tells the release's series from those of others; takes the root. */}}
+{{- define "luna-streams.metricsRelease" -}}
+{{- .Release.Namespace }}/{{ include "luna-streams.fullname" . }}
+{{- end }}
+
+{{/* How a monitor's endpoint is scraped; takes the root. */}}
+{{- define "luna-streams.scrape" -}}
+path: /metrics
+{{- with .Values.metrics.monitors.interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .Values.metrics.monitors.scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+# The operator's series name the namespace of the pool, which Prometheus would replace by that of the operator.
+honorLabels: true
+relabelings:
+  - action: replace
+    targetLabel: luna_release
+    replacement: {{ include "luna-streams.metricsRelease" . }}
+{{- end }}
+
+{{/* Annotations of what exists only while Helm installs, upgrades or tests; takes (dict "events" "test" "weight" 0). */}}
+{{- define "luna-streams.hook" -}}
+helm.sh/hook: {{ .events }}
+helm.sh/hook-weight: {{ .weight | quote }}
+# Also after a failure: Helm would leave it behind for ever. What a pod said then is shown by Helm (3.18 and newer).
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
 {{- end }}
