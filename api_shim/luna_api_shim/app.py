@@ -16,7 +16,7 @@ from luna_api_shim.errors import MethodNotAllowed, PageNotFound, Refusal
 from luna_api_shim.frame import ERROR_CODE, Frame
 from luna_api_shim.pages.documents import Documents
 from luna_api_shim.replies import error_form, error_reply
-from luna_api_shim.routes import documents, groups, logs, previews, processing, service, setup, streams
+from luna_api_shim.routes import documents, groups, logs, previews, processing, replicas, service, setup, streams
 from luna_streams.errors import DomainError
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -28,6 +28,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *service.ROUTES,
     *setup.ROUTES,
     *documents.ROUTES,
+    *replicas.ROUTES,
 )
 API_VERSION: Final = "v.{major}.{minor}.{patch}".format_map(service.VERSION["Version"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,6 +15,7 @@ from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.health import Health
 from luna_api_shim.logs.logbook import Logbook
 from luna_api_shim.metrics import Metrics
+from luna_api_shim.peers import Peers
 from luna_api_shim.plugin_host import PluginHost
 from luna_api_shim.previews import Previews
 from luna_api_shim.queue import Queue
@@ -31,6 +33,7 @@ class Context:
 
     Attributes:
         desk: brings requests to the leader; workers, queue, feedback and quota serve them there.
+        unready: tells why no request should be sent here, None if they should.
     """
 
     settings: Settings
@@ -38,6 +41,7 @@ class Context:
     editor: Editor
     group_editor: GroupEditor
     desk: LeaderDesk
+    peers: Peers
     workers: Workers
     queue: Queue
     quota: Quota
@@ -48,6 +52,7 @@ class Context:
     traffic: Traffic
     plugins: PluginHost
     health: Health
+    unready: Callable[[], str | None]
 
 
 def context_of(request: Request) -> Context:

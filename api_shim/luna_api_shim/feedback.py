@@ -14,7 +14,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -94,8 +95,10 @@ class Feedback:
 
         Several reports about one stream are applied in their order.
 
+        The end of a stream that cannot be written is answered as if the stream went on; the worker reports it again.
+
         Raises:
-            ApiError: the end of a stream could not be written; the worker may report the same again.
+            ApiError: only ends were reported, and one could not be written; the worker may report the same again.
         """
         by_stream: dict[str, list[Report]] = {}
         for item in items:
@@ -108,7 +111,8 @@ class Feedback:
         begun = open_.keys() - self._writing
         self._writing |= begun
         try:
-            settled = await self._settle_all(open_)
+            # A worker whose other streams go on must hear so, even if the end of one cannot be written now.
+            settled = await self._settle_all(open_, ends_may_wait=not all(map(_is_end, by_stream.values())))
         finally:
             self._writing -= begun
         ordered = [verdict or settled[stream_id] for stream_id, verdict in at_once.items()]
@@ -119,10 +123,29 @@ class Feedback:
             )
         )
 
-    async def _settle_all(self, by_stream: dict[str, list[Report]]) -> dict[str, Verdict]:
+    def reassure(self, worker: Worker, items: Iterable[FeedbackItem]) -> FeedbackAnswer:
+        """Let a worker go on, while nobody leads; nothing of what it reports is kept.
+
+        About a stream that somebody else holds, as far as is known here, nothing is said.
+        """
+        going_on = {
+            item.stream_id: _goes_on(item.stream_id, item.version).stream
+            for item in items
+            if not self._is_held_by_another(item.stream_id, item.to_report(worker.process, worker.received_until))
+        }
+        return FeedbackAnswer(streams=FeedbackStreams(modified=(), unmodified=tuple(going_on.values())))
+
+    def _is_held_by_another(self, stream_id: str, report: Report) -> bool:
+        entry = self._store.catalogue.get(stream_id)
+        if entry is None or entry.record.status != StreamState.IN_PROGRESS:
+            return False
+        return not follows_report(entry.record, replace(report, status=StreamState.IN_PROGRESS))
+
+    async def _settle_all(self, by_stream: dict[str, list[Report]], *, ends_may_wait: bool) -> dict[str, Verdict]:
         """Return the verdicts on streams that need a read or a write, before long."""
+        ends = [stream_id for stream_id, reports in by_stream.items() if ends_may_wait and _is_end(reports)]
         patient = [stream_id for stream_id, reports in by_stream.items() if self._can_wait(stream_id, reports)]
-        urgent = by_stream.keys() - patient
+        urgent = by_stream.keys() - patient - set(ends)
         verdicts: dict[str, Verdict] = {}
 
         async def settle(stream_id: str) -> None:
@@ -132,15 +155,19 @@ class Feedback:
             await for_each(urgent, settle, limit=self._parallel_writes)
 
         async def settle_in_time() -> None:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self.writing_s):
-                    await for_each(patient, settle, limit=self._parallel_writes)
-            except TimeoutError:
-                late = [stream_id for stream_id in patient if stream_id not in verdicts]
-                verdicts.update({stream_id: self._put_off(stream_id, by_stream[stream_id], 0.0) for stream_id in late})
+                    await for_each([*ends, *patient], settle_if_possible, limit=self._parallel_writes)
+
+        async def settle_if_possible(stream_id: str) -> None:
+            try:
+                await settle(stream_id)
+            except ApiError as e:
+                log.warning("stream %s: its end cannot be kept yet: %s", stream_id, e)
 
         await for_each((settle_urgent, settle_in_time), lambda part: part(), limit=2)
-        return verdicts
+        late = by_stream.keys() - verdicts.keys()
+        return verdicts | {stream_id: self._put_off(stream_id, by_stream[stream_id], 0.0) for stream_id in late}
 
     async def run(self) -> None:
         """Write what is held back when its time has come, until cancelled.
@@ -205,7 +232,9 @@ class Feedback:
         return not is_drained and not _is_end(reports)
 
     def _put_off(self, stream_id: str, reports: Sequence[Report], wait_s: float) -> Verdict:
-        """Let a worker go on, and write its reports later."""
+        """Let a worker go on, and write its reports later; ends it has to report again."""
+        if _is_end(reports):
+            return _goes_on(stream_id, reports[-1].version)
         entry = self._store.catalogue.get(stream_id)
         if entry is not None:
             known = [redacted(report, entry, self._store) for report in reports]  # it may not have been known before
@@ -300,6 +329,12 @@ def _version(entry: Entry | None) -> str | None:
 
 def _not_found(stream_id: str) -> Verdict:
     return Verdict(False, FeedbackStream(stream_id=stream_id, status=StreamState.NOT_FOUND.value, version=0))
+
+
+def _goes_on(stream_id: str, version: int) -> Verdict:
+    """Answer a worker that its stream goes on, whatever it said of it."""
+    stream = FeedbackStream(stream_id=stream_id, status=StreamState.IN_PROGRESS.value, version=version)
+    return Verdict(True, stream)
 
 
 def _as_reported(report: Report, stream_id: str) -> Verdict:

@@ -36,7 +36,12 @@ class HandlerWatch:
     Args:
         period_s: silence after which a handler is lost.
         clock: monotonic seconds.
+
+    Attributes:
+        is_leader: asked right before each write.
     """
+
+    is_leader: Callable[[], bool] = staticmethod(lambda: True)
 
     def __init__(
         self,
@@ -95,13 +100,12 @@ class HandlerWatch:
     async def _give_up(self, entry: Entry) -> None:
         silent_since = self._heard.get(entry.stream_id)
 
-        def has_reported() -> bool:
-            return self._heard.get(entry.stream_id) != silent_since
+        def may_live() -> bool:
+            """Tell whether it reported meanwhile, perhaps to somebody else who leads now."""
+            return self._heard.get(entry.stream_id) != silent_since or not self.is_leader()
 
         try:
-            await lose(
-                self._records, entry, f"The handler did not report for {self._period_s:g} s", unless=has_reported
-            )
+            await lose(self._records, entry, f"The handler did not report for {self._period_s:g} s", unless=may_live)
         except ApiError as e:
             self._troubles.note(entry.stream_id, e)
 

@@ -26,16 +26,14 @@ Check = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """Something the service cannot do without.
+    """Something the service needs.
 
     Attributes:
         name: as /healthcheck names it.
-        is_vital: whether nothing can be served without it; other components only take their part along.
     """
 
     name: str
     check: Check
-    is_vital: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +64,6 @@ class Health:
         """Return what is not well, in the order of the components."""
         asked = self._components + (self._luna_services if include_luna_services else ())
         return await _faults(asked)
-
-    async def vital_faults(self) -> list[Fault]:
-        """Return why no request should be sent here."""
-        return await _faults(component for component in self._components if component.is_vital)
 
 
 async def _faults(components: Iterable[Component]) -> list[Fault]:

@@ -82,6 +82,10 @@ class Metrics:
         self._reports.labels("modified").inc(modified)
         self._reports.labels("unmodified").inc(unmodified)
 
+    def reassured(self, streams: int) -> None:
+        """Count streams that a worker was let go on with while nobody led."""
+        self._reports.labels("reassured").inc(streams)
+
     def count(self, served: Served) -> None:
         """Count one request."""
         self._requests.labels(served.route, str(served.status)).inc()

@@ -47,7 +47,12 @@ class Queue:
     Args:
         watch: is told of every claim.
         parallel_writes: claims of one request at the same time.
+
+    Attributes:
+        is_leader: asked right before each claim; who leads no more hands out nothing.
     """
+
+    is_leader: Callable[[], bool] = staticmethod(lambda: True)
 
     def __init__(self, store: Store, records: Records, watch: HandlerWatch, *, parallel_writes: int = 16) -> None:
         self._store = store
@@ -86,7 +91,7 @@ class Queue:
                 if taken and gone.is_set():
                     await self._hand_back(taken, "The worker went away before it received the stream")
                     break
-                if taken or self._is_closed or not self._is_current(worker):
+                if taken or self._is_closed or not self._is_current(worker) or not self.is_leader():
                     return taken
                 if not await _rings(bell, deadline):
                     break
@@ -98,6 +103,10 @@ class Queue:
     def wake(self, worker: Worker) -> None:
         """Let the requests of a worker look around, for example because one's client went away."""
         self._bells.ring(worker.pod.uid if worker.pod else _OUTSIDE)
+
+    def wake_all(self) -> None:
+        """Let all requests look around: this replica does not lead any more."""
+        self._bells.ring_all()
 
     def close(self) -> None:
         """Answer every waiting request now; this process ends."""
@@ -170,7 +179,7 @@ class Queue:
         """Take one stream for a worker; None if it cannot have it."""
 
         def decide(current: Entry, record: StreamStatus, now: datetime) -> StreamStatus:
-            if not self._may_have(worker, current, record.status, record.processor.pod_uid):
+            if not (self.is_leader() and self._may_have(worker, current, record.status, record.processor.pod_uid)):
                 raise _NotForYou
             self._store.credentials(current.stream)
             address = None if worker.address is None else str(worker.address)

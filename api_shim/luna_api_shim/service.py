@@ -19,15 +19,18 @@ from luna_api_shim.desk import LeaderDesk
 from luna_api_shim.editor import Editor
 from luna_api_shim.election import Election, identity_of
 from luna_api_shim.errors import StartupError
+from luna_api_shim.farewell import Farewell
 from luna_api_shim.feedback import Feedback
 from luna_api_shim.group_editor import GroupEditor
 from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.health import Component, Health
+from luna_api_shim.interregnum import Interregnum, Times
 from luna_api_shim.kubernetes_calls import MeasuredClient
 from luna_api_shim.kubernetes_store import KubernetesStore
 from luna_api_shim.logs.logbook import open_logbook
 from luna_api_shim.luna_services import components_of
 from luna_api_shim.metrics import Metrics
+from luna_api_shim.peers import Peers
 from luna_api_shim.plugin_host import PluginHost, PluginMetrics, find_plugins
 from luna_api_shim.previews import Previews
 from luna_api_shim.protocol import DocumentedHttp
@@ -73,15 +76,25 @@ class Service:
         self._settings = settings
         self._client = client
         self._listener = listener
+        self._is_stopping = asyncio.Event()
         self.store = KubernetesStore(client, namespace=settings.namespace, everywhere=settings.all_namespaces)
         self.election = Election(client, lease_settings(settings, self.origin))
         self._records = records = Records(self.store)
         parallel = settings.parallel_writes
         self.watch = HandlerWatch(self.store, records, period_s=settings.obsoleting_period, parallel_writes=parallel)
-        self.desk = LeaderDesk(self.election, patience_s=settings.leader_patience, longest_wait_s=settings.longest_wait)
+        self.peers = Peers(self.origin, self.election, lambda: self._is_stopping.is_set())
+        times = Times(settings.obsoleting_period, settings.worker_patience, settings.longest_outage)
+        self.desk = LeaderDesk(
+            self.election,
+            self.peers,
+            Interregnum(self.election.outlook, self.peers, times),
+            patience_s=settings.leader_patience,
+            longest_wait_s=settings.longest_wait,
+        )
         self.feedback = Feedback(self.store, records, self.watch, parallel_writes=parallel)
         quota = Quota(self.store, deployment=settings.stream_quota, account=settings.account_stream_quota)
         self.queue = Queue(self.store, records, self.watch, parallel_writes=parallel)
+        self.watch.is_leader = self.queue.is_leader = lambda: self.election.is_leader
         self.previews = Previews(settings.preview_networks)
         metrics = Metrics()
         metrics.watch(self.store, lambda: self.election.is_leader)
@@ -102,6 +115,7 @@ class Service:
                 editor=Editor(self.store, records, quota=quota, parallel_writes=parallel),
                 group_editor=GroupEditor(self.store, parallel_writes=parallel),
                 desk=self.desk,
+                peers=self.peers,
                 workers=Workers(client),
                 queue=self.queue,
                 quota=quota,
@@ -114,16 +128,18 @@ class Service:
                 health=Health(
                     [
                         Component("kubernetes", self._check_kubernetes),
-                        Component("db", self.logbook.check, is_vital=False),
-                        Component("db_migration", self.logbook.check_migration, is_vital=False),
+                        Component("db", self.logbook.check),
+                        Component("db_migration", self.logbook.check_migration),
                     ],
                     luna_services=components_of(settings.luna_services),
                 ),
+                unready=self._unready,
             )
         )
+        self._farewell = Farewell(self.app)
         self._server = Server(
             uvicorn.Config(
-                self.app,
+                self._farewell,
                 http=DocumentedHttp,
                 ws="none",
                 lifespan="off",
@@ -142,14 +158,35 @@ class Service:
         return origin_of(self._settings, self._listener.getsockname()[1])
 
     async def run(self) -> None:
-        """Serve until `stop`; then answer what waits, give the Lease back and end."""
+        """Serve until `stop`; then give the Lease back, serve on for a while, answer what waits, and end."""
         async with self._in_background():
             log.info("the REST API is at %s", self.origin)
-            await self._server.serve(sockets=[self._listener])
+            leaving = asyncio.create_task(self._leave(), name="leaving")
+            try:
+                await self._server.serve(sockets=[self._listener])
+            finally:
+                leaving.cancel()
+                await asyncio.wait({leaving})
 
     def stop(self) -> None:
-        """Ask to end; may be called from a signal handler of the event loop."""
+        """Ask to end, a second time: at once; may be called from a signal handler of the event loop."""
+        if self._is_stopping.is_set():
+            self._close()
+        self._is_stopping.set()
+
+    async def _leave(self) -> None:
+        """When asked to, let another replica lead, and serve until nobody is sent here any more."""
+        await self._is_stopping.wait()
+        self._farewell.has_begun = True
         self.queue.close()
+        await self.logbook.finish()
+        self.election.retire()
+        if delay_s := self._settings.shutdown_delay:
+            log.info("told to end: serving for another %g s", delay_s)
+            await asyncio.sleep(delay_s)
+        self._close()
+
+    def _close(self) -> None:
         self.desk.stop()
         self.previews.stop()
         self._server.should_exit = True
@@ -159,18 +196,21 @@ class Service:
         async with self.store.running():
             standing = asyncio.create_task(self.election.run(self._lead), name="election")
             preparing = asyncio.create_task(self.logbook.prepare(), name="log")
-            tasks = (standing, preparing, asyncio.create_task(self.plugins.run(), name="plugins"))
+            tasks = (
+                standing,
+                preparing,
+                asyncio.create_task(self.plugins.run(), name="plugins"),
+                asyncio.create_task(self.peers.run(), name="peers"),
+                asyncio.create_task(self.desk.run(), name="desk"),
+            )
             for task in tasks:
                 task.add_done_callback(self._ended)
             try:
                 yield
             finally:
-                try:
-                    await self.logbook.finish()
-                finally:
-                    for task in tasks:
-                        task.cancel()
-                    await asyncio.gather(*tasks, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 await self.desk.close()
                 await self.logbook.close()
                 await self.previews.close()
@@ -179,23 +219,41 @@ class Service:
         """End the process when a part of it crashed: whoever started it starts a whole one."""
         if not task.cancelled() and (error := task.exception()) is not None:
             log.critical("%s crashed", task.get_name(), exc_info=error)
-            self.stop()
+            self._is_stopping.set()
+            self._close()
 
     async def _lead(self) -> None:
         await self.store.synced()
         self.watch.begin()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.watch.run())
-            group.create_task(self.feedback.run())
-            group.create_task(Steward(self.store, self._records).run())
-            group.create_task(self.logbook.lead())
-            group.create_task(Sweeper(self._client, self.store.vault, self.store.catalogue).run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.watch.run())
+                group.create_task(self.feedback.run())
+                group.create_task(Steward(self.store, self._records).run())
+                group.create_task(self.logbook.lead())
+                group.create_task(Sweeper(self._client, self.store.vault, self.store.catalogue).run())
+        finally:
+            self.queue.wake_all()
 
     async def _check_kubernetes(self) -> None:
         if (trouble := self.store.trouble) is not None:
             raise trouble
         await self._client.request(Call("GET", "/version"))
         await self.store.synced()
+
+    def _unready(self) -> str | None:
+        """Return why no request should be sent here; None if they should.
+
+        A replica that does not hear the API server still answers reads, and lets workers go on. So it stays ready,
+        unless another one is better: if none were, the whole service would be gone together with the API server.
+        """
+        if self._is_stopping.is_set():
+            return "this replica is about to end"
+        if not self.store.is_synced:
+            return "the API server was not heard yet"
+        if not self.election.hears and self.peers.does_any_hear:
+            return "this replica does not hear the API server, and another one does"
+        return None
 
 
 @asynccontextmanager

@@ -80,6 +80,21 @@ class Settings(BaseModel):
     """Seconds without feedback after which a stream's handler is lost."""
     longest_wait: float = Field(default=60.0, ge=0, le=600)
     """Seconds a worker may let the queue wait for streams (`Prefer: wait=N`)."""
+    worker_patience: float = Field(default=10.0, gt=0, le=3600)
+    """Seconds after which workers stop streams whose reports nobody answers: FaceStream's `max_feedback_delay`.
+
+    Less than `obsoleting_period`, or workers still process streams that were given to others.
+    """
+    longest_outage: float = Field(default=240.0, ge=0, le=3600)
+    """Seconds for which workers are let go on while no replica hears the API server.
+
+    Less than the time after which Kubernetes replaces the pods of a node that is cut off, 300 s.
+    """
+    shutdown_delay: float = Field(default=0.0, ge=0, le=600)
+    """Seconds for which a replica that is told to end still serves, so that nobody is refused while that gets about.
+
+    More than the 5 s between two reports of a worker; the chart sets it, and the pod's grace period to fit.
+    """
     leader_patience: float = Field(default=8.0, ge=0, le=60)
     """Seconds a worker's request waits for a leader while there is none."""
     parallel_writes: int = Field(default=16, ge=1, le=256)

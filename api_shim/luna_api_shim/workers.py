@@ -16,7 +16,16 @@ from typing import Final
 
 from luna_api_shim.destinations import Address, address_of
 from luna_api_shim.errors import BadRequest, BadToken
-from luna_kube import PODS, TOKEN_REVIEWS, Forbidden, Json, KubeClient, NotFound
+from luna_kube import (
+    PODS,
+    TOKEN_REVIEWS,
+    Forbidden,
+    Json,
+    KubeClient,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
 from luna_streams import naming
 from luna_streams.lifecycle import ANONYMOUS_WORKER
 
@@ -30,6 +39,8 @@ _WORKER_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _EXTRA: Final = "authentication.kubernetes.io/"
 _ACCEPTED_FOR_S: Final = 30.0
 _REFUSED_FOR_S: Final = 5.0
+_BELIEVED_FOR_S: Final = 300.0
+"""How long a token that was accepted still is while the API server cannot be asked about it again."""
 _MOST_REMEMBERED: Final = 10_000
 _LONGEST_TOKEN: Final = 16_384
 
@@ -127,8 +138,13 @@ class Workers:
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         until, pod = self._known.get(digest, (0.0, None))
         if self._clock() >= until:
-            pod = await self._review(token)
-            self._remember(digest, pod)
+            try:
+                pod = await self._review(token)
+            except (Unavailable, TooManyRequests):
+                if pod is None or self._clock() >= until + _BELIEVED_FOR_S:
+                    raise
+            else:
+                self._remember(digest, pod)
         if pod is None:
             raise BadToken
         return pod

@@ -18,7 +18,7 @@ from luna_api_shim.replies import ERRORS
 from luna_api_shim.routing import Resource
 from support.described_answers import Judge, our_document
 
-NOT_PART_OF_THE_API = {"/readyz", "/{api:api}/docs/dev/{page}"}
+NOT_PART_OF_THE_API = {"/readyz", "/livez", "/replicas/greeting", "/{api:api}/docs/dev/{page}"}
 OPERATIONS = {
     operation.id: operation
     for route in ROUTES

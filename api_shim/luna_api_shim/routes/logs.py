@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from luna_api_shim.context import Context, context_of
+from luna_api_shim.desk import Errand
 from luna_api_shim.errors import NotReady
 from luna_api_shim.logs.rows import LogFilter
 from luna_api_shim.operations import logs as operations
@@ -62,7 +63,7 @@ async def _at_the_leader(
 
     news = {LOOK_AGAIN: ",".join(context.store.recently_written())}
     try:
-        return await context.desk.serve(request, b"", serve, news)
+        return await context.desk.serve(request, b"", Errand(serve, news, is_repeatable=True))
     except NotReady:
         if not context.logbook.serves_alone:
             raise

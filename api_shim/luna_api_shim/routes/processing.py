@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from luna_api_shim.bodies import read, validate
 from luna_api_shim.context import api_of, context_of
-from luna_api_shim.desk import departure
+from luna_api_shim.desk import Errand, departure
 from luna_api_shim.operations import processing as operations
 from luna_api_shim.operations.declaration import query_of
 from luna_api_shim.parameters import LIMIT, NAMES, QUEUE_GROUP_IDS, QUEUE_GROUP_NAMES, STREAM_IDS, Parameter
@@ -43,13 +43,15 @@ async def look(request: Request) -> Response:
 async def take(request: Request) -> Response:
     """POST /streams/processing/queue."""
     context = context_of(request)
-    return await context.desk.serve(request, await read(request, context.settings.max_body_bytes), _take)
+    errand = Errand(_take, is_repeatable=True)
+    return await context.desk.serve(request, await read(request, context.settings.max_body_bytes), errand)
 
 
 async def feedback(request: Request) -> Response:
     """POST /streams/processing/feedback."""
     context = context_of(request)
-    return await context.desk.serve(request, await read(request, context.settings.max_body_bytes), _feedback)
+    errand = Errand(_feedback, is_repeatable=True, reassure=_reassure)
+    return await context.desk.serve(request, await read(request, context.settings.max_body_bytes), errand)
 
 
 def _any_of(query: Query, parameter: Parameter[frozenset[str]]) -> tuple[str, ...]:
@@ -81,6 +83,17 @@ async def _feedback(request: Request, body: bytes) -> Response:
     await context.store.ready()
     answer = await context.feedback.report(worker, reports.streams)
     context.metrics.reported(modified=len(answer.streams.modified), unmodified=len(answer.streams.unmodified))
+    return json_reply(answer.to_rest())
+
+
+async def _reassure(request: Request, body: bytes) -> Response:
+    """Answer feedback for the leader while there is none: every stream goes on."""
+    context = context_of(request)
+    reports = validate(request, body, FeedbackRequest)
+    check_preview_urls(reports)
+    worker = await context.workers.identify(request.headers)
+    answer = context.feedback.reassure(worker, reports.streams)
+    context.metrics.reassured(len(answer.streams.unmodified))
     return json_reply(answer.to_rest())
 
 

@@ -45,8 +45,13 @@ async def healthcheck(request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """GET /readyz, for probes: whether requests should be sent here; 503 if not. Not part of the documented API."""
-    faults = await context_of(request).health.vital_faults()
-    return json_reply({"faults": [fault.component for fault in faults]}, 503 if faults else 200)
+    reason = context_of(request).unready()
+    return json_reply({"faults": [] if reason is None else [reason]}, 200 if reason is None else 503)
+
+
+async def alive(_request: Request) -> Response:
+    """GET /livez, for probes: the event loop turns. Never asks anybody else. Not part of the documented API."""
+    return json_reply({})
 
 
 async def metrics(request: Request) -> Response:
@@ -63,4 +68,5 @@ ROUTES: Final[tuple[Resource, ...]] = (
     resource("/healthcheck", GET=operations.HEALTH.by(healthcheck)),
     resource("/metrics", GET=operations.METRICS.by(metrics)),
     resource("/readyz", GET=ready),
+    resource("/livez", GET=alive),
 )

@@ -14,7 +14,7 @@ from luna_api_shim.bodies import read as read_body
 from luna_api_shim.bodies import read_json, validate
 from luna_api_shim.catalogue import Entry, StreamFilter
 from luna_api_shim.context import Context, api_of, context_of
-from luna_api_shim.desk import Serve
+from luna_api_shim.desk import Errand, Serve
 from luna_api_shim.operations import streams as operations
 from luna_api_shim.operations.declaration import query_of
 from luna_api_shim.parameters import (
@@ -131,7 +131,7 @@ async def _limited(request: Request, serve: Serve) -> Response:
     """Serve what may make a stream active; where there is a quota, the leader does, who counts for all replicas."""
     context = context_of(request)
     body = await read_body(request, context.settings.max_body_bytes)
-    return await (context.desk.serve(request, body, serve) if context.quota.is_on else serve(request, body))
+    return await (context.desk.serve(request, body, Errand(serve)) if context.quota.is_on else serve(request, body))
 
 
 def _read_stream(request: Request, body: bytes) -> StreamToBeCreatedV1 | StreamToBeCreatedV2:
