@@ -36,6 +36,8 @@ NOT_REQUESTED: Final = "NotRequested"
 """The stream is not to be processed: paused, cancelled or finished."""
 NOT_OBSERVED: Final = "NotObserved"
 """The operator has not looked at the stream yet."""
+WAITING: Final = (NO_POOL_SELECTS, NO_FREE_SLOT, NO_READY_POD)
+"""What the operator says of a stream that has no pod that takes it."""
 INVALID_SPEC: Final = "InvalidSpec"
 """The spec is not one this release understands."""
 
@@ -64,6 +66,8 @@ NOT_AUTHORIZED: Final = "NotAuthorized"
 """LUNA PLATFORM refused the credentials; the stream is not restarted by itself."""
 
 ConditionStatus = Literal["True", "False", "Unknown"]
+Observed = tuple[ConditionStatus, str, str]
+"""Whether it is so, why as one word, why for people."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Scheduling:
     message: str = ""
 
 
-_PROCESSING: dict[StreamState, tuple[ConditionStatus, str, str]] = {
+_PROCESSING: dict[StreamState, Observed] = {
     StreamState.IN_PROGRESS: ("True", IN_PROGRESS, "A worker processes the stream."),
     StreamState.PENDING: ("False", PENDING, "The stream waits in the queue."),
     StreamState.PAUSE: ("False", PAUSED, "The user paused the stream."),
@@ -104,9 +108,10 @@ def observe_conditions(
     """
     before = {condition.type: condition for condition in record.conditions}
     observed = generation if generation is not None else record.observed_generation
+    scheduled = _scheduled(record, scheduling, before.get(SCHEDULED))
     facts = {
-        READY: _ready(record),
-        SCHEDULED: _scheduled(record, scheduling, before.get(SCHEDULED)),
+        READY: _ready(record, scheduled),
+        SCHEDULED: scheduled,
         PROCESSING: _PROCESSING[record.status],
         SOURCE_HEALTHY: _source(record),
         DELIVERING: _delivering(record),
@@ -134,19 +139,21 @@ def _since(before: Condition | None, status: ConditionStatus, now: datetime) -> 
     return before.last_transition_time if before and before.status == status else now
 
 
-def _ready(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
+def _ready(record: StreamStatus, scheduled: Observed) -> Observed:
+    """Say in one line why the stream runs or does not: of one that waits, what it waits for."""
     status, reason, message = _PROCESSING[record.status]
+    if record.status == StreamState.PENDING:
+        before = f" Its last run ended: {record.last_error}" if record.last_error else ""
+        return status, scheduled[1], f"{scheduled[2]}{before}"
     if record.status == StreamState.IN_PROGRESS and record.last_error:
         reason = _delivering(record)[1] if _is_platforms(record) else SOURCE_ERROR
         return "False", reason, record.last_error
-    if record.last_error and record.status in (StreamState.FAILURE, StreamState.PENDING):
+    if record.last_error and record.status == StreamState.FAILURE:
         return status, reason, record.last_error
     return status, reason, message
 
 
-def _scheduled(
-    record: StreamStatus, scheduling: Scheduling | None, before: Condition | None
-) -> tuple[ConditionStatus, str, str]:
+def _scheduled(record: StreamStatus, scheduling: Scheduling | None, before: Condition | None) -> Observed:
     if record.status == StreamState.IN_PROGRESS:
         return "True", TAKEN, f"Held by {record.processor.pod or 'a worker from outside'}."
     if record.status != StreamState.PENDING:
@@ -160,7 +167,7 @@ def _scheduled(
     return "Unknown", NOT_OBSERVED, "The operator has not placed the stream yet."
 
 
-def _source(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
+def _source(record: StreamStatus) -> Observed:
     is_reported = record.status in (StreamState.IN_PROGRESS, StreamState.FAILURE)
     if record.last_error and is_reported and not _is_platforms(record):
         return "False", SOURCE_ERROR, record.last_error
@@ -170,7 +177,7 @@ def _source(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
     return "Unknown", NOT_REPORTED, "No worker has reported on the source."
 
 
-def _delivering(record: StreamStatus) -> tuple[ConditionStatus, str, str]:
+def _delivering(record: StreamStatus) -> Observed:
     if _is_refused(record):
         return "False", NOT_AUTHORIZED, FATAL_ERROR
     if _is_platforms(record):

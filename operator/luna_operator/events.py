@@ -2,7 +2,8 @@
 
 A repetition raises the count of the Event that is there. Events wait in two bounded queues and are written slowly,
 behind everything that matters, warnings before the ordinary ones; when too many come, they are dropped. Losing an Event
-loses nothing but a line of `kubectl describe`: conditions say how things are.
+loses nothing but a line of `kubectl describe`: conditions say how things are. An Event bears the time at which the
+thing happened, and a name that grows with it: kubectl, which knows seconds only, shows those of a second by their name.
 Source of the idea: client-go's EventCorrelator (aggregation, spam filter).
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,10 +54,19 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class _Happened:
+    """How often and when something happened that was not told yet; the mark grows from note to note."""
+
+    mark: int
+    times: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     name: str
     count: int
-    first: datetime
     last: datetime
 
 
@@ -73,7 +83,8 @@ class EventRecorder:
         self._client = client
         self._instance = instance
         self._on_drop = on_drop
-        self._pending: dict[EventKind, dict[Note, int]] = {"Warning": {}, "Normal": {}}
+        self._pending: dict[EventKind, dict[Note, _Happened]] = {"Warning": {}, "Normal": {}}
+        self._last_mark = 0
         self._written: OrderedDict[Note, _Written] = OrderedDict()
         self._wake = asyncio.Event()
 
@@ -83,7 +94,10 @@ class EventRecorder:
         if note not in pending and len(pending) >= _QUEUE_LIMIT:
             self._on_drop()
             return
-        pending[note] = pending.get(note, 0) + 1
+        now = datetime.now(UTC)
+        self._last_mark = max(self._last_mark + 1, time.time_ns())
+        before = pending.get(note, _Happened(self._last_mark, 0, now, now))
+        pending[note] = _Happened(before.mark, before.times + 1, before.first, now)
         self._wake.set()
 
     async def run(self) -> None:
@@ -92,38 +106,37 @@ class EventRecorder:
             await self._wake.wait()
             while pending := self._pending["Warning"] or self._pending["Normal"]:
                 note = next(iter(pending))
-                times = pending.pop(note)
+                happened = pending.pop(note)
                 try:
-                    await self._write(note, times)
+                    await self._write(note, happened)
                 except ApiError as e:
                     log.info("an event could not be written: %s", e)
                     self._on_drop()
                 await asyncio.sleep(_PAUSE_S)
             self._wake.clear()
 
-    async def _write(self, note: Note, times: int) -> None:
-        now = datetime.now(UTC)
+    async def _write(self, note: Note, happened: _Happened) -> None:
         before = self._written.get(note)
-        if before is not None and now - before.last < _AGGREGATION:
-            again = _Written(before.name, before.count + times, before.first, now)
+        if before is not None and happened.first - before.last < _AGGREGATION:
+            again = _Written(before.name, before.count + happened.times, happened.last)
             try:
-                change = {"count": again.count, "lastTimestamp": _time(now)}
+                change = {"count": again.count, "lastTimestamp": _time(again.last)}
                 await self._client.patch(EVENTS.at(note.subject.namespace, before.name), change)
             except NotFound:  # events live for an hour
-                again = await self._create(note, times, now)
+                again = await self._create(note, happened)
         else:
-            again = await self._create(note, times, now)
+            again = await self._create(note, happened)
         self._written.pop(note, None)
         self._written[note] = again
         if len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
 
-    async def _create(self, note: Note, times: int, now: datetime) -> _Written:
-        name = f"{note.subject.name[:200]}.{uuid.uuid4().hex[:16]}"
-        await self._client.create(EVENTS.within(note.subject.namespace), self._body(note, name, times, now))
-        return _Written(name, times, now, now)
+    async def _create(self, note: Note, happened: _Happened) -> _Written:
+        name = f"{note.subject.name[:200]}.{happened.mark:016x}"
+        await self._client.create(EVENTS.within(note.subject.namespace), self._body(note, name, happened))
+        return _Written(name, happened.times, happened.last)
 
-    def _body(self, note: Note, name: str, times: int, now: datetime) -> Json:
+    def _body(self, note: Note, name: str, happened: _Happened) -> Json:
         subject = note.subject
         return {
             "apiVersion": "v1",
@@ -139,9 +152,9 @@ class EventRecorder:
             "type": note.kind,
             "reason": note.reason,
             "message": note.message[:_MAX_MESSAGE],
-            "count": times,
-            "firstTimestamp": _time(now),
-            "lastTimestamp": _time(now),
+            "count": happened.times,
+            "firstTimestamp": _time(happened.first),
+            "lastTimestamp": _time(happened.last),
             "source": {"component": COMPONENT},
             "reportingComponent": COMPONENT,
             "reportingInstance": self._instance,

@@ -47,7 +47,7 @@ def told(record: StreamStatus) -> dict[str, tuple[str, str]]:
     [
         pytest.param(
             "pending", None,
-            ["False Pending", "Unknown NotObserved", "False Pending", "Unknown NotReported", "Unknown NotReported"],
+            ["False NotObserved", "Unknown NotObserved", "False Pending", "Unknown NotReported", "Unknown NotReported"],
             id="waiting",
         ),
         pytest.param(
@@ -99,7 +99,7 @@ def told(record: StreamStatus) -> dict[str, tuple[str, str]]:
         ),
         pytest.param(
             "handler_lost", "pod p-0 died",
-            ["False Pending", "Unknown NotObserved", "False Pending", "Unknown NotReported", "Unknown NotReported"],
+            ["False NotObserved", "Unknown NotObserved", "False Pending", "Unknown NotReported", "Unknown NotReported"],
             id="lost",
         ),
     ],
@@ -112,8 +112,15 @@ def test_conditions_say_what_is_so(status: str, error: str | None, expected: lis
 
 def test_ready_names_the_error() -> None:
     assert observed(a_record(status="failure", error="no picture"))["Ready"].message == "no picture"
-    assert observed(a_record(status="handler_lost", error="pod p-0 died"))["Ready"].message == "pod p-0 died"
+    lost = observed(a_record(status="handler_lost", error="pod p-0 died"), Scheduling("False", "NoFreeSlot", "Full."))
+    assert lost["Ready"].message == "Full. Its last run ended: pod p-0 died"
     assert observed(a_record(status="done", error="two bad frames"))["Ready"].message != "two bad frames"
+
+
+def test_ready_says_what_a_stream_waits_for() -> None:
+    waiting = observed(a_record(), Scheduling("False", "NoFreeSlot", "Every ready pod of pool is full."))["Ready"]
+    assert (waiting.status, waiting.reason) == ("False", "NoFreeSlot")
+    assert waiting.message == "Every ready pod of pool is full."
 
 
 def test_a_healthy_source_is_described() -> None:

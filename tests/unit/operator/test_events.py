@@ -98,3 +98,19 @@ async def test_an_event_that_cannot_be_written_is_dropped(chaos: ChaosApi, clien
     task.cancel()
     assert [event["involvedObject"]["name"] for event in written(chaos)] == ["second"]
     assert dropped == [1]
+
+
+async def test_events_of_one_second_are_in_the_order_of_what_happened_by_time_and_by_name(
+    chaos: ChaosApi, client: KubeClient
+) -> None:
+    recorder = EventRecorder(client, "pod-1")
+    told = [a_note(message="first"), a_note(kind="Warning", message="second"), a_note(message="third")]
+    for note in told:
+        recorder.note(note)
+    task = asyncio.create_task(recorder.run())
+    await eventually(lambda: len(written(chaos)) == 3)
+    task.cancel()
+    by_name = sorted(written(chaos), key=lambda event: str(event["metadata"]["name"]))
+    assert [event["message"] for event in by_name] == ["first", "second", "third"], "though the warning went first"
+    times = [event["lastTimestamp"] for event in by_name]
+    assert times == sorted(times)
