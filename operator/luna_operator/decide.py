@@ -125,7 +125,7 @@ def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Obser
     drafted = {name: draft.fact() for name, draft in drafts.items()}
     candidates: dict[str, Candidate] = {}
     facts: dict[str, StreamFact] = {}
-    for fact in _homeless(space, drafted):
+    for fact in _homeless(space, drafted, present.now):
         if fact.name not in present.left_alone:
             candidates[fact.name] = _candidate(space, fact)
             facts[fact.name] = fact
@@ -135,7 +135,7 @@ def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Obser
         if pod := space.pods.get(name):
             staying[pod.pool] += len(held.keys() - leaving)
     pools = tuple(
-        (pool, present.templates[pool.name], _pods_of(space, pool))
+        (pool, present.templates[pool.name], _pods_of(space, pool, present.now))
         for pool in sorted(space.pools.values(), key=lambda pool: pool.name)
         if not pool.is_deleting
     )
@@ -143,7 +143,11 @@ def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Obser
         drafts=drafts,
         candidates=tuple(candidates.values()),
         facts=facts,
-        back={name: pod for name, pod in _back(space) if name not in drafts and name not in present.left_alone},
+        back={
+            name: pod
+            for name, pod in _back(space, present.now)
+            if name not in drafts and name not in present.left_alone
+        },
         seats=tuple(_seats(space, leaving, present.now)),
         pools=pools,
         staying=staying,
@@ -168,37 +172,37 @@ def decide(observation: Observation, limit: int | None = None) -> Plan:
     return Plan(tuple(_writes(observation, decisions)), tuple(pools), reasons, is_whole)
 
 
-def _homeless(space: Space, drafted: Mapping[str, StreamFact]) -> Iterable[StreamFact]:
+def _homeless(space: Space, drafted: Mapping[str, StreamFact], now: datetime) -> Iterable[StreamFact]:
     """Yield the pending streams that need a seat, as they will be after their drafts."""
     for fact in drafted.values():
-        if fact.state == StreamState.PENDING and not _is_seated(space, fact):
+        if fact.state == StreamState.PENDING and not _is_seated(space, fact, now):
             yield fact
     for name in space.waiting:
         if name not in drafted:
             yield space.streams[name]
     for held in space.held.values():
         for fact in held.values():
-            if fact.state == StreamState.PENDING and fact.name not in drafted and not _is_seated(space, fact):
+            if fact.state == StreamState.PENDING and fact.name not in drafted and not _is_seated(space, fact, now):
                 yield fact
 
 
-def _back(space: Space) -> Iterable[tuple[str, str]]:
+def _back(space: Space, now: datetime) -> Iterable[tuple[str, str]]:
     for pod, held in space.held.items():
         for fact in held.values():
             waited = fact.state == StreamState.PENDING and fact.scheduled[0] == conditions.NO_READY_POD
-            if waited and _is_seated(space, fact):
+            if waited and _is_seated(space, fact, now):
                 yield fact.name, pod
 
 
-def _is_seated(space: Space, fact: StreamFact) -> bool:
+def _is_seated(space: Space, fact: StreamFact, now: datetime) -> bool:
     pod = space.pods.get(fact.pod) if fact.pod is not None else None
-    return pod is not None and pod.is_ready and why_lost(fact, pod) is None
+    return pod is not None and pod.is_ready and why_lost(fact, pod) is None and not space.is_silent(pod, now)
 
 
 def _candidate(space: Space, fact: StreamFact) -> Candidate:
     pod = space.pods.get(fact.pod) if fact.pod is not None else None
     is_alive = pod is not None and fact.pod_uid in (None, pod.uid) and not (
-        pod.is_failed or pod.is_stopping or pod.is_draining
+        pod.is_spent or pod.is_stopping or pod.is_draining or pod.is_lost
     )  # fmt: skip
     return Candidate(
         name=fact.name,
@@ -229,13 +233,14 @@ def _seats(space: Space, leaving: Iterable[str], now: datetime) -> Iterable[Seat
             capacity_mpx=decoder.megapixels_per_second if decoder is not None else None,
             used_mpx=sum(fact.cost_mpx for fact in stayers),
             zone=pod.zone,
-            is_suspect=space.suspects.get(pod.name, now) > now,
+            is_suspect=space.is_suspect(pod, now),
+            is_silent=space.is_silent(pod, now),
         )
 
 
-def _pods_of(space: Space, pool: StreamProcessor) -> tuple[PoolPod, ...]:
+def _pods_of(space: Space, pool: StreamProcessor, now: datetime) -> tuple[PoolPod, ...]:
     pods = sorted((pod for pod in space.pods.values() if pod.pool == pool.name), key=lambda pod: pod.name)
-    return tuple(PoolPod(pod, _streams_on(space, pod)) for pod in pods)
+    return tuple(PoolPod(pod, _streams_on(space, pod), space.is_silent(pod, now)) for pod in pods)
 
 
 def _streams_on(space: Space, pod: PodFact) -> int:

@@ -114,7 +114,9 @@ def why_lost(fact: StreamFact, pod: PodFact | None) -> str | None:
     if pod.is_failed:
         return f"{name} ended: {pod.trouble or 'no reason given'}"
     if pod.is_stopping:
-        return f"{name} is being deleted"
+        return f"{name} is being deleted: {pod.trouble}" if pod.trouble else f"{name} is being deleted"
+    if pod.is_sick:
+        return f"{name} cannot go on: {pod.trouble}"
     if not pod.is_running:
         return f"{name} does not run: {pod.trouble or 'its container is not started'}"
     if pod.is_draining:

@@ -27,6 +27,7 @@ class Seat:
         used_mpx: what its streams ask of the decoder.
         zone: where it runs; "" where that is not known.
         is_suspect: streams were lost from it a moment ago; others are asked first.
+        is_silent: nothing shows that its worker lives: a stream gets it for want of others, and moves on to the first.
     """
 
     pod: str
@@ -38,6 +39,7 @@ class Seat:
     used_mpx: float = 0.0
     zone: str = ""
     is_suspect: bool = False
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,11 @@ class _Room:
     def take(self, candidate: Candidate) -> Seat | None:
         """Give the candidate the best seat it may have."""
         for pool in candidate.pools:
-            fitting = [seat for seat in self._free[pool] if self._fits(candidate, seat)]
+            fitting = [
+                seat
+                for seat in self._free[pool]
+                if self._fits(candidate, seat) and not (seat.is_silent and candidate.waits_for is not None)
+            ]
             if not fitting:
                 continue
             best = min(fitting, key=lambda s: (s.is_suspect, _zone_rank(candidate, s), self._share(s), s.pod))
@@ -141,13 +147,19 @@ def place(candidates: Iterable[Candidate], seats: Iterable[Seat], limit: int | N
         if seat is None:
             decisions[candidate.name] = Decision(None, _why_not(candidate, room), candidate.waits_for is not None)
         else:
-            decisions[candidate.name] = Decision(seat, assigned_to(seat.pod))
+            scheduling = waiting_for(seat.pod) if seat.is_silent else assigned_to(seat.pod)
+            decisions[candidate.name] = Decision(seat, scheduling)
     return decisions
 
 
 def assigned_to(pod: str) -> Scheduling:
     """Say that a stream has a pod that takes it."""
     return Scheduling("True", conditions.ASSIGNED, f"Assigned to {pod}.")
+
+
+def waiting_for(pod: str) -> Scheduling:
+    """Say that a stream has a pod that does not take it at present."""
+    return Scheduling("True", conditions.NO_READY_POD, f"Its pod {pod} is not ready.")
 
 
 def _zone_rank(candidate: Candidate, seat: Seat) -> int:
@@ -165,7 +177,7 @@ def _why_not(candidate: Candidate, room: _Room) -> Scheduling:
         )
     names = ", ".join(candidate.pools)
     if candidate.waits_for is not None:
-        return Scheduling("True", conditions.NO_READY_POD, f"Its pod {candidate.waits_for} is not ready.")
+        return waiting_for(candidate.waits_for)
     if room.ready_pools.isdisjoint(candidate.pools):
         return Scheduling("False", conditions.NO_READY_POD, f"No pod of {names} is ready; see its conditions.")
     if candidate.required_zones:

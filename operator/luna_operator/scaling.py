@@ -5,18 +5,24 @@
 - A pod goes by draining: it takes no new streams, those it has move, then it is deleted.
 - Pods of an older template are replaced one at a time, the new one first. Where the new one finds no node (the last
   GPU is taken), the old one goes first.
-- A pod that ended for good (evicted, rejected by the kubelet) is replaced, ever more slowly if that keeps happening.
+- A pod that ended for good (evicted, rejected by the kubelet) or whose device broke is deleted and replaced, ever
+  more slowly if that keeps happening.
+- A pod on a node that does not answer does not count, so another one is made at once. It is left alone: Kubernetes
+  deletes it if the node stays away; if the node returns, one pod too many is there, and the emptier one goes.
+- A pod that cannot run counts, for `maxReplicas` is a promise, but it gives no room: another one is made beside it
+  while too few work. Each pod that works vouches for one such, so a pool of which nothing works grows by one pod.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 
 from luna_operator.facts import PodFact
+from luna_operator.pod_states import ENDED, NOT_STARTED, WORKER_SILENT
 from luna_streams import naming
 from luna_streams.v1alpha1 import StreamProcessor
 
@@ -26,10 +32,15 @@ _FIRST_REPLACEMENT_DELAY_S, _LONGEST_REPLACEMENT_DELAY_S = 5.0, 300.0
 
 @dataclass(frozen=True, slots=True)
 class PoolPod:
-    """A pod and the number of active streams that belong to it."""
+    """A pod and the number of active streams that belong to it.
+
+    Attributes:
+        is_silent: the shim lost all its streams, for their worker did not report; Kubernetes has not noticed anything.
+    """
 
     fact: PodFact
     streams: int
+    is_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +50,12 @@ class PoolMemory:
     Attributes:
         quiet_since: since when fewer pods would do.
         failures: when pods of the pool ended for good, by uid.
+        told: pods whose trouble people were told of, by uid, with its reason.
     """
 
     quiet_since: datetime | None = None
     failures: tuple[tuple[str, datetime], ...] = ()
+    told: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,8 @@ class PodPlan:
         create: names of pods to make.
         drain: pods that take no more streams from now on.
         delete: pods that nobody needs any more.
+        avoid: nodes on which pods had trouble; new pods had better be elsewhere.
+        troubled: pods of which a trouble became known that people are to be told of.
         memory: to be passed to the next look.
         look_again: when time alone changes the answer; None if never.
     """
@@ -70,6 +85,8 @@ class PodPlan:
     create: tuple[str, ...] = ()
     drain: tuple[Removal, ...] = ()
     delete: tuple[Removal, ...] = ()
+    avoid: tuple[str, ...] = ()
+    troubled: tuple[Removal, ...] = ()
     memory: PoolMemory = field(default_factory=PoolMemory)
     look_again: datetime | None = None
 
@@ -93,30 +110,53 @@ class PoolView:
 
 def plan_pods(view: PoolView, memory: PoolMemory, now: datetime) -> PodPlan:
     """Decide which pods to make, drain and delete."""
-    spec = view.pool.spec
     present = [pod for pod in view.pods if not pod.fact.is_stopping]
     memory = _remember_failures(memory, present, now)
     ended, replace_at = _ended(present, memory, now)
     gone = {removal.pod.uid for removal in ended}
-    staying = [p for p in present if not p.fact.is_draining and p.fact.uid not in gone]
+    staying = _counted([p for p in present if not p.fact.is_draining and p.fact.uid not in gone])
     outdated = [p for p in staying if p.fact.template_hash != view.template_hash]
     current = [p for p in staying if p.fact.template_hash == view.template_hash]
     wanted, quiet_since = _wanted(view, staying, bool(outdated), memory, now)
     surge = 1 if outdated and len(staying) <= wanted and all(p.fact.is_ready for p in current) else 0
     missing = wanted + surge - len(staying)
-    drain = _surplus(staying, outdated, wanted, view.template_hash) if missing < 0 else ()
+    drain = _surplus(staying, outdated, wanted, now) if missing < 0 else ()
     empty = tuple(
         Removal(p.fact, "drained") for p in present if p.fact.is_draining and not p.streams and p.fact.uid not in gone
     )
-    quiet_until = quiet_since + timedelta(seconds=spec.scale_down_delay_seconds) if quiet_since else None
+    troubles = _troubles(present, now)
     return PodPlan(
         wanted=wanted,
         create=_free_names(view, missing),
         drain=drain,
         delete=(*ended, *empty),
-        memory=PoolMemory(quiet_since, memory.failures),
-        look_again=min((t for t in (quiet_until, replace_at) if t is not None and t > now), default=None),
+        avoid=tuple(sorted({trouble.pod.node for trouble in troubles if trouble.pod.node})),
+        troubled=tuple(t for t in troubles if (t.pod.uid, _reason(t)) not in memory.told),
+        memory=PoolMemory(quiet_since, memory.failures, tuple((t.pod.uid, _reason(t)) for t in troubles)),
+        look_again=_look_again(view, quiet_since, replace_at, now),
     )
+
+
+def _counted(pods: Sequence[PoolPod]) -> list[PoolPod]:
+    """Return the pods that count: not those on lost nodes, nor those that are most likely on one.
+
+    Silence may as well be the fault of the network or of the shim, and then more pods would not help. So each pod that
+    works, but at least one, vouches for one that is silent.
+    """
+    silent = {p.fact.uid for p in pods if p.is_silent and not p.fact.is_lost}
+    working = sum(p.fact.is_ready and p.fact.uid not in silent for p in pods)
+    replaced = set(sorted(silent)[: max(1, working)])
+    return [p for p in pods if not p.fact.is_lost and p.fact.uid not in replaced]
+
+
+def _look_again(
+    view: PoolView, quiet_since: datetime | None, replace_at: datetime | None, now: datetime
+) -> datetime | None:
+    """Return when time alone changes the answer; None if never."""
+    moments = [pod.fact.stuck_from for pod in view.pods] + [replace_at]
+    if quiet_since is not None:
+        moments.append(quiet_since + timedelta(seconds=view.pool.spec.scale_down_delay_seconds))
+    return min((moment for moment in moments if moment is not None and moment > now), default=None)
 
 
 def _wanted(
@@ -126,7 +166,8 @@ def _wanted(
     spec = view.pool.spec
     if spec.replicas is not None:
         return spec.replicas, None
-    needed = max(spec.min_replicas, min(spec.max_replicas, math.ceil(view.demand / spec.slots_per_pod)))
+    needed = max(spec.min_replicas, math.ceil(view.demand / spec.slots_per_pod))
+    needed = min(spec.max_replicas, needed + _spare(view, staying, needed, now))
     # Streams are not moved to save a pod: only pods without streams go. A roll-out moves them anyway.
     busy = 0 if is_rolling else sum(pod.streams > 0 for pod in staying)
     floor = max(needed, min(spec.max_replicas, busy))
@@ -138,22 +179,54 @@ def _wanted(
     return (floor if is_over else present), quiet_since
 
 
+def _spare(view: PoolView, staying: Sequence[PoolPod], needed: int, now: datetime) -> int:
+    """Return how many pods are to stand in for such as cannot run, as long as too few work."""
+    working = [p for p in staying if p.fact.is_ready]
+    if len(working) >= needed:
+        return 0
+    vouching = sum(p.fact.template_hash == view.template_hash for p in working)
+    return min(sum(p.fact.is_unable(now) for p in staying), max(1, vouching))
+
+
 def _surplus(
-    staying: Sequence[PoolPod], outdated: Sequence[PoolPod], wanted: int, template_hash: str
+    staying: Sequence[PoolPod], outdated: Sequence[PoolPod], wanted: int, now: datetime
 ) -> tuple[Removal, ...]:
     """Choose the pods to drain: the older template first, then those that disturb the fewest streams."""
     excess = len(staying) - wanted
+    pods, reason = staying, "the pool needs fewer pods"
     if outdated:
-        # One at a time, and only when its successor works, or when there is no node for both.
-        successors = [p for p in staying if p.fact.template_hash == template_hash]
-        if not all(p.fact.is_ready or p.fact.is_unschedulable for p in successors):
-            outdated = [p for p in outdated if not p.fact.is_ready]
-        excess = min(excess, 1)
-        pods, reason = outdated, "it is replaced by a pod of the present template"
-    else:
-        pods, reason = staying, "the pool needs fewer pods"
-    ordered = sorted(pods, key=lambda p: (p.fact.is_ready, p.streams, _ordinal_key(p.fact.name)))
+        successors = [p.fact for p in staying if p not in outdated]
+        if any(fact.is_unable(now) for fact in successors):
+            # The new template does not run: what is left of the older one is kept, but for what is too many.
+            excess -= 1
+        else:
+            # One at a time, and only when its successor works, or when there is no node for both.
+            is_time = all(fact.is_ready or fact.is_unschedulable for fact in successors)
+            pods = [p for p in outdated if is_time or p.fact.is_unable(now)]
+            excess, reason = min(excess, 1), "it is replaced by a pod of the present template"
+    ordered = sorted(
+        pods, key=lambda p: (not p.fact.is_unable(now), p.fact.is_ready, p.streams, _ordinal_key(p.fact.name))
+    )
     return tuple(Removal(p.fact, reason) for p in ordered[:excess])
+
+
+def _troubles(pods: Iterable[PoolPod], now: datetime) -> tuple[Removal, ...]:
+    """Return the pods that people should know of, and why."""
+    return tuple(Removal(pod.fact, reason) for pod in pods if (reason := trouble_of(pod, now)))
+
+
+def trouble_of(pod: PoolPod, now: datetime) -> str:
+    """Say what keeps a pod from taking streams; "" if nothing does, or if it is only starting."""
+    fact = pod.fact
+    if pod.is_silent and fact.is_ready:
+        return f"{WORKER_SILENT}: its worker stopped reporting"
+    if fact.is_spent or fact.is_lost or fact.is_unable(now):
+        return fact.trouble or (ENDED if fact.is_spent else NOT_STARTED)
+    return ""
+
+
+def _reason(trouble: Removal) -> str:
+    return trouble.reason.partition(":")[0]
 
 
 def _ordinal_key(name: str) -> tuple[int, str]:
@@ -165,9 +238,9 @@ def _ordinal_key(name: str) -> tuple[int, str]:
 def _remember_failures(memory: PoolMemory, present: Iterable[PoolPod], now: datetime) -> PoolMemory:
     recent = {uid: when for uid, when in memory.failures if now - when < _FAILURE_WINDOW}
     for pod in present:
-        if pod.fact.is_failed:
+        if pod.fact.is_spent:
             recent.setdefault(pod.fact.uid, now)
-    return PoolMemory(memory.quiet_since, tuple(recent.items()))
+    return replace(memory, failures=tuple(recent.items()))
 
 
 def _ended(
@@ -181,7 +254,7 @@ def _ended(
         delay_s = min(_LONGEST_REPLACEMENT_DELAY_S, _FIRST_REPLACEMENT_DELAY_S * 2 ** min(len(failed_at) - 2, 10))
     removals, later = [], []
     for pod in present:
-        if pod.fact.is_failed:
+        if pod.fact.is_spent:
             due = failed_at[pod.fact.uid] + timedelta(seconds=delay_s)
             if now >= due:
                 removals.append(Removal(pod.fact, pod.fact.trouble or "it ended"))

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from luna_kube import PODS, STREAM_PROCESSORS, STREAMS, Cache, CacheEvent, EventType, Resource
 from luna_operator.facts import PodFact, StreamFact, pod_fact, stream_fact
+from luna_streams import conditions
 from luna_streams.selection import pools_for_traits
 from luna_streams.v1alpha1 import StreamProcessor, StreamState
 
@@ -37,7 +38,7 @@ class Space:
         held: active streams by the name of the pod they belong to.
         waiting: names of pending streams that belong to no pod.
         unobserved: names of streams whose status was not computed from the present spec.
-        suspects: pods that lost streams, until when they are asked last.
+        suspects: uids of pods from which the shim took streams, until when they are asked last.
         foreign_names: pod names that turned out to belong to somebody else.
     """
 
@@ -74,8 +75,8 @@ class Space:
             self._unindex(old)
         if fact is None:
             return
-        if old is not None and old.pod is not None and fact.was_lost and fact.pod is None:
-            self.suspects[old.pod] = now + SUSPICION
+        if old is not None and old.pod_uid is not None:
+            self._judge(old.pod_uid, old, fact, now)
         self.streams[name] = fact
         if fact.is_deleting:
             return
@@ -87,6 +88,32 @@ class Space:
             self.held.setdefault(fact.pod, {})[name] = fact
         elif fact.state == StreamState.PENDING:
             self.waiting[name] = None
+
+    def _judge(self, pod_uid: str, old: StreamFact, fact: StreamFact, now: datetime) -> None:
+        """Suspect a pod whose worker did not report, until it takes a stream again."""
+        if fact.state == StreamState.IN_PROGRESS and old.state == StreamState.PENDING:
+            self.suspects.pop(pod_uid, None)
+        # Where the operator takes a stream away, it writes with the loss where the stream belongs now, or why it waits.
+        is_by_shim = fact.pod is None and fact.scheduled[0] not in conditions.WAITING
+        if old.state == StreamState.IN_PROGRESS and fact.was_lost and is_by_shim and old.leave_by is None:
+            self.suspects[pod_uid] = now + SUSPICION
+
+    def is_suspect(self, pod: PodFact, now: datetime) -> bool:
+        """Tell whether the shim took a stream from a pod a moment ago."""
+        return self.suspects.get(pod.uid, now) > now
+
+    def is_silent(self, pod: PodFact, now: datetime) -> bool:
+        """Tell whether the shim took all streams from a pod, so that nothing shows that its worker lives."""
+        held = self.held.get(pod.name, {}).values()
+        return self.is_suspect(pod, now) and not any(
+            fact.state == StreamState.IN_PROGRESS and fact.pod_uid == pod.uid for fact in held
+        )
+
+    def next_trust(self, now: datetime) -> datetime | None:
+        """Return when the next pod is no longer suspect; forget those that are gone."""
+        pods = {pod.uid for pod in self.pods.values()}
+        self.suspects = {uid: until for uid, until in self.suspects.items() if until > now and uid in pods}
+        return min(self.suspects.values(), default=None)
 
     def due_restarts(self, now: datetime, limit: int) -> list[StreamFact]:
         """Return streams for which automatic restarting has something to do; they stay due until they changed."""
@@ -155,6 +182,13 @@ class World:
     def highest_version(self, resource: Resource) -> int:
         """Return the newest resource version known of a resource."""
         return self._caches[resource].highest_version
+
+    def knows(self, resource: Resource, obj: Json) -> bool:
+        """Tell whether a watch that tells of this object as it was added or changed tells nothing new.
+
+        May be called in another thread: it takes one look at a dict, whose values nobody changes.
+        """
+        return self._caches[resource].knows(obj)
 
     def take(self, resource: Resource, event_type: str | None, obj: Json) -> None:
         """Take an event of a watch; the type is None for objects of a list."""

@@ -105,7 +105,7 @@ def test_an_old_pod_goes_first_where_there_is_no_node_for_both() -> None:
 
 
 def test_an_old_pod_that_does_not_work_is_not_waited_for() -> None:
-    broken = PoolPod(a_pod_fact("pool-0", template_hash="old", is_ready=False), 0)
+    broken = PoolPod(a_pod_fact("pool-0", template_hash="old", is_ready=False, is_broken=True), 0)
     successor = PoolPod(a_pod_fact("pool-1", is_ready=False), 0)
     assert names(a_plan(broken, successor, replicas=1).drain) == ["pool-0"]
 
