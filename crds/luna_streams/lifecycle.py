@@ -37,6 +37,9 @@ from luna_streams.stream import (
     StreamStatus,
 )
 
+_IS_DRAINED: Final = " is drained"
+_PREEMPTED: Final = "preempted: "
+_MOVED: Final = "moved: "
 DELIVERY_TROUBLE: Final = "best shots cannot be delivered"
 """How the error of a stream begins whose worker cannot reach LUNA PLATFORM: nothing is wrong with the source."""
 
@@ -179,9 +182,11 @@ class Drained:
 
     Attributes:
         leave_by: when the worker is lost if it has not reported.
+        reason: why the stream moves from a pod that stays, see `preempted` and `moved`; None where the pod is drained.
     """
 
     leave_by: datetime
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -281,6 +286,31 @@ def observe(spec: StreamSpec, record: StreamStatus | None, stream_id: str, now: 
     return outcome if counters is outcome.record.autorestart else _with(outcome, autorestart=counters)
 
 
+def drained(pod: str) -> str:
+    """Return the reason of a loss that was meant: the pod is to go."""
+    return f"processor pod {pod}{_IS_DRAINED}"
+
+
+def preempted(pod: str, priority: int) -> str:
+    """Return the reason of a loss that was meant: a stream that matters more takes the place."""
+    return f"{_PREEMPTED}processor pod {pod} is needed for a stream of priority {priority}"
+
+
+def moved(pod: str, zone: str) -> str:
+    """Return the reason of a loss that was meant: the stream goes where it would rather be."""
+    return f"{_MOVED}from processor pod {pod} to zone {zone}, which is preferred"
+
+
+def is_drained(reason: str) -> bool:
+    """Tell whether a loss was meant."""
+    return reason.endswith(_IS_DRAINED) or reason.startswith((_PREEMPTED, _MOVED))
+
+
+def is_preempted(reason: str) -> bool:
+    """Tell whether a stream that matters more took the place."""
+    return reason.startswith(_PREEMPTED)
+
+
 def follows_report(record: StreamStatus, report: Report) -> bool:
     """Tell whether the record equals what a worker reported, after `advance`; if not, the worker has to stop.
 
@@ -338,7 +368,7 @@ def _report(record: StreamStatus, event: Report, now: datetime) -> Outcome:
     if record.status != StreamState.IN_PROGRESS or record.version != event.version or not _is_about(record, event):
         return Outcome(record)
     if record.processor.leave_by is not None and event.status == StreamState.IN_PROGRESS:
-        return _lose_handler(record, f"processor pod {record.processor.pod} is drained", now)
+        return _lose_handler(record, record.processor.leave_reason or drained(record.processor.pod or ""), now)
     told = record.model_copy(
         update={
             "last_error": _shorten(event.error),
@@ -363,7 +393,7 @@ def _lose_handler(record: StreamStatus, reason: str, now: datetime) -> Outcome:
 def _drain(record: StreamStatus, event: Drained) -> Outcome:
     if record.status != StreamState.IN_PROGRESS or record.processor.leave_by is not None:
         return Outcome(record)
-    leaving = record.processor.model_copy(update={"leave_by": event.leave_by})
+    leaving = record.processor.model_copy(update={"leave_by": event.leave_by, "leave_reason": event.reason})
     return _with(Outcome(record), processor=leaving)
 
 

@@ -125,7 +125,7 @@ def why_lost(fact: StreamFact, pod: PodFact | None) -> str | None:
 
 
 def _drained(pod: PodFact) -> str:
-    return f"processor pod {pod.name} is drained"
+    return lifecycle.drained(pod.name)
 
 
 def _binding(record: StreamStatus, decision: Decision) -> ProcessorBinding:

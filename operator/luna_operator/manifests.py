@@ -25,6 +25,8 @@ MANAGER: Final = "luna-operator"
 _TOKEN_FOLDER: Final = "/var/run/secrets/lunastreams"  # noqa: S105  a folder, not a token
 _TOKEN_LIFETIME_S: Final = 3600
 _MAX_LABEL_VALUE: Final = 63
+_PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
+_HIGHEST_WEIGHT: Final = 100
 _MODELS_FOLDER: Final = "/var/lib/lunastreams/models"
 _ENDING_S: Final = 10
 """Of the time to stop, what is kept for everything but deliveries."""
@@ -92,8 +94,15 @@ def pod_template(pool: StreamProcessor, settings: Settings) -> PodTemplate:
     return PodTemplate(metadata, spec, hashlib.sha256(text.encode()).hexdigest()[:16], why_not)
 
 
-def pod(pool: StreamProcessor, template: PodTemplate, name: str) -> Json:
-    """Return the manifest of one pod, owned by its pool."""
+def pod(pool: StreamProcessor, template: PodTemplate, name: str, avoid: tuple[str, ...] = ()) -> Json:
+    """Return the manifest of one pod, owned by its pool.
+
+    Args:
+        pool: it belongs to.
+        template: of all pods of the pool.
+        name: of the pod.
+        avoid: nodes on which pods had trouble. The scheduler may not know of it yet; it takes one for want of others.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -113,8 +122,20 @@ def pod(pool: StreamProcessor, template: PodTemplate, name: str) -> Json:
                 }
             ],
         },
-        "spec": template.spec,
+        "spec": _avoiding(template.spec, avoid),
     }
+
+
+def _avoiding(spec: Json, nodes: tuple[str, ...]) -> Json:
+    """Return a pod's spec with the wish not to run on some nodes; it is no part of the template."""
+    if not nodes:
+        return spec
+    fields = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]
+    wish = {"weight": _HIGHEST_WEIGHT, "preference": {"matchFields": fields}}
+    affinity = spec.get("affinity") or {}
+    of_nodes = affinity.get("nodeAffinity") or {}
+    wishes = of_nodes.get(_PREFERRED) or []
+    return {**spec, "affinity": {**affinity, "nodeAffinity": {**of_nodes, _PREFERRED: [*wishes, wish]}}}
 
 
 def _pod_spec(pool: StreamProcessor, settings: Settings) -> Json:
@@ -278,7 +299,7 @@ def _zone_preference(zones: tuple[str, ...]) -> Json:
         }
         for rank, zone in enumerate(zones)
     ]
-    return {"preferredDuringSchedulingIgnoredDuringExecution": terms}
+    return {_PREFERRED: terms}
 
 
 def _label_value(name: str) -> str:

@@ -11,6 +11,7 @@ from luna_operator.facts import written_scheduling
 from luna_operator.placement import Decision
 from luna_operator.scaling import Removal
 from luna_streams import conditions
+from luna_streams.lifecycle import is_drained
 from luna_streams.v1alpha1 import StreamProcessor, StreamState
 
 # On a Stream; besides these, the reasons of the condition Scheduled.
@@ -24,6 +25,7 @@ INVALID_SPEC: Final = conditions.INVALID_SPEC
 POD_CREATED: Final = "PodCreated"
 POD_DRAINING: Final = "PodDraining"
 POD_DELETED: Final = "PodDeleted"
+POD_TROUBLE: Final = "PodTrouble"
 POD_REJECTED: Final = "PodRejected"
 
 _EXPECTED: Final = (conditions.ASSIGNED, conditions.NO_POOL_SELECTS)
@@ -38,8 +40,9 @@ class Notes:
     def stream_changed(self, item: Draft, decision: Decision | None) -> None:
         """Tell what a written status means, if it means something new."""
         states = [entry.status for entry in item.entries]
-        if StreamState.HANDLER_LOST in states:
-            self._stream(item, "Warning", HANDLER_LOST, item.record.last_error or "")
+        if StreamState.HANDLER_LOST in states or _was_lost_by_shim(item):
+            reason = item.record.last_error or ""
+            self._stream(item, "Normal" if is_drained(reason) else "Warning", HANDLER_LOST, reason)
         elif StreamState.RESTART in states:
             self._stream(item, "Normal", RESTARTED, f"Attempt {item.record.autorestart.current_attempt}.")
         if decision is None:
@@ -65,8 +68,12 @@ class Notes:
 
     def pod_deleted(self, pool: StreamProcessor, removal: Removal) -> None:
         """Tell that a pod was deleted."""
-        kind: EventKind = "Warning" if removal.pod.is_failed else "Normal"
+        kind: EventKind = "Warning" if removal.pod.is_spent else "Normal"
         self._pool(pool, kind, POD_DELETED, f"Deleted pod {removal.pod.name}: {removal.reason}.")
+
+    def pod_troubled(self, pool: StreamProcessor, trouble: Removal) -> None:
+        """Tell that a pod takes no streams, and why."""
+        self._pool(pool, "Warning", POD_TROUBLE, f"Pod {trouble.pod.name} takes no streams: {trouble.reason}.")
 
     def pod_rejected(self, pool: StreamProcessor, pod: str, why: str) -> None:
         """Tell that a pod could not be made."""
@@ -80,3 +87,9 @@ class Notes:
     def _pool(self, pool: StreamProcessor, kind: EventKind, reason: str, message: str) -> None:
         subject = Subject(STREAM_PROCESSORS, pool.namespace, pool.name, pool.uid)
         self._recorder.note(Note(subject, kind, reason, message))
+
+
+def _was_lost_by_shim(item: Draft) -> bool:
+    """Tell whether the shim took the stream from its worker, and the operator says where it goes for the first time."""
+    is_new = written_scheduling(item.obj)[0] == conditions.NOT_OBSERVED
+    return is_new and item.fact().was_lost

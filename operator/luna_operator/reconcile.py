@@ -31,7 +31,7 @@ from luna_operator.metrics import Metrics
 from luna_operator.notes import Notes
 from luna_operator.patience import Patience
 from luna_operator.pool_status import Rejection
-from luna_operator.scaling import PoolMemory
+from luna_operator.scaling import PodPlan, PoolMemory
 from luna_operator.settings import Settings
 from luna_operator.world import World
 from luna_streams import conditions
@@ -125,7 +125,7 @@ class Reconciler:
             self.wake(namespace)
         looks = [pool.pods.look_again for pool in plan.pools]
         space = self._world.space(namespace)
-        looks += [space.next_restart(), space.next_leave()]
+        looks += [space.next_restart(), space.next_leave(), space.next_trust(now)]
         looks += [patience.next_try(now) for patience in (memory.streams, memory.pods, memory.births)]
         memory.wake_at = min((moment for moment in looks if moment is not None), default=None)
 
@@ -212,6 +212,8 @@ class Reconciler:
         pool, pods = plan.facts.pool, plan.pods
         if _attempt(pool) in memory.pods.left_alone(_now()):
             return
+        for trouble in pods.troubled:
+            self._notes.pod_troubled(pool, trouble)
         try:
             for removal in pods.drain:
                 await self._cluster.drain_pod(pool.namespace, removal.pod, removal.reason)
@@ -219,7 +221,7 @@ class Reconciler:
             for removal in pods.delete:
                 await self._cluster.delete_pod(pool.namespace, removal.pod)
                 self._notes.pod_deleted(pool, removal)
-            await self._create_pods(pool, pods.create, memory)
+            await self._create_pods(pool, pods, memory)
             await self._write_pool_status(plan, memory)
         except ApiError as e:
             log.warning("pool %s/%s: %s", pool.namespace, pool.name, e)
@@ -227,15 +229,15 @@ class Reconciler:
         else:
             memory.pods.succeeded(_attempt(pool))
 
-    async def _create_pods(self, pool: StreamProcessor, names: tuple[str, ...], memory: _Memory) -> None:
+    async def _create_pods(self, pool: StreamProcessor, pods: PodPlan, memory: _Memory) -> None:
         """Make the pods that are missing; after a refusal, the next try waits."""
         attempt = _attempt(pool)
-        if not names or attempt in memory.births.left_alone(_now()):
+        if not pods.create or attempt in memory.births.left_alone(_now()):
             return
         memory.rejections.pop(pool.name, None)
         template = manifests.pod_template(pool, self._settings)
-        for name in names:
-            rejection = await self._create_pod(pool, template, name)
+        for name in pods.create:
+            rejection = await self._create_pod(pool, template, name, pods.avoid)
             if rejection is not None:
                 log.warning("pod %s/%s was not made: %s", pool.namespace, name, rejection.message)
                 self._notes.pod_rejected(pool, name, rejection.message)
@@ -244,12 +246,14 @@ class Reconciler:
                 return
         memory.births.succeeded(attempt)
 
-    async def _create_pod(self, pool: StreamProcessor, template: PodTemplate, name: str) -> Rejection | None:
+    async def _create_pod(
+        self, pool: StreamProcessor, template: PodTemplate, name: str, avoid: tuple[str, ...]
+    ) -> Rejection | None:
         """Make a pod; return why it cannot be made, if so."""
         if template.objection:
             return Rejection(pool_status.INVALID_POD_TEMPLATE, template.objection)
         try:
-            is_ours = await self._cluster.create_pod(pool, manifests.pod(pool, template, name))
+            is_ours = await self._cluster.create_pod(pool, manifests.pod(pool, template, name, avoid))
         except (Forbidden, Invalid) as e:
             return Rejection(pool_status.POD_REJECTED, str(e).removeprefix(f"{e.action}: "))
         if is_ours:
