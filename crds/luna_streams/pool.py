@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from luna_streams.model import INT32_MAX, GroupName, Model, PlatformUrl, StreamName, Time, Uuid, Zone
-from luna_streams.stream import Condition
+from luna_streams.stream import Condition, GroupAffinity, PreemptionPolicy
 
 ChildName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 """Name of another object, or of an extended resource."""
@@ -74,6 +74,19 @@ class PlatformAddress(Model):
     api_version: int = Field(default=6, ge=1, le=100)
 
 
+class PoolPlacement(Model):
+    """How streams are given to the pods of a pool."""
+
+    strategy: Literal["Spread", "Pack"] = "Spread"
+    """Spread: each to the emptiest pod, so that the loss of one hits few. Pack: to the fullest, so that others empty."""
+    group_affinity: GroupAffinity = "None"
+    """For streams that do not say it themselves."""
+    preemption_policy: PreemptionPolicy = "Never"
+    """For streams that do not say it themselves."""
+    move_back_delay_seconds: int = Field(default=300, ge=0, le=86400)
+    """How long a stream runs, and the pod it moves to has been there, before it moves to a zone it prefers."""
+
+
 class StreamProcessorSpec(Model):
     """What the user wants of a pool."""
 
@@ -99,6 +112,8 @@ class StreamProcessorSpec(Model):
     spread: Literal["none", "node", "zone"] = "node"
     """What pods are kept apart by, where possible."""
     preferred_zones: tuple[Zone, ...] = Field(default=(), max_length=16)
+    """Of the pods, and of streams that prefer none themselves."""
+    placement: PoolPlacement = PoolPlacement()
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:

@@ -216,6 +216,13 @@ class StreamData(Model):
         return self.type in ("tcp", "udp") and self.endless is not False
 
 
+GroupAffinity = Literal["None", "PreferSamePod", "PreferSpread"]
+"""What streams of one group are to each other: nothing, better on one pod, better on different pods, nodes and zones."""
+
+PreemptionPolicy = Literal["Never", "PreemptLowerPriority"]
+"""Whether a stream that finds no slot takes that of one of lower priority; the words are PriorityClass's."""
+
+
 class StreamPlacement(Model):
     """Wishes about where a stream runs."""
 
@@ -223,6 +230,12 @@ class StreamPlacement(Model):
     """Zones in the order of preference; another one is taken when none has room."""
     required_zones: tuple[Zone, ...] = Field(default=(), max_length=16)
     """The stream waits until one of these has room."""
+    decoder_megapixels_per_second: float | None = Field(default=None, ge=0, le=1_000_000)
+    """What the stream asks of a decoder, until a worker has measured it."""
+    group_affinity: GroupAffinity | None = None
+    """Unset takes the pool's."""
+    preemption_policy: PreemptionPolicy | None = None
+    """Unset takes the pool's."""
 
 
 class StreamSpec(Model):
@@ -295,6 +308,8 @@ class ProcessorBinding(Model):
     """IP address of that process, where known; previews are fetched from there."""
     leave_by: Time | None = None
     """Set when the process is to let go of the stream: with its next report, or as lost at this time."""
+    leave_reason: Annotated[str, StringConstraints(max_length=MESSAGE_LIMIT)] | None = None
+    """Why it is to let go; unset where its pod is drained."""
 
 
 class ObservedIntent(Model):

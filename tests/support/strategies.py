@@ -7,14 +7,14 @@ plain examples are in `builders.py`.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from luna_streams.model import INT32_MAX
 from luna_streams.rest.v1 import StreamToBeCreatedV1
 from luna_streams.rest.v2 import StreamToBeCreatedV2
-from luna_streams.v1alpha1 import StreamProcessorSpec, StreamSpec
+from luna_streams.v1alpha1 import GroupAffinity, PreemptionPolicy, StreamProcessorSpec, StreamSpec
 
 Strategy = st.SearchStrategy
 
@@ -213,7 +213,13 @@ def _own_fields(spec: StreamSpec) -> Strategy[StreamSpec]:
         restarted_at=st.datetimes(timezones=st.timezones(no_cache=True)),
         groups=st.lists(group_names, max_size=3, unique=True),
         priority=st.integers(-1000, 1000),
-        placement=some_of(preferred_zones=_zones, required_zones=_zones),
+        placement=some_of(
+            preferred_zones=_zones,
+            required_zones=_zones,
+            decoder_megapixels_per_second=st.floats(0, 1e6),
+            group_affinity=st.sampled_from(get_args(GroupAffinity)),
+            preemption_policy=st.sampled_from(get_args(PreemptionPolicy)),
+        ),
     )
     return changes.map(lambda own: StreamSpec(**{**dict(spec), **own}))
 
@@ -249,6 +255,12 @@ def pool_specs() -> Strategy[StreamProcessorSpec]:
         pod_template=st.just({"metadata": {"labels": {"a": "b"}}, "spec": {"tolerations": [{"operator": "Exists"}]}}),
         spread=st.sampled_from(["none", "node", "zone"]),
         preferred_zones=_zones,
+        placement=some_of(
+            strategy=st.sampled_from(["Spread", "Pack"]),
+            group_affinity=st.sampled_from(get_args(GroupAffinity)),
+            preemption_policy=st.sampled_from(get_args(PreemptionPolicy)),
+            move_back_delay_seconds=st.integers(0, 86400),
+        ),
     )
     return st.builds(
         lambda own, bounds: StreamProcessorSpec(**own, min_replicas=bounds[0], max_replicas=bounds[1]),
