@@ -76,12 +76,12 @@ def pod_state(obj: Json, container_name: str) -> PodState:
     container = _named(status.get("containerStatuses"), container_name)
     ready = _condition(status, "Ready")
     is_running = phase == "Running" and "running" in (container.get("state") or {})
-    was_ready = is_running and _was_ready(ready, container)
+    is_stopping = "deletionTimestamp" in obj["metadata"]
+    was_ready = is_running and not is_stopping and _was_ready(ready, container)
     is_failed = phase in ("Failed", "Succeeded")
     is_lost = is_running and _is_lost(ready, container)
     sick = _sick_devices(status)
     leaves = _condition(status, "DisruptionTarget").get("status") == "True"
-    is_stopping = "deletionTimestamp" in obj["metadata"]
     is_ready = is_running and ready.get("status") == "True" and not (sick or leaves or is_stopping)
     is_unschedulable = _condition(status, "PodScheduled").get("reason") == "Unschedulable"
     waits = not (is_ready or is_failed or is_stopping or is_lost or is_unschedulable)
@@ -134,10 +134,10 @@ def _broken(container: Json) -> str:
 
 
 def _was_ready(ready: Json, container: Json) -> bool:
-    """Tell whether a running container was ready in this run: then its readiness changed after it had started."""
+    """Tell whether a running container that is not ready was so: then that changed after it had started."""
     started = ((container.get("state") or {}).get("running") or {}).get("startedAt")
     changed = ready.get("lastTransitionTime")
-    return bool(started and changed) and _time(changed) > _time(started)
+    return ready.get("status") == "False" and started is not None and changed is not None and _time(changed) > _time(started)
 
 
 def _stuck_from(obj: Json, ready: Json, *, was_ready: bool) -> datetime:
