@@ -137,7 +137,9 @@ def _was_ready(ready: Json, container: Json) -> bool:
     """Tell whether a running container that is not ready was so: then that changed after it had started."""
     started = ((container.get("state") or {}).get("running") or {}).get("startedAt")
     changed = ready.get("lastTransitionTime")
-    return ready.get("status") == "False" and started is not None and changed is not None and _time(changed) > _time(started)
+    if ready.get("status") != "False" or started is None or changed is None:
+        return False
+    return _time(changed) > _time(started)
 
 
 def _stuck_from(obj: Json, ready: Json, *, was_ready: bool) -> datetime:
