@@ -40,7 +40,7 @@ def cluster() -> Cluster:
 
 @pytest.fixture(scope="session")
 def camera_url(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A camera that every pod reaches: a moving face, 10 frames a second."""
+    """A camera that every pod reaches: a moving face, 2 frames a second."""
     needs_gstreamer()
     clip = camera_clip(tmp_path_factory.mktemp("camera"))
     with rtsp_server(clip, address=cluster.host) as (_, port):

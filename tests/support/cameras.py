@@ -16,7 +16,7 @@ from support.media import package_clip, pictures_of, write_clip
 
 PYTHON = "/usr/bin/python3"
 SERVER = Path(__file__).with_name("rtsp_server.py")
-FPS = 10
+FPS = 2
 _CLIP_S, _LENGTH_S = 20, 1800
 
 
@@ -40,7 +40,10 @@ def rtsp_server(clip: Path, port: int = 0, address: str = "") -> Iterator[tuple[
 
 
 def camera_clip(folder: Path) -> Path:
-    """Write half an hour of a moving face (176x144, 10 frames a second), encoded once and repeated."""
+    """Write half an hour of a moving face, 176x144, encoded once and repeated.
+
+    Two frames a second, so that sixty streams of it leave two cores some time.
+    """
     pictures = islice(cycle(pictures_of(package_clip("carphone_pristine"))), _CLIP_S * FPS)
     short = write_clip(folder / "short.mp4", pictures, fps=FPS, g=str(FPS), bf="0")
     return repeated(short, folder / "camera.mp4", _LENGTH_S // _CLIP_S)

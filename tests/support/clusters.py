@@ -27,6 +27,7 @@ KIT_CLUSTER = "luna"
 KIT_HOST = "10.99.0.1"
 OPERATOR_IMAGE = "localhost/luna-operator:e2e"
 PROCESSOR_IMAGE = "localhost/luna-processor:e2e"
+GPUS_PER_NODE = 4
 CONSENT = "LUNA_E2E_ANY_CLUSTER"
 
 
@@ -64,14 +65,38 @@ class KitFaults:
         """Cut its power."""
         self._run("kill", _number(node))
 
-    def revive(self, node: str, gpus: int, nodes: int) -> None:
+    def revive(self, node: str) -> None:
         """Give it power, and its GPUs, again."""
-        self._run("up", str(nodes))
-        self._run("gpus", _number(node), str(gpus))
+        self._run("up", _number(node))
+        self._run("gpus", _number(node), str(GPUS_PER_NODE))
 
     def gpu_health(self, node: str, gpu: str, health: str) -> None:
         """Let a GPU be "good" or "bad"."""
         self._run("gpu-health", _number(node), gpu, health)
+
+    def on_node(self, node: str, *command: str) -> str:
+        """Return what a command on a node prints."""
+        outcome = subprocess.run(
+            [self._program, "node", _number(node), *command], capture_output=True, text=True, timeout=60, check=False
+        )
+        return outcome.stdout
+
+    def kill_container(self, node: str, container_id: str) -> None:
+        """Kill a container's process, as the kernel does when memory is short."""
+        ctr = ("ctr", "-a", "/run/luna/containerd.sock", "-n", "k8s.io")
+        self._run("node", _number(node), *ctr, "task", "kill", "-s", "SIGKILL", container_id.rpartition("/")[2])
+
+    @contextmanager
+    def api_server_frozen(self) -> Iterator[None]:
+        """Let the API server say nothing for the length of the block."""
+        pid = subprocess.run(
+            [self._program, "exec", "pgrep", "-x", "kube-apiserver"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        self._run("exec", "kill", "-STOP", pid)
+        try:
+            yield
+        finally:
+            self._run("exec", "kill", "-CONT", pid)
 
     @property
     def audit_log(self) -> Path:
@@ -88,6 +113,9 @@ class KindFaults:
 
     audit_log: Path | None = None
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
     def cut(self, node: str) -> None:
         """Take a node off the network."""
         _docker("network", "disconnect", "kind", node)
@@ -100,10 +128,31 @@ class KindFaults:
         """Cut its power."""
         _docker("kill", node)
 
-    def revive(self, node: str, gpus: int, nodes: int) -> None:
+    def revive(self, node: str) -> None:
         """Give it power again."""
-        del gpus, nodes
         _docker("start", node)
+
+    def on_node(self, node: str, *command: str) -> str:
+        """Return what a command on a node prints."""
+        outcome = subprocess.run(
+            ["docker", "exec", node, *command], capture_output=True, text=True, timeout=60, check=False
+        )
+        return outcome.stdout
+
+    def kill_container(self, node: str, container_id: str) -> None:
+        """Kill a container's process, as the kernel does when memory is short."""
+        container = container_id.rpartition("/")[2]
+        _docker("exec", node, "ctr", "-n", "k8s.io", "task", "kill", "-s", "SIGKILL", container)
+
+    @contextmanager
+    def api_server_frozen(self) -> Iterator[None]:
+        """Let the API server, and all that runs beside it, say nothing for the length of the block."""
+        control_plane = f"{self._name}-control-plane"
+        _docker("pause", control_plane)
+        try:
+            yield
+        finally:
+            _docker("unpause", control_plane)
 
     def gpu_health(self, node: str, gpu: str, health: str) -> None:
         """Skip: kind offers no GPUs, not even pretend ones."""
@@ -146,7 +195,7 @@ def _faults(text: str) -> KitFaults | KindFaults | None:
     kind, _, rest = text.partition(":")
     if kind == "kit":
         return KitFaults(rest)
-    return KindFaults() if kind == "kind" else None
+    return KindFaults(rest) if kind == "kind" else None
 
 
 def _names(config: dict[str, Any]) -> tuple[str, str]:

@@ -21,7 +21,8 @@ from support.waiting import eventually
 
 Json = dict[str, Any]
 
-_PORT = 34569
+PORT = 34569
+"""Of the worker's own HTTP interface."""
 _LOOK_EVERY_S = 0.5
 
 
@@ -83,6 +84,11 @@ class Lookout:
         obj = self.pods.get(self.namespace, pod) or {}
         return str((obj.get("spec") or {}).get("nodeName", ""))
 
+    def address_of(self, pod: str) -> str:
+        """Return the IP address of a pod."""
+        obj = self.pods.get(self.namespace, pod) or {}
+        return str((obj.get("status") or {}).get("podIP", ""))
+
     def streams_of(self, pod: str) -> list[str]:
         """Return the streams that belong to a pod."""
         return [name for (_, name), _ in self.streams.cache.items() if self.pod_of(name) == pod]
@@ -121,6 +127,12 @@ class Lookout:
                 return sight.at - since
         return float("inf")
 
+    def left_at(self, name: str, since: float) -> float:
+        """Return when a stream left its pod after `since`; infinite if it did not."""
+        before = [sight.pod for sight in self.history.get(name, ()) if sight.at < since]
+        after = (s.at for s in self.history.get(name, ()) if s.at >= since and s.pod not in (None, before[-1]))
+        return next(after, float("inf"))
+
     def _note(self, event: CacheEvent) -> None:
         status = event.object.get("status") or {}
         sight = Sight(time.monotonic(), status.get("status", ""), (status.get("processor") or {}).get("pod"))
@@ -157,7 +169,7 @@ class Lookout:
 async def _streams_at(http: httpx.AsyncClient, address: str) -> set[str]:
     """Return the ids of the streams a pod works on; none if it does not answer."""
     try:
-        answer = await http.get(f"http://{address}:{_PORT}/api/1/streams")
+        answer = await http.get(f"http://{address}:{PORT}/api/1/streams")
     except httpx.TransportError:
         return set()
     return {str(stream["stream_id"]) for stream in answer.json()} if answer.is_success else set()
