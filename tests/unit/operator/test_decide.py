@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from luna_operator.world import SUSPICION
 from luna_streams.lifecycle import Event, HandlerLost, Report, Taken, advance
 from luna_streams.v1alpha1 import StreamState, StreamStatus, VideoInfo
 from support.builders import a_pool
@@ -102,6 +103,115 @@ def test_a_pod_from_which_the_shim_lost_a_stream_is_asked_last_for_a_while() -> 
     by_worker(world, "cam", HandlerLost("no feedback for 20 s"))
     world.settle()
     assert world.places()["cam"] not in (None, hung)
+
+
+LOST: dict[str, Any] = {"is_ready": False, "is_lost": True, "node": "n2"}
+
+
+def a_busy_world(*names: str, **spec: Any) -> Simulation:
+    """Return a namespace in which streams are in progress."""
+    world = Simulation(a_pool(**spec))
+    world.settle()
+    for name in names:
+        world.add_stream(name)
+    world.settle()
+    for name in names:
+        by_worker(world, name, Taken("w"))
+    world.settle()
+    return world
+
+
+def test_a_silent_pod_is_replaced_before_kubernetes_notices_and_its_streams_move_on() -> None:
+    world = a_busy_world("a", "b", slots_per_pod=2, replicas=1)
+    for name in "ab":
+        by_worker(world, name, HandlerLost("no feedback for 20 s"))
+    world.pass_()
+    assert world.space.pods.keys() == {"pool-0", "pool-1"}
+    assert world.places() == {"a": "pool-0", "b": "pool-0"}, "if its worker lives after all, it may go on"
+    assert world.space.streams["a"].scheduled == ("NoReadyPod", "Its pod pool-0 is not ready.")
+    world.pass_()
+    assert world.places() == {"a": "pool-1", "b": "pool-1"}
+
+
+def test_a_worker_that_takes_a_stream_again_was_not_dead() -> None:
+    world = a_busy_world("a", "b", slots_per_pod=2, replicas=1)
+    by_worker(world, "a", HandlerLost("no feedback for 20 s"))
+    world.pass_()
+    assert world.space.pods.keys() == {"pool-0"}, "it goes on with the other stream: it lives"
+    by_worker(world, "b", HandlerLost("no feedback for 20 s"))
+    world.set_pod("pool-0", slots=2)
+    world.pass_()
+    assert world.space.is_silent(world.space.pods["pool-0"], world.now)
+    for name in "ab":
+        if world.places()[name] == "pool-0":
+            by_worker(world, name, Taken("w"))
+    assert not world.space.is_suspect(world.space.pods["pool-0"], world.now)
+    world.settle()
+    assert len(world.space.pods) == 1, "one of the two goes again"
+
+
+def test_the_silence_of_a_pod_is_forgotten_after_a_while() -> None:
+    world = a_busy_world("a", slots_per_pod=1, replicas=1)
+    by_worker(world, "a", HandlerLost("no feedback for 20 s"))
+    until = world.space.next_trust(world.now)
+    assert until is not None
+    world.now = until
+    assert not world.space.is_suspect(world.space.pods["pool-0"], until)
+    assert world.space.next_trust(until) is None
+
+
+def test_a_pod_from_which_the_operator_took_the_streams_is_no_suspect() -> None:
+    world = a_busy_world("a", slots_per_pod=1, replicas=1)
+    world.set_pod("pool-0", is_ready=False, is_running=False, trouble="the container ended with OOMKilled")
+    world.pass_()
+    assert states(world, "a")[-1] == "pending"
+    world.set_pod("pool-0", is_ready=True, is_running=True)
+    world.settle()
+    assert world.space.suspects == {}
+    assert world.places() == {"a": "pool-0"}
+
+
+def test_a_pending_stream_leaves_the_pod_of_a_lost_node_and_one_in_progress_stays_while_it_reports() -> None:
+    world = a_busy_world("a", slots_per_pod=2, replicas=1)
+    world.add_stream("b")
+    world.settle()
+    world.set_pod("pool-0", **LOST)
+    world.settle()
+    assert world.places() == {"a": "pool-0", "b": "pool-1"}
+    assert world.space.streams["a"].state == StreamState.IN_PROGRESS
+    by_worker(world, "a", HandlerLost("no feedback for 20 s"))
+    world.settle()
+    assert world.places() == {"a": "pool-1", "b": "pool-1"}
+    world.set_pod("pool-0", is_ready=True, is_lost=False)
+    world.now += SUSPICION
+    world.settle()
+    assert world.space.pods.keys() == {"pool-1"}, "the emptier one goes, and nothing moves for it"
+    assert world.places() == {"a": "pool-1", "b": "pool-1"}
+
+
+def test_a_pod_without_its_device_loses_its_streams_with_the_reason_and_is_replaced() -> None:
+    world = a_busy_world("a", slots_per_pod=1, replicas=1)
+    world.set_pod("pool-0", is_ready=False, is_sick=True, trouble="DeviceUnhealthy: GPU-3 is unhealthy")
+    world.pass_()
+    error = world.objects["a"]["status"]["lastError"]
+    assert error == "processor pod pool-0 cannot go on: DeviceUnhealthy: GPU-3 is unhealthy"
+    world.settle()
+    assert world.places() == {"a": "pool-1"}
+
+
+def test_two_faults_at_once_are_each_handled_as_if_alone() -> None:
+    world = a_busy_world("a", "b", "c", slots_per_pod=1, min_replicas=1, max_replicas=3)
+    places = world.places()
+    hosts = {name: pod for name, pod in places.items() if pod is not None}
+    world.set_pod(hosts["a"], **LOST)
+    by_worker(world, "a", HandlerLost("no feedback for 20 s"))
+    world.set_pod(hosts["b"], is_ready=False, is_running=False, is_broken=True, trouble="CrashLoopBackOff")
+    world.settle()
+    assert world.places()["c"] == hosts["c"], "who is not concerned is not moved"
+    assert world.space.streams["c"].state == StreamState.IN_PROGRESS
+    waiting = [name for name in "ab" if not (pod := world.places()[name]) or not world.space.pods[pod].is_ready]
+    assert len(waiting) == 1, "the broken one counts for the limit of three, the lost one does not"
+    assert states(world, "b")[-3:] == ["handler_lost", "restart", "pending"]
 
 
 def test_a_large_crowd_is_placed_in_portions_and_the_lost_are_told_at_once() -> None:
@@ -249,13 +359,19 @@ class Chaos(RuleBasedStateMachine):
             by_worker(self.world, name, HandlerLost("no feedback"))
 
     @precondition(lambda self: self.world.space.pods)
-    @rule(data=st.data(), how=st.sampled_from(["gone", "failed", "unready", "ready", "stopping", "draining"]))
+    @rule(
+        data=st.data(),
+        how=st.sampled_from(["gone", "failed", "sick", "lost", "broken", "unready", "ready", "stopping", "draining"]),
+    )
     def harm_a_pod(self, data: st.DataObject, how: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.world.space.pods)))
         changes: dict[str, dict[str, Any]] = {
             "failed": {"is_failed": True, "is_ready": False, "is_running": False},
+            "sick": {"is_sick": True, "is_ready": False},
+            "lost": {"is_lost": True, "is_ready": False},
+            "broken": {"is_broken": True, "is_ready": False, "is_running": False},
             "unready": {"is_ready": False},
-            "ready": {"is_ready": not self.world.space.pods[name].is_failed},
+            "ready": {"is_ready": not self.world.space.pods[name].is_spent, "is_lost": False},
             "stopping": {"is_stopping": True, "is_ready": False},
             "draining": {"is_draining": True},
         }
@@ -279,20 +395,20 @@ class Chaos(RuleBasedStateMachine):
         for name, pod in list(world.space.pods.items()):
             if pod.is_stopping:
                 del world.space.pods[name]
-            elif not pod.is_failed:
-                world.set_pod(name, is_ready=True, is_running=True)
-        for _ in range(60):
+            elif not pod.is_spent:
+                world.set_pod(name, is_ready=True, is_running=True, is_lost=False, is_broken=False)
+        for _ in range(70):  # longer than a pod is suspect
             world.pass_()
         writes, places, pods = world.writes, world.places(), dict(world.space.pods)
         plan = world.pass_()
         assert (writes, places, pods) == (world.writes, world.places(), world.space.pods), "at rest nothing changes"
         assert plan.streams == (), "and nobody is even looked at"
         spec = world.space.pools["pool"].spec
-        live = [pod for pod in pods.values() if not pod.is_failed]
+        live = [pod for pod in pods.values() if not pod.is_spent]
         assert len(live) <= spec.max_replicas
         homeless = [f.name for f in world.space.streams.values() if f.state == StreamState.PENDING and f.pod is None]
         room = sum(pod.slots for pod in live) - sum(map(len, world.space.held.values()))
-        still_starting = len(pods) < spec.max_replicas or any(pod.is_failed for pod in pods.values())
+        still_starting = len(pods) < spec.max_replicas or any(pod.is_spent for pod in pods.values())
         assert not homeless or room <= 0 or still_starting, "nobody waits while there is room"
 
     @invariant()
