@@ -101,6 +101,11 @@ class Cache(Mapping[Key, Json]):
         """Return the objects that the index files under a value, in the order in which they got there."""
         return [self._objects[key] for key in self._indexes[name].get(value, ())]
 
+    def knows(self, obj: Json) -> bool:
+        """Tell whether this version of an object, or a newer one, is here, so that `put` would change nothing."""
+        old = self._objects.get(key_of(obj))
+        return old is not None and not _is_newer(obj, old, is_own_write=False)
+
     def put(self, obj: Json, *, is_own_write: bool = False) -> list[CacheEvent]:
         """Take an object of the watch, or the answer of an own write, unless something newer is known.
 

@@ -154,8 +154,16 @@ class Transport:
             raise await _error(call, response)
 
 
-def open_session(credentials: Credentials, user_agent: str) -> aiohttp.ClientSession:
-    """Open a session that authenticates each request by the present credentials; others (kopf) may use one too."""
+def open_session(
+    credentials: Credentials, user_agent: str, *middlewares: aiohttp.ClientMiddlewareType
+) -> aiohttp.ClientSession:
+    """Open a session that authenticates each request by the present credentials; others (kopf) may use one too.
+
+    Args:
+        credentials: of the API server.
+        user_agent: what audit logs call the session.
+        middlewares: see each request before its credentials are added, and its answer last.
+    """
 
     async def authenticate(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         request.headers.update(await credentials.headers())
@@ -169,7 +177,7 @@ def open_session(credentials: Credentials, user_agent: str) -> aiohttp.ClientSes
             # Until Python 3.12.7, TLS connections that wait for the peer's goodbye would be left behind.
             enable_cleanup_closed=sys.version_info < (3, 12, 7),
         ),
-        middlewares=(authenticate,),
+        middlewares=(*middlewares, authenticate),
         proxy=credentials.proxy,
         # Compressing costs more CPU on both sides than it saves on a cluster's network.
         headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"},

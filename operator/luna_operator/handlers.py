@@ -16,12 +16,14 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
 import kopf
 
 from luna_kube import PODS, STREAM_PROCESSORS, STREAMS, Credentials, Resource, open_session
 from luna_operator.manifests import MANAGER
+from luna_operator.news import leaving_out
 from luna_operator.stateless import NoDiffBase, NoProgress
 from luna_streams import naming
 
@@ -30,6 +32,23 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 OnEvent = Callable[[Resource, str | None, Json], None]
 """Takes an event: the resource, its type (None for an object of a list), the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears what kopf watches.
+
+    Attributes:
+        on_event: called in the listener's event loop.
+        on_list: called in the listener's event loop when kopf has listed a resource: it does not tell what is gone.
+        knows: tells whether a version of an object, or a newer one, is known already: then kopf need not tell it.
+            Called in kopf's thread.
+    """
+
+    on_event: OnEvent
+    on_list: Callable[[Resource], None]
+    knows: Callable[[Resource, Json], bool]
+
 
 USER_AGENT = "luna-operator"
 POD_LABELS = f"{naming.LABEL_MANAGED_BY}={MANAGER}"
@@ -42,12 +61,12 @@ Controls = tuple[asyncio.AbstractEventLoop, asyncio.Event]
 
 
 async def run_kopf(
-    on_event: OnEvent, load: Callable[[], Awaitable[Credentials]], namespace: str, stop: asyncio.Event
+    listener: Listener, load: Callable[[], Awaitable[Credentials]], namespace: str, stop: asyncio.Event
 ) -> None:
     """Run kopf until `stop` is set, until cancelled, or until it gives up.
 
     Args:
-        on_event: called in the caller's event loop.
+        listener: lives in the caller's event loop.
         load: returns credentials for the API server; called in kopf's event loop.
         namespace: to watch; empty for all.
         stop: ends the run.
@@ -58,14 +77,19 @@ async def run_kopf(
     loop = asyncio.get_running_loop()
 
     def hand_over(resource: Resource, event_type: str | None, obj: Json) -> None:
-        loop.call_soon_threadsafe(on_event, resource, event_type, obj)
+        loop.call_soon_threadsafe(listener.on_event, resource, event_type, obj)
+
+    def hand_over_list(resource: Resource) -> None:
+        loop.call_soon_threadsafe(listener.on_list, resource)
+
+    from_here = Listener(hand_over, hand_over_list, listener.knows)
 
     controls: Future[Controls] = Future()
     outcome: Future[None] = Future()
 
     def work() -> None:
         try:
-            asyncio.run(_operate(_registry(hand_over, load), namespace, controls))
+            asyncio.run(_operate(_registry(from_here, load), namespace, controls))
         except BaseException as e:  # handed over to the thread that waits
             outcome.set_exception(e)
         else:
@@ -108,17 +132,35 @@ async def _operate(registry: kopf.OperatorRegistry, namespace: str, controls: Fu
     )
 
 
-def _registry(on_event: OnEvent, load: Callable[[], Awaitable[Credentials]]) -> kopf.OperatorRegistry:
+def _registry(listener: Listener, load: Callable[[], Awaitable[Credentials]]) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
+
+    def knows(path: str, obj: Json) -> bool:
+        resource = _listed_at(path)
+        return resource is not None and listener.knows(resource, obj)
+
+    def listed(path: str) -> None:
+        if (resource := _listed_at(path)) is not None:
+            listener.on_list(resource)
 
     @kopf.on.login(registry=registry, retries=1)
     async def login(**_: Any) -> kopf.AiohttpSession:
         credentials = await load()  # again whenever the API server refused the last ones
-        return kopf.AiohttpSession(server=credentials.server, aiohttp_session=open_session(credentials, USER_AGENT))
+        session = open_session(credentials, USER_AGENT, leaving_out(knows, listed))
+        return kopf.AiohttpSession(server=credentials.server, aiohttp_session=session)
 
     for resource in WATCHED:
-        _watch(registry, resource, on_event)
+        _watch(registry, resource, listener.on_event)
     return registry
+
+
+def _listed_at(path: str) -> Resource | None:
+    """Return which of our resources has its collection at a path; None for others, which kopf asks for as well."""
+    for resource in WATCHED:
+        root = resource.everywhere().path.removesuffix(resource.plural)
+        if path.startswith(root) and path.endswith(f"/{resource.plural}"):
+            return resource
+    return None
 
 
 def _watch(registry: kopf.OperatorRegistry, resource: Resource, on_event: OnEvent) -> None:

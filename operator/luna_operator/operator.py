@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from luna_kube import Credentials, KubeClient, LeadershipLost, LeaseSettings, Resource, leadership
+from luna_kube import Credentials, KubeClient, LeadershipLost, LeaseSettings, leadership
 from luna_operator.audit import Audit
 from luna_operator.cluster import Cluster
 from luna_operator.events import EventRecorder
-from luna_operator.handlers import USER_AGENT, Json, OnEvent, run_kopf
+from luna_operator.handlers import USER_AGENT, Listener, run_kopf
 from luna_operator.health import health_server
 from luna_operator.metrics import Metrics
 from luna_operator.notes import Notes
@@ -89,26 +89,22 @@ class Operator:
         self.state = "leading"
         log.info("leading: %d namespaces", len(world.spaces))
 
-        def take(resource: Resource, event_type: str | None, obj: Json) -> None:
-            world.take(resource, event_type, obj)
-            if event_type is None:  # kopf listed again, and does not tell which objects went meanwhile
-                audit.ask()
-
+        listener = Listener(world.take, lambda _: audit.ask(), world.knows)
         async with asyncio.TaskGroup() as group:
             group.create_task(reconciler.run(), name="reconciler")
             group.create_task(recorder.run(), name="events")
             group.create_task(audit.run(self.settings.audit_interval), name="audit")
             # A task as well: kopf may take seconds to end, in which the others must not go on.
-            group.create_task(self._keep_kopf(take, stop_kopf), name="kopf")
+            group.create_task(self._keep_kopf(listener, stop_kopf), name="kopf")
 
-    async def _keep_kopf(self, take: OnEvent, stop: asyncio.Event) -> None:
+    async def _keep_kopf(self, listener: Listener, stop: asyncio.Event) -> None:
         while True:
-            await self._run_kopf(take, stop)
+            await self._run_kopf(listener, stop)
 
-    async def _run_kopf(self, take: OnEvent, stop: asyncio.Event) -> None:
+    async def _run_kopf(self, listener: Listener, stop: asyncio.Event) -> None:
         stop.clear()
         try:
-            await run_kopf(take, self._load, self.settings.namespace, stop)
+            await run_kopf(listener, self._load, self.settings.namespace, stop)
         except Exception:  # kopf ends on watch errors that a second try mends; without it the operator is deaf
             log.exception("kopf ended; it is started again")
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,25 @@ def test_an_older_or_equal_version_changes_nothing() -> None:
     assert cache.put(an_object(version=9)) == []
     assert cache.put(an_object(version=10)) == []
     assert cache["n", "a"] == an_object(version=10)
+
+
+@pytest.mark.parametrize(
+    ("obj", "is_known"),
+    [
+        (an_object(version=9), True),
+        (an_object(version=10), True),
+        (an_object(version=11), False),
+        (an_object(version="x7f"), False),
+        (an_object(version=11, uid="another"), False),
+        (an_object("b", version=9), False),
+    ],
+    ids=["older", "equal", "newer", "not comparable", "another incarnation", "another name"],
+)
+def test_what_is_known_changes_nothing(obj: Json, is_known: bool) -> None:
+    cache = Cache()
+    cache.put(an_object(version=10), is_own_write=True)
+    assert cache.knows(obj) is is_known
+    assert (cache.put(obj) == []) is is_known
 
 
 def test_versions_are_compared_as_integers_of_any_size() -> None:
