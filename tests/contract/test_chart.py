@@ -1,4 +1,4 @@
-"""The Helm chart: rendered by Helm, accepted by a real API server, and in step with the code it starts."""
+"""The Helm chart: what it makes of values, and that it is in step with the code it starts."""
 
 from __future__ import annotations
 
@@ -14,57 +14,145 @@ import yaml
 from pydantic import BaseModel
 
 from luna_api_shim.settings import Settings as ShimSettings
+from luna_api_shim.vault import MANAGER as SHIM_MANAGER
+from luna_kube.manifests import crd_manifests
+from luna_operator.manifests import MANAGER as OPERATOR_MANAGER
+from luna_operator.manifests import PORT as PROCESSOR_PORT
+from luna_operator.manifests import pod_labels
 from luna_operator.settings import Settings as OperatorSettings
-from support.apiservers import ApiServer, unique
-from support.charts import helm_template, program, render
-from support.repository import CHART, ROOT
+from support.chart_page import explained
+from support.charts import (
+    DIGEST,
+    EVERYTHING,
+    PREFIX,
+    VALUES,
+    WITH_CLAIM,
+    Json,
+    helm_template,
+    one,
+    pod_specs,
+    program,
+    render,
+)
+from support.repository import CHART
 
-EVERYTHING = {
-    "allNamespaces": True,
-    "imagePullSecrets": [{"name": "registry"}],
-    "platform": {"origin": "http://luna-api:5000"},
-    "operator": {
-        "replicas": 2,
-        "env": {"LUNA_OPERATOR_LOG_LEVEL": "debug"},
-        "nodeSelector": {"disk": "ssd"},
-        "tolerations": [{"operator": "Exists"}],
-        "serviceAccountAnnotations": {"note": "operator"},
-    },
-    "shim": {
-        "replicas": 2,
-        "env": {"LUNA_SHIM_OBSOLETING_PERIOD": 30},
-        "affinity": {"podAntiAffinity": {}},
-        "service": {"type": "LoadBalancer", "annotations": {"note": "shim"}},
-        "log": {"databaseSecret": "log-database"},
-        "serviceAccountAnnotations": {"note": "shim"},
-    },
-    "processor": {"pool": {"name": "gpu", "spec": {"gpu": {"resourceName": "nvidia.com/gpu"}, "slotsPerPod": 40}}},
-}
-WITH_CLAIM = {"shim": {"log": {"volumeClaim": "log"}}}
-VALUES = [
-    pytest.param({}, id="as shipped"),
-    pytest.param(EVERYTHING, id="everything on"),
-    pytest.param(WITH_CLAIM, id="log in a volume"),
-]
-POOLLESS = {"processor": {"pool": {"create": False}}}
+SETTINGS = [("operator", "LUNA_OPERATOR_", OperatorSettings), ("shim", "LUNA_SHIM_", ShimSettings)]
 
 
-def kubectl(server: ApiServer, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [str(program("kubectl")), f"--kubeconfig={server.kubeconfig}", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+def schema() -> Json:
+    loaded: Json = json.loads((CHART / "values.schema.json").read_text())
+    return loaded
 
 
 def test_helm_finds_nothing_to_complain_about() -> None:
-    answer = subprocess.run(
-        [program("helm"), "lint", "--strict", CHART], capture_output=True, text=True, timeout=60, check=False
-    )
+    command = [program("helm"), "lint", "--strict", CHART]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert answer.returncode == 0, answer.stdout
 
 
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_value_is_explained_and_known_to_the_schema() -> None:
+    text = (CHART / "values.yaml").read_text()
+    jsonschema.validate(yaml.safe_load(text), schema())
+    jsonschema.validate(EVERYTHING, schema())
+    assert set(explained(text)) == leaves(schema())
+
+
+def leaves(node: Json, path: str = "") -> set[str]:
+    """Return the paths of a schema's properties that have no named properties of their own; images have."""
+    if node.get("$ref") == "#/$defs/image":
+        node = schema()["$defs"]["image"]
+    if "properties" not in node:
+        return {path}
+    return set().union(
+        *(leaves(child, f"{path}.{name}" if path else name) for name, child in node["properties"].items())
+    )
+
+
+def test_the_schema_knows_every_object_whole() -> None:
+    """Nothing that values.yaml spells out may be misspelt; only `global` is shared with other charts."""
+    open_ = [
+        path for path, node in objects(schema()) if "properties" in node and node.get("additionalProperties", True)
+    ]
+    assert sorted(open_) == ["$defs.named.items", "global"]
+
+
+def objects(node: Any, path: str = "") -> list[tuple[str, Json]]:
+    """Return the schemas of objects within a schema, by where they stand."""
+    if not isinstance(node, dict):
+        return []
+    below = [
+        found
+        for name, child in node.items()
+        if name not in ("enum", "required", "pattern")
+        for found in objects(child, path if name == "properties" else f"{path}.{name}" if path else name)
+    ]
+    return [(path, node), *below] if node.get("type") == "object" else below
+
+
 @pytest.mark.parametrize(
-    ("component", "prefix", "settings"),
-    [("operator", "LUNA_OPERATOR_", OperatorSettings), ("shim", "LUNA_SHIM_", ShimSettings)],
+    ("values", "complaint"),
+    [
+        pytest.param({"shim": {"replica": 2}}, "additional properties 'replica' not allowed", id="a misspelt name"),
+        pytest.param(
+            {"operator": {"env": {"LUNA_SHIM_PORT": "1"}}}, "LUNA_SHIM_PORT", id="a variable of the other part"
+        ),
+        pytest.param({"platform": {"origin": "luna:5000"}}, "at '/platform/origin'", id="no URL"),
+        pytest.param({"shim": {"image": {"digest": "latest"}}}, "at '/shim/image/digest'", id="no digest"),
+        pytest.param({"shim": {"replicas": "two"}}, "got string, want integer", id="no number"),
+        pytest.param(
+            {"networkPolicy": {"shim": {"from": [{}]}}},
+            "at '/networkPolicy/shim/from/0'",
+            id="a peer that is everybody",
+        ),
+        pytest.param(
+            {"shim": {"replicas": 2, "log": {"volumeClaim": "log"}}},
+            "shim.log.volumeClaim keeps the file of one replica: with several, set shim.log.databaseSecret",
+            id="a file for two",
+        ),
+        pytest.param(
+            {"shim": {"log": {"volumeClaim": "log", "databaseSecret": "db"}}},
+            "shim.log.volumeClaim and shim.log.databaseSecret exclude each other",
+            id="a file and a database",
+        ),
+        pytest.param(
+            {"shim": {"ingress": {"enabled": True}}}, "shim.ingress.enabled needs shim.ingress.hosts", id="no host"
+        ),
+        pytest.param(
+            {"shim": {"httpRoute": {"enabled": True}}},
+            "shim.httpRoute.enabled needs shim.httpRoute.parentRefs",
+            id="no gateway",
+        ),
+        pytest.param(
+            {"shim": {"env": {"LUNA_SHIM_X": 1}, "extraEnv": [{"name": "LUNA_SHIM_X", "value": "2"}]}},
+            "LUNA_SHIM_X is set twice: in shim.env and in shim.extraEnv",
+            id="a variable set twice",
+        ),
+        pytest.param(
+            {"shim": {"preStopSeconds": 30}}, "shim.preStopSeconds must be less than", id="no time left to end"
+        ),
+    ],
 )
+def test_values_that_cannot_be_meant_end_with_a_sentence(values: Json, complaint: str, tmp_path: Path) -> None:
+    answer = helm_template(values, tmp_path)
+    assert answer.returncode != 0
+    assert complaint in answer.stderr
+
+
+def test_values_of_an_older_chart_that_were_kept_are_told_apart(tmp_path: Path) -> None:
+    """--reuse-values puts the old chart's values in the place of this one's, so those that are new are missing."""
+    old = {name: None for name in ("global", "networkPolicy", "metrics", "rbac", "crds", "commonLabels")}
+    answer = helm_template(old, tmp_path)
+    assert answer.returncode != 0
+    assert "use --reset-then-reuse-values" in answer.stderr
+
+
+# --- in step with the code --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("component", "prefix", "settings"), SETTINGS)
 def test_the_chart_sets_only_variables_that_the_component_knows(
     component: str, prefix: str, settings: type[BaseModel]
 ) -> None:
@@ -74,121 +162,190 @@ def test_the_chart_sets_only_variables_that_the_component_knows(
     assert variables <= {prefix + name.upper() for name in settings.model_fields}
 
 
+def test_processor_pods_are_known_by_the_labels_and_the_port_the_operator_gives_them(tmp_path: Path) -> None:
+    made = render(EVERYTHING, tmp_path)
+    selectors = [
+        one(made, "PodMonitor")["spec"]["selector"]["matchLabels"],
+        one(made, "NetworkPolicy", "-processor")["spec"]["podSelector"]["matchLabels"],
+    ]
+    for selector in selectors:
+        assert selector.items() <= pod_labels("any").items()
+    (ingress, _) = one(made, "NetworkPolicy", "-processor")["spec"]["ingress"]
+    assert [rule["port"] for rule in ingress["ports"]] == [PROCESSOR_PORT]
+
+
+@pytest.mark.parametrize(("component", "manager"), [("shim", SHIM_MANAGER), ("operator", OPERATOR_MANAGER)])
+def test_the_admission_policies_know_the_label_that_the_code_sets(component: str, manager: str, tmp_path: Path) -> None:
+    rules = one(render({}, tmp_path), "ValidatingAdmissionPolicy", component)["spec"]["validations"]
+    assert all(f"== '{manager}'" in rule["expression"] for rule in rules)
+
+
+def test_the_job_may_change_the_definitions_of_the_chart_and_no_others(tmp_path: Path) -> None:
+    (rule,) = one(render({}, tmp_path), "ClusterRole", "-crds")["rules"]
+    names = {yaml.safe_load(path.read_text())["metadata"]["name"] for path in crd_manifests()}
+    assert set(rule["resourceNames"]) == names
+    assert rule["verbs"] == ["get", "patch"]
+
+
+# --- objects ----------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("values", VALUES)
-def test_a_name_is_given_once(values: dict[str, Any], tmp_path: Path) -> None:
-    objects = [(item["kind"], item["metadata"]["name"]) for item in render(values, tmp_path)]
-    assert len(objects) == len(set(objects))
+def test_a_name_is_given_once(values: Json, tmp_path: Path) -> None:
+    names = [(item["kind"], item["metadata"]["name"]) for item in render(values, tmp_path)]
+    assert len(names) == len(set(names))
+
+
+def test_releases_of_one_name_in_two_namespaces_share_nothing(tmp_path: Path) -> None:
+    def clusterwide(namespace: str) -> set[tuple[str, str]]:
+        values = {**EVERYTHING, "shim": {**EVERYTHING["shim"], "service": {"type": "ClusterIP"}}}
+        return {
+            (item["kind"], item["metadata"]["name"])
+            for item in render(values, tmp_path, namespace)
+            if item["kind"].startswith(("Cluster", "ValidatingAdmission"))
+        }
+
+    assert clusterwide("one")
+    assert clusterwide("one") & clusterwide("two") == set()
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_every_object_is_labelled_as_one_of_the_release(values: Json, tmp_path: Path) -> None:
+    for item in render(values, tmp_path):
+        labels = item["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "luna"
+        assert values.get("commonLabels", {}).items() <= labels.items()
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_what_exists_only_for_a_while_is_taken_away_whatever_becomes_of_it(values: Json, tmp_path: Path) -> None:
+    for item in render(values, tmp_path):
+        annotations = item["metadata"].get("annotations", {})
+        if "helm.sh/hook" in annotations:
+            policy = set(annotations["helm.sh/hook-delete-policy"].split(","))
+            assert policy == {"before-hook-creation", "hook-succeeded", "hook-failed"}
 
 
 def test_without_a_pool_none_is_made(tmp_path: Path) -> None:
-    kinds = {item["kind"] for item in render(POOLLESS, tmp_path)}
+    kinds = {item["kind"] for item in render({"processor": {"pool": {"create": False}}}, tmp_path)}
     assert "Deployment" in kinds
     assert "StreamProcessor" not in kinds
 
 
+def test_the_least_of_it_needs_no_right_to_make_anything_clusterwide(tmp_path: Path) -> None:
+    kinds = {item["kind"] for item in render(dict(VALUES[-1].values[0]), tmp_path)}  # type: ignore[call-overload]  # pytest's own type says object
+    assert kinds == {"Deployment", "Service", "Pod"}
+
+
 @pytest.mark.parametrize("values", VALUES)
-def test_the_log_has_a_folder_that_can_be_written(values: dict[str, Any], tmp_path: Path) -> None:
-    pod = shim_deployment(values, tmp_path)["spec"]["template"]["spec"]
+def test_every_container_is_restricted_and_has_probes_where_it_lasts(values: Json, tmp_path: Path) -> None:
+    for name, spec in pod_specs(render(values, tmp_path)):
+        (container,) = spec["containers"]
+        assert spec["securityContext"]["runAsNonRoot"], name
+        assert container["securityContext"]["readOnlyRootFilesystem"], name
+        assert container["resources"]["requests"], name
+        assert "memory" in container["resources"]["limits"], name
+        if spec.get("restartPolicy") != "Never":
+            assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), name
+
+
+def test_images_follow_registry_tag_and_digest(tmp_path: Path) -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    mirror = "registry.example.com/mirror/luna-streams"
+    images = {name: spec["containers"][0]["image"] for name, spec in pod_specs(render(EVERYTHING, tmp_path))}
+    assert images == {
+        f"{PREFIX}-operator": f"{mirror}-operator:{version}@{DIGEST}",
+        f"{PREFIX}-crds": f"{mirror}-operator:{version}@{DIGEST}",
+        f"{PREFIX}-shim": f"{mirror}-operator:1.2.3@{DIGEST}",
+        f"{PREFIX}-check": f"{mirror}-operator:1.2.3@{DIGEST}",
+    }
+    assert (
+        variables_of(EVERYTHING, "operator", tmp_path)["LUNA_OPERATOR_PROCESSOR_IMAGE"]
+        == f"{mirror}-processor:{version}"
+    )
+
+
+def test_pull_secrets_reach_every_pod_once(tmp_path: Path) -> None:
+    for _, spec in pod_specs(render(EVERYTHING, tmp_path)):
+        assert spec["imagePullSecrets"] == [{"name": "shared"}, {"name": "registry"}]
+    variables = variables_of(EVERYTHING, "operator", tmp_path)
+    assert variables["LUNA_OPERATOR_PROCESSOR_PULL_SECRETS"] == "shared,registry"
+    assert variables["LUNA_OPERATOR_PROCESSOR_PULL_POLICY"] == "Always"
+
+
+def variables_of(values: Json, component: str, folder: Path) -> dict[str, str]:
+    """Return the variables of a component that have a plain value."""
+    (container,) = one(render(values, folder), "Deployment", component)["spec"]["template"]["spec"]["containers"]
+    return {item["name"]: item["value"] for item in container["env"] if "value" in item}
+
+
+def test_processors_of_the_release_have_an_account_without_rights(tmp_path: Path) -> None:
+    made = render({}, tmp_path)
+    name = f"{PREFIX}-processor"
+    assert variables_of({}, "operator", tmp_path)["LUNA_OPERATOR_PROCESSOR_SERVICE_ACCOUNT"] == name
+    assert one(made, "ServiceAccount", name)["automountServiceAccountToken"] is False
+    subjects = [
+        subject["name"] for item in made if item["kind"].endswith("Binding") for subject in item.get("subjects", [])
+    ]
+    assert name not in subjects
+
+
+def test_pools_of_other_namespaces_take_the_account_that_every_namespace_has(tmp_path: Path) -> None:
+    variables = variables_of({"allNamespaces": True}, "operator", tmp_path)
+    assert variables["LUNA_OPERATOR_PROCESSOR_SERVICE_ACCOUNT"] == "default"
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_the_log_has_a_folder_that_can_be_written(values: Json, tmp_path: Path) -> None:
+    pod = one(render(values, tmp_path), "Deployment", "shim")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     folder = next(item["value"] for item in container["env"] if item["name"] == "LUNA_SHIM_DATA_FOLDER")
-    (name,) = {mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == folder}
-    assert {"emptyDir", "persistentVolumeClaim"} & {
-        key for item in pod["volumes"] if item["name"] == name for key in item
-    }
+    name = next(item["name"] for item in container["volumeMounts"] if item["mountPath"] == folder)
+    (volume,) = [item for item in pod["volumes"] if item["name"] == name]
+    assert {"emptyDir", "persistentVolumeClaim"} & volume.keys()
 
 
 def test_a_claim_is_never_used_by_two_pods(tmp_path: Path) -> None:
-    assert shim_deployment(WITH_CLAIM, tmp_path)["spec"]["strategy"] == {"type": "Recreate"}
-    two = helm_template({"shim": {"replicas": 2, "log": {"volumeClaim": "log"}}}, tmp_path)
-    assert two.returncode != 0
-    assert "set shim.log.databaseSecret" in two.stderr
+    assert one(render(WITH_CLAIM, tmp_path), "Deployment", "shim")["spec"]["strategy"]["type"] == "Recreate"
 
 
 def test_the_url_of_the_database_stays_in_its_secret(tmp_path: Path) -> None:
-    (container,) = shim_deployment(EVERYTHING, tmp_path)["spec"]["template"]["spec"]["containers"]
-    (variable,) = [item for item in container["env"] if item["name"] == "LUNA_SHIM_DATABASE_URL"]
+    pod = one(render(EVERYTHING, tmp_path), "Deployment", "shim")["spec"]["template"]["spec"]
+    (variable,) = [item for item in pod["containers"][0]["env"] if item["name"] == "LUNA_SHIM_DATABASE_URL"]
     assert variable["valueFrom"] == {"secretKeyRef": {"name": "log-database", "key": "url"}}
 
 
-def shim_deployment(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the Deployment of the shim."""
-    objects = render(values, folder)
-    return next(item for item in objects if item["kind"] == "Deployment" and item["metadata"]["name"].endswith("shim"))
+# --- network ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_value_is_explained_and_known_to_the_schema() -> None:
-    text = (CHART / "values.yaml").read_text()
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    jsonschema.validate(yaml.safe_load(text), schema)
-    jsonschema.validate(EVERYTHING, schema)
-    assert explained(text) == leaves(schema, schema["$defs"]) - {"global"}
+@pytest.mark.parametrize("values", VALUES[:-1])
+def test_every_pod_of_the_release_is_denied_what_is_not_named(values: Json, tmp_path: Path) -> None:
+    made = render(values, tmp_path)
+    policies = [item["spec"] for item in made if item["kind"] == "NetworkPolicy"]
+    assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies)
+    labels = [item["spec"]["template"]["metadata"]["labels"] for item in made if item["kind"] in ("Deployment", "Job")]
+    labels += [item["metadata"]["labels"] for item in made if item["kind"] == "Pod"]
+    for pod in [*labels, pod_labels("any")]:
+        chosen = [policy for policy in policies if policy["podSelector"]["matchLabels"].items() <= pod.items()]
+        assert len(chosen) == 1, pod
 
 
-def explained(values: str) -> set[str]:
-    """Return the paths of the values that have a comment of the form `# -- ...` above them."""
-    paths, parents, is_explained = set(), list[str](), False
-    for line in values.splitlines():
-        if match := re.match(r"( *)(\w+):", line):
-            parents[len(match[1]) // 2 :] = [match[2]]
-            if is_explained:
-                paths.add(".".join(parents))
-        is_explained = line.lstrip().startswith("# -- ")
-    return paths
+def test_nobody_reads_metrics_unless_somebody_is_to(tmp_path: Path) -> None:
+    def sources(values: Json) -> list[Json]:
+        spec = one(render(values, tmp_path), "NetworkPolicy", "-operator")["spec"]
+        found: list[Json] = spec["ingress"][0]["from"]
+        return [peer for peer in found if "namespaceSelector" in peer]
+
+    assert sources({}) == []
+    assert sources({"metrics": {"monitors": {"enabled": True}}}) == [{"namespaceSelector": {}}]
+    assert sources(EVERYTHING) == EVERYTHING["networkPolicy"]["metricsFrom"]
 
 
-def leaves(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> set[str]:
-    """Return the paths of a schema's properties that have no properties of their own."""
-    if "$ref" in schema:
-        schema = definitions[schema["$ref"].rpartition("/")[2]]
-    if "properties" not in schema:
-        return {path}
-    below = (
-        leaves(child, definitions, f"{path}.{name}" if path else name) for name, child in schema["properties"].items()
-    )
-    return set().union(*below)
-
-
-@pytest.mark.parametrize(
-    "values", [{"shim": {"replica": 2}}, {"operator": {"env": {"LUNA_SHIM_PORT": "1"}}}, {"platform": {"origin": "x"}}]
-)
-def test_a_misspelt_value_is_refused(values: dict[str, Any]) -> None:
-    schema = json.loads((CHART / "values.schema.json").read_text())
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(values, schema)
-
-
-@pytest.mark.apiserver
-@pytest.mark.parametrize("values", VALUES)
-def test_a_real_api_server_accepts_every_object(values: dict[str, Any], tmp_path: Path, real_api: ApiServer) -> None:
-    crds = kubectl(real_api, "apply", "--server-side", "-f", str(ROOT / "crds"))
-    assert crds.returncode == 0, crds.stderr
-    kubectl(real_api, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    kubectl(real_api, "create", "namespace", "luna")
-    objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": render(values, tmp_path)})
-    answer = kubectl(real_api, "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=objects)
-    assert answer.returncode == 0, answer.stderr
-    assert "Warning" not in answer.stderr
-
-
-@pytest.mark.apiserver
-@pytest.mark.parametrize("component", ["operator", "shim"])
-def test_its_pods_satisfy_pod_security_restricted(component: str, tmp_path: Path, real_api: ApiServer) -> None:
-    namespace = unique("restricted")
-    kubectl(real_api, "create", "namespace", namespace)
-    kubectl(real_api, "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    deployment = next(
-        item
-        for item in render({}, tmp_path)
-        if item["kind"] == "Deployment" and item["metadata"]["name"].endswith(component)
-    )
-    template = deployment["spec"]["template"]
-    template["spec"].pop("serviceAccountName")  # a dry run has not made it
-
-    def admit(spec: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": component}, "spec": spec}
-        return kubectl(real_api, "create", "-n", namespace, "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
-
-    answer = admit(template["spec"])
-    assert answer.returncode == 0, answer.stderr
-    loose = admit({**template["spec"], "hostNetwork": True})
-    assert "violates PodSecurity" in loose.stderr
+def test_processors_may_not_ask_the_cloud_who_their_node_is(tmp_path: Path) -> None:
+    egress = one(render({}, tmp_path), "NetworkPolicy", "-processor")["spec"]["egress"]
+    blocks = [peer["ipBlock"] for rule in egress for peer in rule["to"] if "ipBlock" in peer]
+    (everywhere,) = [block for block in blocks if block["cidr"] == "0.0.0.0/0"]
+    assert "169.254.0.0/16" in everywhere["except"]

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from luna_api_shim.app import API_VERSION, ROUTES
 from luna_api_shim.openapi.original import served_document
 from luna_api_shim.openapi.text import as_yaml
-from support import reference_pages
+from support import chart_page, reference_pages
 
 ROOT = Path(__file__).parents[2]
 COMPONENT_FOLDERS = ("crds", "operator", "api_shim", "processor_image", "local")
@@ -61,6 +61,7 @@ def generated() -> dict[Path, str]:
     copies = {CHART / "crds" / path.name: path.read_text() for path in sorted((ROOT / "crds").glob("*.yaml"))}
     pages = [ROOT / "docs" / name for name in ("resources.md", "lifecycle.md")]
     references = {page: reference_pages.refreshed(page.read_text()) for page in pages}
+    references[CHART / "README.md"] = chart_page.refreshed(CHART)
     whole = {ROOT / "docs" / "settings.md": settings_page(), ROOT / "docs" / "openapi.yaml": openapi_text()}
     return {**whole, **references, **copies}
 
