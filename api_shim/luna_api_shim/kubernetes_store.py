@@ -31,6 +31,7 @@ from luna_kube import (
     NotFound,
     Reflector,
     Resource,
+    merge_patch,
 )
 from luna_streams import naming
 from luna_streams.credentials import Credentials, resolve
@@ -209,8 +210,10 @@ class KubernetesStore:
         known = self._streams.get(*entry.key)
         if known is None or known["metadata"]["resourceVersion"] != entry.stream.resource_version:
             raise Conflict(f"PUT {entry.stream_id}", "the cache has another version")
-        body = {**_header(STREAMS, *entry.key), "metadata": known["metadata"], "spec": spec.to_resource()}
-        return self._entry(await self._client.replace(STREAMS.at(*entry.key), body))
+        # Only what changes: whoever applies the stream with kubectl keeps all other fields to himself.
+        change = merge_patch(entry.stream.spec.to_resource(), spec.to_resource())
+        body = {"metadata": {"resourceVersion": entry.stream.resource_version}, "spec": change}
+        return self._entry(await self._client.patch(STREAMS.at(*entry.key), body))
 
     async def write_status(self, entry: Entry, record: StreamStatus) -> Entry:
         """See `Store`."""

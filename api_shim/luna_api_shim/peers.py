@@ -1,8 +1,8 @@
 """What replicas tell each other directly, so that an API server that is away stops no worker.
 
-Every two seconds a replica greets the leader and everybody it knows, and hears in return whether they lead, whether
-they hear the API server, and whom they know. So the leader gets to know all replicas, and, when nobody hears the API
-server any more, can tell whether that is so for all of them or only for itself.
+Three times in the life of a Lease (every two seconds) a replica greets the leader and everybody it knows, and hears in
+return whether they lead, whether they hear the API server, and whom they know. So the leader gets to know all replicas,
+and, when nobody hears the API server any more, can tell whether that is so for all of them or only for itself.
 
 A greeting from somebody who does not know the Lease's uid is answered, but nobody is remembered for it: a replica must
 not be made to call addresses that strangers name.
@@ -29,9 +29,7 @@ log = logging.getLogger(__name__)
 PATH: Final = "/replicas/greeting"
 REPLICA_HEADER: Final = "Luna-Forwarded"
 """In what one replica sends to another: what only replicas know."""
-_GREET_S: Final = 2.0
-_TIMEOUT_S: Final = 1.5
-_FRESH_S: Final = 6.0
+_FIRST_S: Final = 0.2
 _FORGOTTEN_S: Final = 30.0
 _MOST_PEERS: Final = 32
 
@@ -77,16 +75,18 @@ class Peers:
     Args:
         origin: where this one is reached.
         election: whether this one leads, who else does, and the secret.
-        is_leaving: whether this one is about to end.
+        lease_s: how long a Lease lasts; what somebody said is believed for that long.
         clock: see `now_s`.
+
+    Attributes:
+        is_leaving: whether this replica is about to end.
     """
 
-    def __init__(
-        self, origin: str, election: Election, is_leaving: Callable[[], bool], clock: Callable[[], float] = now_s
-    ) -> None:
+    def __init__(self, origin: str, election: Election, *, lease_s: float, clock: Callable[[], float] = now_s) -> None:
+        self.is_leaving = False
         self._origin = origin
         self._election = election
-        self._is_leaving = is_leaving
+        self._lease_s = lease_s
         self._clock = clock
         self._known: dict[str, _Peer] = {}
 
@@ -113,7 +113,7 @@ class Peers:
         return min((peer.asked_at for peer in self._known.values() if peer.asked_at is not None), default=self._clock())
 
     def _is_fresh(self, peer: _Peer) -> bool:
-        return peer.asked_at is not None and self._clock() - peer.asked_at < _FRESH_S
+        return peer.asked_at is not None and self._clock() - peer.asked_at < self._lease_s
 
     # -- greeting ------------------------------------------------------------------------------------------------------
 
@@ -132,10 +132,12 @@ class Peers:
 
     async def run(self) -> None:
         """Greet again and again, until cancelled."""
-        async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=self._lease_s / 3, trust_env=False) as http:
             while True:
                 await self.greet(http)
-                await asyncio.sleep(_GREET_S * random.uniform(0.8, 1.2))  # noqa: S311  jitter
+                # The leader has to know a new replica before the API server can be lost.
+                every_s = self._lease_s / 3 if self._known or self._election.is_leader else _FIRST_S
+                await asyncio.sleep(every_s * random.uniform(0.8, 1.2))  # noqa: S311  jitter
 
     async def greet(self, http: httpx.AsyncClient) -> None:
         """Greet everybody once."""
@@ -164,7 +166,7 @@ class Peers:
             origin=self._origin,
             leads=self._election.is_leader,
             hears=self._election.hears,
-            leaves=self._is_leaving(),
+            leaves=self.is_leaving,
             knows=tuple(self._known) if knows else (),
         )
 

@@ -82,7 +82,7 @@ class Service:
         self._records = records = Records(self.store)
         parallel = settings.parallel_writes
         self.watch = HandlerWatch(self.store, records, period_s=settings.obsoleting_period, parallel_writes=parallel)
-        self.peers = Peers(self.origin, self.election, lambda: self._is_stopping.is_set())
+        self.peers = Peers(self.origin, self.election, lease_s=settings.lease_duration)
         times = Times(settings.obsoleting_period, settings.worker_patience, settings.longest_outage)
         self.desk = LeaderDesk(
             self.election,
@@ -177,7 +177,7 @@ class Service:
     async def _leave(self) -> None:
         """When asked to, let another replica lead, and serve until nobody is sent here any more."""
         await self._is_stopping.wait()
-        self._farewell.has_begun = True
+        self._farewell.has_begun = self.peers.is_leaving = True
         self.queue.close()
         await self.logbook.finish()
         self.election.retire()
