@@ -131,7 +131,7 @@ def objects(node: Any, path: str = "") -> list[tuple[str, Json]]:
             id="a variable set twice",
         ),
         pytest.param(
-            {"shim": {"preStopSeconds": 30}}, "shim.preStopSeconds must be less than", id="no time left to end"
+            {"shim": {"shutdownDelaySeconds": 30}}, "shim.shutdownDelaySeconds must be less than", id="no time left to end"
         ),
     ],
 )

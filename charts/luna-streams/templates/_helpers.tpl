@@ -184,8 +184,8 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if ge (int .Values.shim.preStopSeconds) (int .Values.shim.terminationGracePeriodSeconds) }}
-{{- fail "shim.preStopSeconds must be less than shim.terminationGracePeriodSeconds, which it is part of" }}
+{{- if ge (int .Values.shim.shutdownDelaySeconds) (int .Values.shim.terminationGracePeriodSeconds) }}
+{{- fail "shim.shutdownDelaySeconds must be less than shim.terminationGracePeriodSeconds, which it is part of" }}
 {{- end }}
 {{- end }}
 
