@@ -38,6 +38,7 @@ class Space:
         held: active streams by the name of the pod they belong to.
         waiting: names of pending streams that belong to no pod.
         unobserved: names of streams whose status was not computed from the present spec.
+        leaving: streams whose worker was asked to let go of them, by name.
         suspects: uids of pods from which the shim took streams, until when they are asked last.
         foreign_names: pod names that turned out to belong to somebody else.
     """
@@ -48,6 +49,7 @@ class Space:
     held: dict[str, dict[str, StreamFact]] = field(default_factory=dict)
     waiting: dict[str, None] = field(default_factory=dict)
     unobserved: dict[str, None] = field(default_factory=dict)
+    leaving: dict[str, StreamFact] = field(default_factory=dict)
     suspects: dict[str, datetime] = field(default_factory=dict)
     foreign_names: set[str] = field(default_factory=set)
     _restarts: list[tuple[datetime, str]] = field(default_factory=list)
@@ -68,6 +70,13 @@ class Space:
         else:
             self.pools[name] = pool
 
+    def set_pod(self, name: str, fact: PodFact) -> None:
+        """Take a pod's new state."""
+        old = self.pods.get(name)
+        if old is not None and old.is_lost and fact.is_ready:  # its node is back
+            self.suspects.pop(fact.uid, None)
+        self.pods[name] = fact
+
     def set_stream(self, name: str, fact: StreamFact | None, now: datetime) -> None:
         """Take a stream's new state, None when it is gone."""
         old = self.streams.pop(name, None)
@@ -80,6 +89,8 @@ class Space:
         self.streams[name] = fact
         if fact.is_deleting:
             return
+        if fact.leave_by is not None:
+            self.leaving[name] = fact
         if not fact.is_observed:
             self.unobserved[name] = None
         if fact.restart_at is not None:
@@ -139,18 +150,16 @@ class Space:
             heapq.heappop(self._restarts)
         return None
 
-    def next_leave(self) -> datetime | None:
-        """Return when the next worker on a drained pod is lost if it does not let go before."""
-        leaving = (fact for name, pod in self.pods.items() if pod.is_draining for fact in self._held_by(name))
-        return min((fact.leave_by for fact in leaving if fact.leave_by is not None), default=None)
-
-    def _held_by(self, pod: str) -> Iterable[StreamFact]:
-        return self.held.get(pod, {}).values()
+    def next_leave(self, now: datetime) -> datetime | None:
+        """Return when the next worker is lost that was asked to let go of its stream, if it does not do so before."""
+        moments = (fact.leave_by for fact in self.leaving.values())
+        return min((moment for moment in moments if moment is not None and moment > now), default=None)
 
     def _unindex(self, old: StreamFact) -> None:
         self._pools_of.pop(old.name, None)
         self.waiting.pop(old.name, None)
         self.unobserved.pop(old.name, None)
+        self.leaving.pop(old.name, None)
         if old.pod is not None and old.pod in self.held:
             self.held[old.pod].pop(old.name, None)
             if not self.held[old.pod]:
@@ -228,7 +237,7 @@ class World:
             elif resource is STREAM_PROCESSORS:
                 space.set_pool(name, StreamProcessor.from_object(obj) if obj else None)
             elif obj:
-                space.pods[name] = pod_fact(obj)
+                space.set_pod(name, pod_fact(obj))
             else:
                 space.pods.pop(name, None)
         except (ValidationError, KeyError, ValueError, TypeError) as e:

@@ -38,6 +38,7 @@ from luna_kube.manifests import crd_manifests
 from luna_operator.facts import CONTAINER
 from luna_operator.operator import Operator
 from luna_operator.settings import Settings, load
+from luna_streams.conditions import observe_conditions
 from luna_streams.lifecycle import Event, advance
 from luna_streams.v1alpha1 import StreamStatus
 from support.apiservers import ApiServer, unique
@@ -114,10 +115,10 @@ class OperatorWorld:
         ref = STREAMS.at(self.namespace, name)
         while True:
             obj = await self.client.get(ref)
-            record = advance(StreamStatus.from_resource(obj["status"]), event, datetime.now(UTC)).record
-            observed = {key: obj["status"][key] for key in ("conditions", "observedGeneration") if key in obj["status"]}
+            now = datetime.now(UTC)
+            record = observe_conditions(advance(StreamStatus.from_resource(obj["status"]), event, now).record, now)
             with suppress(Conflict):
-                await self.client.replace(ref.status, {**obj, "status": {**record.to_resource(), **observed}})
+                await self.client.replace(ref.status, {**obj, "status": record.to_resource()})
                 return
 
     # -- what the kubelet does -------------------------------------------------------------------------------------
@@ -159,6 +160,12 @@ class OperatorWorld:
         """Return the Events of a reason."""
         listed = await self.client.list(EVENTS.within(self.namespace))
         return [event for event in listed.items if event["reason"] == reason]
+
+    async def until_event(self, reason: str, text: str, timeout_s: float = 10.0) -> None:
+        """Wait for an Event of a reason whose message has a text."""
+        async with asyncio.timeout(timeout_s):
+            while not any(text in event["message"] for event in await self.events(reason)):
+                await asyncio.sleep(0.05)
 
     async def until(self, condition: Callable[[], object], what: str = "", timeout_s: float = 30.0) -> None:
         """Wait for something to become true."""
@@ -242,7 +249,8 @@ async def an_operator_world(api: ApiServer) -> AsyncIterator[OperatorWorld]:
                 kubelet.cancel()
                 with suppress(asyncio.CancelledError):
                     await kubelet
-                await client.delete(NAMESPACES.at(None, namespace))
+                with suppress(NotFound):  # a test may have done so
+                    await client.delete(NAMESPACES.at(None, namespace))
 
 
 async def install_crds(client: KubeClient) -> None:
