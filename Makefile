@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz install lint format generate e2e e2e-kind lock clean
+.PHONY: help demo test fuzz install lint format generate images e2e e2e-kind lock clean
 unexport PYTHONPATH PYTHONHOME
 
 # The first interpreter that the locks are made for. Another one: make PYTHON=/opt/python/bin/python3.12 ...
@@ -19,6 +19,8 @@ PORT ?= 5160
 TEST_ARGS ?=
 E2E_ARGS ?=
 EXAMPLES ?= 200
+IMAGE_PREFIX ?=
+IMAGE_TAG ?= latest
 # Tests run side by side: many of them wait for something most of the time.
 TEST_JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n > 4 ? 4 : n)))
 
@@ -57,6 +59,10 @@ e2e: $(VENV)/.installed-test ## Run the tests on a real cluster of the kit in ..
 
 e2e-kind: $(VENV)/.installed-test ## Run the same tests on a cluster made by kind (needs kind, docker, helm, kubectl)
 	@$(BIN)/python tests/e2e/run.py kind $(E2E_ARGS)
+
+images: ## Build the images; IMAGE_PREFIX=registry.example.com/, IMAGE_TAG=0.1.0 name them, docs/images.md says more
+	@images/build operator $(IMAGE_PREFIX)luna-streams-operator:$(IMAGE_TAG)
+	@images/build processor $(IMAGE_PREFIX)luna-streams-processor:$(IMAGE_TAG)
 
 clean: ## Remove what was made here, .venv and the data of the demo included
 	rm -rf $(VENV) $(DATA) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -97,6 +103,7 @@ COMPILE = build/lock/bin/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --uni
 lock: build/lock/bin/uv ## Write requirements/*.txt from pyproject.toml; UPGRADE=1 takes the newest versions
 	$(COMPILE) requirements/lock.in -o requirements/lock.txt
 	$(COMPILE) requirements/build.in -o requirements/build.txt
+	$(COMPILE) requirements/sbom.in -c requirements/build.txt -o requirements/sbom.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra test -c requirements/dev.txt -o requirements/test.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra local -c requirements/dev.txt -o requirements/local.txt

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from support.clusters import OPERATOR_IMAGE, PROCESSOR_IMAGE
+from support import clusters
 from support.container_images import BuiltImage, mounted
 
+OPERATOR_IMAGE = os.environ.get("LUNA_E2E_OPERATOR_IMAGE", clusters.OPERATOR_IMAGE)
+PROCESSOR_IMAGE = os.environ.get("LUNA_E2E_PROCESSOR_IMAGE", clusters.PROCESSOR_IMAGE)
 # Bytes without compression; above these somebody should look at what came in.
 LIMITS = {OPERATOR_IMAGE: 280_000_000, PROCESSOR_IMAGE: 560_000_000}
 COMMANDS = {OPERATOR_IMAGE: ("operator", "shim", "crds", "check"), PROCESSOR_IMAGE: ("processor",)}
@@ -34,7 +37,8 @@ def test_every_command_starts_as_any_user_and_writes_nothing(image: BuiltImage, 
     before = {path: path.lstat().st_mtime_ns for path in image.root.rglob("*")}
     for command in COMMANDS[tag]:
         told = image.run("/opt/luna-streams/bin/luna-streams", command, "--help", user=user)
-        assert (told.returncode, told.stderr) == (0, "")
+        assert told.returncode == 0, told.stderr  # without /proc, ONNX Runtime warns
+        assert f"luna-streams {command}" in told.stdout
     assert {path: path.lstat().st_mtime_ns for path in image.root.rglob("*")} == before
 
 
