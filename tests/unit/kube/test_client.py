@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import time
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import certifi
 import pytest
 from aiohttp import web
+from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config import incluster_config
 
 from luna_kube import (
@@ -20,6 +22,7 @@ from luna_kube import (
     AlreadyExists,
     ApiError,
     Conflict,
+    Credentials,
     Forbidden,
     Gone,
     Invalid,
@@ -33,6 +36,7 @@ from luna_kube import (
     load_credentials,
 )
 from support.chaos_api import ChaosApi
+from support.relay import Relay
 
 STREAMS_PATH = "/apis/lunastreams.dev/v1alpha1/streams"
 
@@ -108,6 +112,46 @@ async def test_429_until_the_deadline_says_when_to_come_back(chaos: ChaosApi) ->
         with pytest.raises(TooManyRequests) as caught:
             await client.create(STREAMS.within("default"), {"metadata": {"name": "a"}})
     assert caught.value.retry_after_s == 7
+
+
+async def test_a_server_that_asks_for_more_time_than_there_is_is_not_waited_for(chaos: ChaosApi) -> None:
+    chaos.fail("get", 429, Retry_After="60")
+    began = time.monotonic()
+    async with chaos.client(timeout_s=5) as client:
+        with pytest.raises(TooManyRequests):
+            await client.get(PODS.at("default", "a"))
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_a_server_in_trouble_that_says_when_to_come_back_is_asked_again(
+    chaos: ChaosApi, client: KubeClient, status: int
+) -> None:
+    chaos.put(STREAMS_PATH, "a")
+    chaos.fail("write", status, Retry_After="0")
+    await client.patch(STREAMS.at("default", "a"), {"spec": {"x": 1}})
+    chaos.fail("write", status, Retry_After="0")
+    with pytest.raises(Unavailable):
+        await client.create(STREAMS.within("default"), {"metadata": {"name": "b"}})
+    assert chaos.count("write") == 3, "a creation may have happened"
+
+
+async def test_a_server_that_is_restarted_costs_nothing_but_time(chaos: ChaosApi) -> None:
+    """Its listener is away for a moment, connections that were kept open break without an answer."""
+    chaos.put(STREAMS_PATH, "a")
+    async with Relay(chaos.url).running() as relay, a_client_of(relay) as client:
+        await client.get(STREAMS.at("default", "a"))
+        relay.cut()
+        asyncio.get_running_loop().call_later(0.03, relay.mend)
+        await client.get(STREAMS.at("default", "a"))
+        relay.cut()
+        asyncio.get_running_loop().call_later(0.03, relay.mend)
+        await client.patch(STREAMS.at("default", "a"), {"spec": {"x": 1}})
+    assert chaos.state(STREAMS_PATH)["default", "a"]["spec"] == {"x": 1}
+
+
+def a_client_of(relay: Relay) -> KubeClient:
+    return KubeClient(Credentials(Configuration(host=relay.url)), timeout_s=5)
 
 
 async def test_a_refused_eviction_is_an_answer_not_congestion(chaos: ChaosApi, client: KubeClient) -> None:

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from luna_kube import LEASES, KubeClient, LeaseSettings, leadership
-from luna_kube.leadership import LeadershipLost
+from luna_kube import LEASES, PODS, ApiError, KubeClient, LeaseSettings, Outlook, leadership
+from luna_kube.leadership import LeadershipLost, _Candidate, now_s
 from support.chaos_api import ChaosApi
 from support.waiting import eventually
 
@@ -149,6 +149,54 @@ async def test_a_renewal_that_succeeds_while_the_term_ends_is_too_late(chaos: Ch
 
     with pytest.raises(LeadershipLost):
         await lead()
+
+
+async def test_after_its_term_a_leader_reads_and_writes_no_more(chaos: ChaosApi, client: KubeClient) -> None:
+    """Also while its block is not through with its end, and with what 429 had put off."""
+    chaos.put("/api/v1/pods", "p")
+    async with leadership(client, a_lease("leader")) as term:
+        fenced = term.fenced(client)
+        await fenced.patch(PODS.at("default", "p"), {"spec": {"by": "leader"}})
+        chaos.fail("write", 429, Retry_After="1")
+        late = asyncio.create_task(fenced.patch(PODS.at("default", "p"), {"spec": {"by": "late"}}))
+        await eventually(lambda: chaos.count("write") >= 3)
+        term.until_s = 0.0  # as when this process was stopped, and finds the answer before the timer
+        assert term.has_ended
+        with pytest.raises(ApiError, match="does not lead any more"):
+            await late
+        with pytest.raises(ApiError, match="does not lead any more"):
+            await fenced.create(PODS.within("default"), {"metadata": {"name": "q"}})
+        assert (await fenced.get(PODS.at("default", "p")))["spec"] == {"by": "leader"}
+        term.until_s = float("inf")
+
+
+async def test_a_candidate_tells_since_when_nobody_leads(chaos: ChaosApi, client: KubeClient) -> None:
+    outlook = Outlook()
+    chaos.put(PATH, "op", spec={"holderIdentity": "dead", "leaseDurationSeconds": 1})
+    began = now_s()
+
+    async def stand() -> None:
+        async with leadership(client, a_lease("heir"), outlook):
+            await asyncio.Event().wait()
+
+    standing = asyncio.create_task(stand())
+    await eventually(lambda: outlook.heard_at >= began)
+    assert outlook.vacant_at is None, "the holder may live"
+    await eventually(lambda: outlook.vacant_at is not None)
+    assert outlook.vacant_at is not None
+    assert outlook.vacant_at - began >= 0.6, "its term is over when it was not renewed for that long"
+    await eventually(lambda: outlook.led_last)
+    assert outlook.vacant_at is None
+    standing.cancel()
+    with suppress(asyncio.CancelledError):
+        await standing
+    assert (outlook.led_last, outlook.vacant_at is None) == (True, False)
+
+
+def test_a_lease_never_runs_out_before_its_holder_ends(chaos: ChaosApi) -> None:
+    """The wire knows whole seconds only."""
+    settings = LeaseSettings("default", "op", "a", duration_s=2.4, renew_deadline_s=2.2, retry_s=0.1)
+    assert _Candidate(chaos.client(), settings, Outlook())._term(None)["leaseDurationSeconds"] == 3
 
 
 async def test_a_short_outage_does_not_end_the_term(chaos: ChaosApi, client: KubeClient) -> None:
