@@ -11,13 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from luna_operator.drafts import Draft, Happening, what_happened, why_lost
+from luna_operator.demand import demand
+from luna_operator.drafts import Draft, Happening, Leave, what_happened, why_lost
 from luna_operator.facts import PodFact, StreamFact
-from luna_operator.placement import Candidate, Decision, Seat, assigned_to, place
+from luna_operator.moves import Moves, moves_back
+from luna_operator.placement import Decision, assigned_to, place
 from luna_operator.pool_status import PoolFacts
+from luna_operator.room import Room
 from luna_operator.scaling import PodPlan, PoolMemory, PoolPod, PoolView, plan_pods
+from luna_operator.seating import Apart, Seating, seating
 from luna_operator.world import Space
-from luna_streams import conditions
+from luna_streams import conditions, lifecycle
 from luna_streams.v1alpha1 import StreamProcessor, StreamState
 
 
@@ -27,10 +31,9 @@ class Observation:
 
     Attributes:
         drafts: streams whose record changes anyway, by name.
-        candidates: pending streams without a pod that takes streams.
+        seating: what placement works on: who waits, who may move, which pods take streams.
         facts: of the candidates without a draft: what is written of them now.
         back: streams whose pod was not ready, as their condition still says, and is again; by name, with the pod.
-        seats: pods that take streams, without those that leave them.
         pools: every pool with its template's hash and its pods.
         staying: active streams by pool that stay where they are.
         foreign_names: names that pods of somebody else have.
@@ -38,10 +41,9 @@ class Observation:
     """
 
     drafts: Mapping[str, Draft]
-    candidates: tuple[Candidate, ...]
+    seating: Seating
     facts: Mapping[str, StreamFact]
     back: Mapping[str, str]
-    seats: tuple[Seat, ...]
     pools: tuple[tuple[StreamProcessor, str, tuple[PoolPod, ...]], ...]
     staying: Mapping[str, int]
     foreign_names: frozenset[str]
@@ -51,11 +53,18 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class StreamWrite:
-    """A stream whose status may have to be written; the patch tells in the end."""
+    """A stream whose status may have to be written; the patch tells in the end.
+
+    Attributes:
+        draft: what becomes of its record anyway; None leaves it as it is then.
+        decision: where it belongs; None leaves it where it is.
+        leave: why its worker is to let go of it; None if it is not.
+    """
 
     name: str
     draft: Draft | None
     decision: Decision | None
+    leave: Leave | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +80,17 @@ class Plan:
     """What is to be done in a namespace.
 
     Attributes:
-        streams: the most urgent first: lost workers, new seats, then reasons for waiting.
+        streams: the most urgent first: lost workers, who is to leave, new seats, then reasons for waiting.
         waiting: streams without a seat, by reason.
         is_whole: every candidate was decided about; if not, look again at once.
+        look_again: when time alone changes what is to be done with streams; None if never.
     """
 
     streams: tuple[StreamWrite, ...]
     pools: tuple[PoolPlan, ...]
     waiting: Mapping[str, int]
     is_whole: bool
+    look_again: datetime | None = None
 
 
 def changed_streams(space: Space, now: datetime, limit: int) -> dict[str, Happening | None]:
@@ -123,13 +134,13 @@ class Present:
 def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Observation:
     """Freeze what is so; `drafts` are those of `changed_streams`."""
     drafted = {name: draft.fact() for name, draft in drafts.items()}
-    candidates: dict[str, Candidate] = {}
-    facts: dict[str, StreamFact] = {}
-    for fact in _homeless(space, drafted, present.now):
-        if fact.name not in present.left_alone:
-            candidates[fact.name] = _candidate(space, fact)
-            facts[fact.name] = fact
-    leaving = candidates.keys() | {name for name, fact in drafted.items() if not fact.is_active}
+    homeless = {
+        fact.name: fact
+        for fact in _homeless(space, drafted, present.now)
+        if fact.name not in present.left_alone
+    }  # fmt: skip
+    leaving = homeless.keys() | {name for name, fact in drafted.items() if not fact.is_active}
+    apart = Apart(frozenset(leaving), present.left_alone | drafts.keys())
     staying: Counter[str] = Counter()
     for name, held in space.held.items():
         if pod := space.pods.get(name):
@@ -141,14 +152,13 @@ def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Obser
     )
     return Observation(
         drafts=drafts,
-        candidates=tuple(candidates.values()),
-        facts=facts,
+        seating=seating(space, homeless.values(), apart, present.templates, present.now),
+        facts=homeless,
         back={
             name: pod
             for name, pod in _back(space, present.now)
             if name not in drafts and name not in present.left_alone
         },
-        seats=tuple(_seats(space, leaving, present.now)),
         pools=pools,
         staying=staying,
         foreign_names=frozenset(space.foreign_names),
@@ -159,17 +169,53 @@ def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Obser
 
 def decide(observation: Observation, limit: int | None = None) -> Plan:
     """Decide where the candidates belong (at most `limit` get a seat now) and which pods come and go."""
-    decisions = place(observation.candidates, observation.seats, limit)
-    demand, waiting = _demand(observation, decisions)
+    seating = observation.seating
+    room = Room(seating.seats, seating.rules)
+    decisions = place(seating.candidates, room, limit)
+    specs = [pool for pool, _, _ in observation.pools]
+    asked = demand(seating.candidates, decisions, seating.seats, specs, observation.staying)
     pools = []
     for pool, template_hash, pods in observation.pools:
         memory = observation.memories.get(pool.name, PoolMemory())
-        view = PoolView(pool, template_hash, pods, demand[pool.name], observation.foreign_names)
+        streams, least = asked.streams[pool.name], asked.pods[pool.name]
+        view = PoolView(pool, template_hash, pods, streams, observation.foreign_names, least)
         plan = plan_pods(view, memory, observation.now)
-        pools.append(PoolPlan(plan, PoolFacts(pool, pods, plan.wanted, waiting[pool.name])))
+        pools.append(PoolPlan(plan, PoolFacts(pool, pods, plan.wanted, asked.waiting[pool.name])))
+    moves = _moves(observation, decisions, pools, room)
     reasons = Counter(d.scheduling.reason for d in decisions.values() if d.seat is None)
-    is_whole = len(decisions) == len(observation.candidates)
-    return Plan(tuple(_writes(observation, decisions)), tuple(pools), reasons, is_whole)
+    return Plan(
+        streams=tuple(_writes(observation, decisions, _leaves(observation, decisions, moves))),
+        pools=tuple(pools),
+        waiting=reasons,
+        is_whole=len(decisions) == len(seating.candidates),
+        look_again=min(filter(None, (seating.look_again, moves.look_again)), default=None),
+    )
+
+
+def _moves(observation: Observation, decisions: Mapping[str, Decision], pools: Iterable[PoolPlan], room: Room) -> Moves:
+    """Choose the streams that move to a better zone: only in pools in which nothing else is to be done."""
+    unsettled = {plan.facts.pool.name for plan in pools if plan.pods.drain or plan.pods.delete}
+    for candidate in observation.seating.candidates:
+        decision = decisions.get(candidate.name)
+        if decision is None or decision.seat is None:
+            unsettled.update(candidate.pools)
+    calm = {name: delay for name, delay in observation.seating.calm.items() if name not in unsettled}
+    return moves_back(observation.seating.movers, room, calm, observation.now)
+
+
+def _leaves(observation: Observation, decisions: Mapping[str, Decision], moves: Moves) -> dict[str, Leave]:
+    """Say which workers are to let go of their stream though their pod stays, and why."""
+    leaves: dict[str, Leave] = {}
+    for candidate in observation.seating.candidates:
+        decision = decisions.get(candidate.name)
+        if decision is not None and decision.makes_room is not None:
+            seat = decision.makes_room
+            reason = lifecycle.preempted(seat.pod, candidate.priority)
+            leaves |= {victim.name: Leave(seat.uid, reason) for victim in decision.victims}
+    for mover in observation.seating.movers:
+        if zone := moves.zones.get(mover.stream.name):
+            leaves[mover.stream.name] = Leave(mover.pod_uid, lifecycle.moved(mover.pod, zone))
+    return leaves
 
 
 def _homeless(space: Space, drafted: Mapping[str, StreamFact], now: datetime) -> Iterable[StreamFact]:
@@ -199,45 +245,6 @@ def _is_seated(space: Space, fact: StreamFact, now: datetime) -> bool:
     return pod is not None and pod.is_ready and why_lost(fact, pod) is None and not space.is_silent(pod, now)
 
 
-def _candidate(space: Space, fact: StreamFact) -> Candidate:
-    pod = space.pods.get(fact.pod) if fact.pod is not None else None
-    is_alive = pod is not None and fact.pod_uid in (None, pod.uid) and not (
-        pod.is_spent or pod.is_stopping or pod.is_draining or pod.is_lost
-    )  # fmt: skip
-    return Candidate(
-        name=fact.name,
-        pools=space.pools_of(fact),
-        since=fact.since,
-        priority=fact.priority,
-        required_zones=fact.required_zones,
-        preferred_zones=fact.preferred_zones,
-        cost_mpx=fact.cost_mpx,
-        waits_for=fact.pod if is_alive else None,
-    )
-
-
-def _seats(space: Space, leaving: Iterable[str], now: datetime) -> Iterable[Seat]:
-    leavers = frozenset(leaving)
-    for pod in space.pods.values():
-        pool = space.pools.get(pod.pool)
-        if pool is None or pool.is_deleting or not pod.is_ready or pod.is_draining or not pod.slots:
-            continue
-        stayers = [fact for name, fact in space.held.get(pod.name, {}).items() if name not in leavers]
-        decoder = pool.spec.decoder
-        yield Seat(
-            pod=pod.name,
-            uid=pod.uid,
-            pool=pod.pool,
-            slots=pod.slots,
-            used=len(stayers),
-            capacity_mpx=decoder.megapixels_per_second if decoder is not None else None,
-            used_mpx=sum(fact.cost_mpx for fact in stayers),
-            zone=pod.zone,
-            is_suspect=space.is_suspect(pod, now),
-            is_silent=space.is_silent(pod, now),
-        )
-
-
 def _pods_of(space: Space, pool: StreamProcessor, now: datetime) -> tuple[PoolPod, ...]:
     pods = sorted((pod for pod in space.pods.values() if pod.pool == pool.name), key=lambda pod: pod.name)
     return tuple(PoolPod(pod, _streams_on(space, pod), space.is_silent(pod, now)) for pod in pods)
@@ -247,41 +254,16 @@ def _streams_on(space: Space, pod: PodFact) -> int:
     return sum(fact.pod_uid in (None, pod.uid) for fact in space.held.get(pod.name, {}).values())
 
 
-def _demand(observation: Observation, decisions: Mapping[str, Decision]) -> tuple[Counter[str], Counter[str]]:
-    """Return the streams each pool has to have room for, and how many of them wait.
-
-    A stream that waits counts for the first pool that selects it and may still grow, so that one pool is made larger
-    for it and not all.
-    """
-    demand: Counter[str] = Counter(observation.staying)
-    waiting: Counter[str] = Counter()
-    for decision in decisions.values():
-        if decision.seat is not None:
-            demand[decision.seat.pool] += 1
-    limits = {
-        pool.name: (pool.spec.max_replicas if pool.spec.replicas is None else pool.spec.replicas)
-        * pool.spec.slots_per_pod
-        for pool, _, _ in observation.pools
-    }
-    for candidate in observation.candidates:
-        if not candidate.pools:
-            continue
-        if candidate.name not in decisions:
-            demand[candidate.pools[0]] += 1  # its turn comes in the next look: there is room
-        elif decisions[candidate.name].seat is None:
-            growing = (pool for pool in candidate.pools if demand[pool] < limits.get(pool, 0))
-            pool = next(growing, candidate.pools[0])
-            demand[pool] += 1
-            waiting[pool] += 1
-    return demand, waiting
-
-
-def _writes(observation: Observation, decisions: Mapping[str, Decision]) -> Iterable[StreamWrite]:
-    undecided = {candidate.name for candidate in observation.candidates} - decisions.keys()
+def _writes(
+    observation: Observation, decisions: Mapping[str, Decision], leaves: Mapping[str, Leave]
+) -> Iterable[StreamWrite]:
+    undecided = {candidate.name for candidate in observation.seating.candidates} - decisions.keys()
     for name, draft in observation.drafts.items():
         # A new stream is written once, with its place; that a worker was lost is written at once.
         if name not in undecided or not draft.was_pending:
             yield StreamWrite(name, draft, decisions.get(name))
+    for name, leave in leaves.items():
+        yield StreamWrite(name, None, None, leave)
     seated = [name for name, decision in decisions.items() if decision.seat is not None]
     for name in seated:
         if name not in observation.drafts:

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 Happening = lifecycle.HandlerLost | lifecycle.Drained
 
 HANDOVER: Final = timedelta(seconds=12)
-"""How long a worker on a drained pod may take to let go of a stream: it reports every 5 s and hears then that it is to
+"""How long a worker that was asked may take to let go of a stream: it reports every 5 s and hears then that it is to
 stop; after 10 s without an answer it stops by itself, so that no two workers have one stream."""
 
 
@@ -70,6 +70,28 @@ def draft(obj: Json, happened: Happening | None, now: datetime) -> Draft:
     return Draft(obj, outcome.record, entries)
 
 
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A stream in progress whose worker is to let go of it, though its pod stays.
+
+    Attributes:
+        pod_uid: of the pod it is to leave; elsewhere it stays.
+        reason: why, see `lifecycle.preempted` and `lifecycle.moved`.
+    """
+
+    pod_uid: str
+    reason: str
+
+
+def asked_to_leave(obj: Json, leave: Leave, now: datetime) -> Draft:
+    """Ask the worker of a stream to let go of it, if it is still where it was when that was decided."""
+    item = unchanged(obj)
+    if item.record.processor.pod_uid != leave.pod_uid:
+        return item
+    outcome = lifecycle.advance(item.record, lifecycle.Drained(now + HANDOVER, leave.reason), now)
+    return Draft(obj, outcome.record, outcome.entries)
+
+
 def unchanged(obj: Json) -> Draft:
     """Take the record of a stream as it is, without a look at its spec, which is most of the work."""
     return Draft(obj, StreamStatus.from_resource(obj["status"]))
@@ -95,7 +117,8 @@ def what_happened(fact: StreamFact, pod: PodFact | None, now: datetime) -> Happe
     """Return what the pod of a stream in progress means for its worker; None if nothing new."""
     reason = why_lost(fact, pod)
     if reason is None:
-        return None
+        is_late = fact.leave_by is not None and now >= fact.leave_by
+        return lifecycle.HandlerLost(fact.leave_reason or lifecycle.drained(fact.pod or "")) if is_late else None
     if pod is not None and reason == _drained(pod):
         if fact.leave_by is None:
             return lifecycle.Drained(now + HANDOVER)

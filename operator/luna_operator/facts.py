@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from luna_operator.pod_states import pod_state
 from luna_streams import autorestart, conditions, naming
+from luna_streams.lifecycle import is_preempted
 from luna_streams.selection import Traits
-from luna_streams.v1alpha1 import AutorestartPolicy, StreamState, StreamStatus
+from luna_streams.v1alpha1 import AutorestartPolicy, GroupAffinity, PreemptionPolicy, StreamState, StreamStatus
 
 Json = dict[str, Any]
 
@@ -22,7 +23,7 @@ LABEL_ZONE: Final = "topology.kubernetes.io/zone"
 """Copied from the node to the pod by Kubernetes (1.35: PodTopologyLabels)."""
 
 UNKNOWN_COST_MPX: Final = 52.0
-"""Megapixels per second assumed of a stream that has not reported its size: 1080p at 25 frames."""
+"""Megapixels per second assumed of a stream whose size is neither measured nor declared: 1080p at 25 frames."""
 
 ACTIVE_STATES: Final = (StreamState.PENDING, StreamState.IN_PROGRESS)
 _LOST: Final = (StreamState.HANDLER_LOST, StreamState.RESTART, StreamState.PENDING)
@@ -42,6 +43,9 @@ class StreamFact:
         scheduled: reason and message of the condition Scheduled, as written.
         restart_at: when automatic restarting has something to do.
         was_lost: it is pending because its worker was lost.
+        was_preempted: it was lost because a stream of higher priority took its place.
+        leave_reason: why its worker was asked to let go of it; None where its pod is drained.
+        group_affinity, preemption_policy: as the stream wants it; None takes the pool's.
     """
 
     name: str
@@ -61,11 +65,20 @@ class StreamFact:
     scheduled: tuple[str, str]
     restart_at: datetime | None
     was_lost: bool
+    was_preempted: bool
+    leave_reason: str | None
+    group_affinity: GroupAffinity | None
+    preemption_policy: PreemptionPolicy | None
 
     @property
     def is_active(self) -> bool:
         """Whether it needs a slot."""
         return self.state in ACTIVE_STATES and not self.is_deleting
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Keys of its groups: groups of two accounts are two, also under one name."""
+        return tuple(f"{self.traits.account_id}/{group}" for group in self.traits.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,7 @@ class PodFact:
         trouble: why it is not ready, for people; "" when it is, or when nothing is known yet.
         node: where it runs; "" while no node is chosen.
         is_lost, is_sick, is_broken, stuck_from: see `PodState`.
+        ready_since: since when it takes streams; None if it does not.
     """
 
     name: str
@@ -105,6 +119,7 @@ class PodFact:
     is_sick: bool = False
     is_broken: bool = False
     stuck_from: datetime | None = None
+    ready_since: datetime | None = None
 
     @property
     def is_spent(self) -> bool:
@@ -123,6 +138,7 @@ def stream_fact(obj: Json) -> StreamFact:
     placement = spec.get("placement") or {}
     binding = status.get("processor") or {}
     state = StreamState(status["status"]) if "status" in status else None
+    was_lost = state == StreamState.PENDING and _last_states(status, len(_LOST)) == _LOST
     return StreamFact(
         name=name,
         uid=metadata["uid"],
@@ -143,10 +159,14 @@ def stream_fact(obj: Json) -> StreamFact:
         priority=spec.get("priority", 0),
         required_zones=tuple(placement.get("requiredZones") or ()),
         preferred_zones=tuple(placement.get("preferredZones") or ()),
-        cost_mpx=_cost_mpx(status.get("videoInfo")),
+        cost_mpx=_cost_mpx(status.get("videoInfo"), placement.get("decoderMegapixelsPerSecond")),
         scheduled=written_scheduling(obj),
         restart_at=_restart_at(spec, status),
-        was_lost=state == StreamState.PENDING and _last_states(status, len(_LOST)) == _LOST,
+        was_lost=was_lost,
+        was_preempted=was_lost and is_preempted(status.get("lastError") or ""),
+        leave_reason=binding.get("leaveReason"),
+        group_affinity=placement.get("groupAffinity"),
+        preemption_policy=placement.get("preemptionPolicy"),
     )
 
 
@@ -182,7 +202,16 @@ def pod_fact(obj: Json) -> PodFact:
         is_sick=state.is_sick,
         is_broken=state.is_broken,
         stuck_from=state.stuck_from,
+        ready_since=_ready_since(obj) if state.is_ready else None,
     )
+
+
+def _ready_since(obj: Json) -> datetime:
+    """Return when a ready pod became so; where nobody wrote it down, when it was made."""
+    for condition in (obj.get("status") or {}).get("conditions") or ():
+        if condition["type"] == "Ready" and condition.get("lastTransitionTime"):
+            return _time(condition["lastTransitionTime"])
+    return _time(obj["metadata"]["creationTimestamp"])
 
 
 def _owner(metadata: Json) -> str:
@@ -197,11 +226,13 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _cost_mpx(video_info: Json | None) -> float:
-    if not video_info:
-        return UNKNOWN_COST_MPX
-    cost = video_info["width"] * video_info["height"] * video_info["frameRate"] / 1e6
-    return cost if cost > 0 else UNKNOWN_COST_MPX
+def _cost_mpx(video_info: Json | None, declared: float | None) -> float:
+    """Return what a worker measured, else what the user declared, else what is usual."""
+    if video_info:
+        cost: float = video_info["width"] * video_info["height"] * video_info["frameRate"] / 1e6
+        if cost > 0:
+            return cost
+    return UNKNOWN_COST_MPX if declared is None else float(declared)
 
 
 def _restart_at(spec: Json, status: Json) -> datetime | None:

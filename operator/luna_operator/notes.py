@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from luna_kube import STREAM_PROCESSORS, STREAMS
-from luna_operator.drafts import Draft
+from luna_operator.drafts import Draft, Leave
 from luna_operator.events import EventKind, EventRecorder, Note, Subject
 from luna_operator.facts import written_scheduling
 from luna_operator.placement import Decision
 from luna_operator.scaling import Removal
 from luna_streams import conditions
-from luna_streams.lifecycle import is_drained
+from luna_streams.lifecycle import is_drained, is_preempted
 from luna_streams.v1alpha1 import StreamProcessor, StreamState
 
 # On a Stream; besides these, the reasons of the condition Scheduled.
@@ -19,6 +19,9 @@ HANDLER_LOST: Final = "HandlerLost"
 """The processor of the stream ended; it waits for another one."""
 RESTARTED: Final = "Restarted"
 """The failed stream is tried again, as spec.autorestart asks."""
+PREEMPTED: Final = conditions.PREEMPTED
+MOVES_BACK: Final = "MovesBack"
+"""A pod in a zone that the stream prefers has room: it moves there."""
 INVALID_SPEC: Final = conditions.INVALID_SPEC
 
 # On a StreamProcessor.
@@ -52,6 +55,13 @@ class Notes:
         if item.record.status == StreamState.PENDING and not told_before:
             kind: EventKind = "Normal" if scheduling.reason in _EXPECTED else "Warning"
             self._stream(item, kind, scheduling.reason, scheduling.message)
+
+    def stream_leaves(self, item: Draft, leave: Leave) -> None:
+        """Tell that the worker of a stream was asked to let go of it, and why."""
+        if is_preempted(leave.reason):
+            self._stream(item, "Warning", PREEMPTED, leave.reason)
+        else:
+            self._stream(item, "Normal", MOVES_BACK, leave.reason)
 
     def stream_not_understood(self, namespace: str, name: str, uid: str, why: str) -> None:
         """Tell that a spec is not one this release understands."""

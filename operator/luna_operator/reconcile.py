@@ -25,7 +25,7 @@ from luna_kube import STREAM_PROCESSORS, STREAMS, ApiError, Forbidden, Invalid
 from luna_operator import drafts, manifests, pool_status
 from luna_operator.cluster import Cluster
 from luna_operator.decide import Plan, PoolPlan, Present, StreamWrite, changed_streams, decide, gather
-from luna_operator.drafts import Draft
+from luna_operator.drafts import Draft, Leave
 from luna_operator.manifests import PodTemplate
 from luna_operator.metrics import Metrics
 from luna_operator.notes import Notes
@@ -46,7 +46,6 @@ BATCH: Final = 250
 _SMALLEST_BATCH: Final = 16
 _PASS_S: Final = 1.0
 """Writing time of a pass: a pod that dies meanwhile is noticed by the next one, however slow the API server is."""
-SCHEDULING_REASONS: Final = (conditions.NO_POOL_SELECTS, conditions.NO_FREE_SLOT, conditions.NO_READY_POD)
 _CRASH_PAUSE_S: Final = 1.0
 _LONGEST_BREATH_S: Final = 0.25
 
@@ -125,7 +124,7 @@ class Reconciler:
             self.wake(namespace)
         looks = [pool.pods.look_again for pool in plan.pools]
         space = self._world.space(namespace)
-        looks += [space.next_restart(), space.next_leave(), space.next_trust(now)]
+        looks += [space.next_restart(), space.next_leave(now), plan.look_again, space.next_trust(now)]
         looks += [patience.next_try(now) for patience in (memory.streams, memory.pods, memory.births)]
         memory.wake_at = min((moment for moment in looks if moment is not None), default=None)
 
@@ -191,7 +190,7 @@ class Reconciler:
             # Read at the last moment: a status that changed meanwhile is kept, not overwritten.
             fact = self._world.space(namespace).streams.get(write.name)
             if fact is not None and fact.is_observed:  # else it is gone, or edited: the next pass knows
-                item = self._draft(namespace, write.name, drafts.unchanged)
+                item = self._draft(namespace, write.name, partial(_present, leave=write.leave))
         patch = drafts.status_patch(item, write.decision, _now()) if item is not None else {}
         if item is None or not patch:
             return
@@ -207,6 +206,8 @@ class Reconciler:
             for entry in item.entries:
                 self._metrics.transitions.labels(entry.status).inc()
             self._notes.stream_changed(item, write.decision)
+            if write.leave is not None:
+                self._notes.stream_leaves(item, write.leave)
 
     async def _apply_pool(self, plan: PoolPlan, memory: _Memory) -> None:
         pool, pods = plan.facts.pool, plan.pods
@@ -276,13 +277,18 @@ class Reconciler:
 
     def _show(self, namespace: str, plan: Plan) -> None:
         """Set the gauges."""
-        for reason in SCHEDULING_REASONS:
+        for reason in conditions.WAITING:
             self._metrics.streams_waiting.labels(namespace, reason).set(plan.waiting.get(reason, 0))
         for pool in plan.pools:
             ready = [pod for pod in pool.facts.pods if pod.fact.is_ready]
             name = pool.facts.pool.name
             self._metrics.pool_slots.labels(namespace, name).set(sum(pod.fact.slots for pod in ready))
             self._metrics.pool_streams.labels(namespace, name).set(sum(pod.streams for pod in pool.facts.pods))
+
+
+def _present(obj: Json, leave: Leave | None) -> Draft:
+    """Take the record of a stream as it is, apart from its worker being asked to let go."""
+    return drafts.unchanged(obj) if leave is None else drafts.asked_to_leave(obj, leave, _now())
 
 
 def next_batch(batch: int, written: int, left: int) -> int:

@@ -98,6 +98,7 @@ class PoolView:
     Attributes:
         template_hash: of the pods that would be made now.
         demand: active streams that belong to the pool or wait for it.
+        least: pods they need for their decoders' sake; 0 where slots alone count.
         foreign_names: names that pods of somebody else have.
     """
 
@@ -106,6 +107,7 @@ class PoolView:
     pods: tuple[PoolPod, ...]
     demand: int
     foreign_names: frozenset[str] = frozenset()
+    least: int = 0
 
 
 def plan_pods(view: PoolView, memory: PoolMemory, now: datetime) -> PodPlan:
@@ -166,7 +168,7 @@ def _wanted(
     spec = view.pool.spec
     if spec.replicas is not None:
         return spec.replicas, None
-    needed = max(spec.min_replicas, math.ceil(view.demand / spec.slots_per_pod))
+    needed = max(spec.min_replicas, math.ceil(view.demand / spec.slots_per_pod), view.least)
     needed = min(spec.max_replicas, needed + _spare(view, staying, needed, now))
     # Streams are not moved to save a pod: only pods without streams go. A roll-out moves them anyway.
     busy = 0 if is_rolling else sum(pod.streams > 0 for pod in staying)

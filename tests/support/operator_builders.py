@@ -8,8 +8,8 @@ from typing import Any
 from luna_operator import drafts, manifests
 from luna_operator.decide import Plan, Present, changed_streams, decide, gather
 from luna_operator.facts import CAPACITY_VARIABLE, CONTAINER, PodFact, stream_fact
-from luna_operator.placement import Candidate, Seat
 from luna_operator.scaling import PoolMemory
+from luna_operator.seats import Candidate, Seat
 from luna_operator.settings import Settings
 from luna_operator.world import Space
 from luna_streams.v1alpha1 import StreamProcessor
@@ -105,7 +105,11 @@ class Simulation:
         hashes = {name: manifests.pod_template(pool, SETTINGS).hash for name, pool in self.space.pools.items()}
         plan = decide(gather(self.space, items, Present(self.now, frozenset(), hashes, self.memories)), limit)
         for write in plan.streams:
-            item = write.draft or drafts.unchanged(self.objects[write.name])
+            obj = self.objects[write.name]
+            if write.leave is not None:
+                item = drafts.asked_to_leave(obj, write.leave, self.now)
+            else:
+                item = write.draft or drafts.unchanged(obj)
             if patch := drafts.status_patch(item, write.decision, self.now):
                 self.writes += 1
                 status = apply_merge_patch(item.obj.get("status") or {}, patch)

@@ -263,14 +263,14 @@ def test_a_drained_pod_keeps_its_stream_until_the_worker_has_heard_that_it_is_to
 def test_a_worker_on_a_drained_pod_that_says_nothing_loses_its_stream_in_the_end() -> None:
     world = Simulation(a_pool(replicas=2))
     pod = drained(world)
-    due = world.space.next_leave()
+    due = world.space.next_leave(world.now)
     assert due is not None
     while world.now < due:
         assert world.places()["cam"] == pod
         world.pass_()
     world.settle()
     assert world.places()["cam"] not in (None, pod)
-    assert world.space.next_leave() is None
+    assert world.space.next_leave(world.now) is None
 
 
 def test_a_drained_pod_that_dies_is_not_waited_for() -> None:

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luna_operator.placement import Candidate, Seat, place
+from luna_operator.placement import place
+from luna_operator.room import Room
+from luna_operator.seats import Candidate, Seat
 from support.operator_builders import a_candidate, a_seat, later
 
 
 def pods(*candidates: Candidate, on: tuple[Seat, ...]) -> dict[str, str | None]:
-    return {name: d.seat.pod if d.seat else None for name, d in place(candidates, on).items()}
+    return {name: d.seat.pod if d.seat else None for name, d in place(candidates, Room(on)).items()}
 
 
 def test_streams_are_spread_evenly() -> None:
@@ -63,8 +65,8 @@ def test_a_decoder_is_not_overloaded_but_an_idle_one_takes_a_stream_of_any_size(
 
 def test_no_more_seats_are_given_than_asked_for_and_the_rest_is_left_undecided() -> None:
     candidates = [a_candidate(f"cam-{number}") for number in range(5)]
-    assert list(place(candidates, (a_seat(slots=9),), limit=2)) == ["cam-0", "cam-1"]
-    assert len(place(candidates, (a_seat(slots=1),), limit=2)) == 5, "who gets no seat is told why all the same"
+    assert list(place(candidates, Room((a_seat(slots=9),)), limit=2)) == ["cam-0", "cam-1"]
+    assert len(place(candidates, Room((a_seat(slots=1),)), limit=2)) == 5, "who gets no seat is told why all the same"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_no_more_seats_are_given_than_asked_for_and_the_rest_is_left_undecided()
 def test_the_reason_says_what_is_missing(
     candidate: Candidate, seats: tuple[Seat, ...], reason: str, message: str
 ) -> None:
-    scheduling = place([candidate], seats)["cam"].scheduling
+    scheduling = place([candidate], Room(seats))["cam"].scheduling
     assert scheduling.reason == reason
     assert scheduling.message.startswith(message)
 
@@ -111,7 +113,7 @@ some_candidates = st.lists(
 @settings(deadline=None)
 @given(candidates=some_candidates, seats=some_seats)
 def test_no_seat_is_ever_overfull_and_every_wish_is_kept(candidates: list[Candidate], seats: list[Seat]) -> None:
-    decisions = place(candidates, seats)
+    decisions = place(candidates, Room(seats))
     assert decisions.keys() == {candidate.name for candidate in candidates}
     given_away = Counter(d.seat.uid for d in decisions.values() if d.seat)
     for seat in seats:
@@ -131,10 +133,10 @@ def test_no_seat_is_ever_overfull_and_every_wish_is_kept(candidates: list[Candid
 def test_the_order_of_the_input_does_not_matter(
     candidates: list[Candidate], seats: list[Seat], shuffle: Random
 ) -> None:
-    before = place(candidates, seats)
+    before = place(candidates, Room(seats))
     shuffle.shuffle(candidates)
     shuffle.shuffle(seats)
-    assert place(candidates, seats) == before
+    assert place(candidates, Room(seats)) == before
 
 
 @settings(deadline=None)
@@ -142,7 +144,7 @@ def test_the_order_of_the_input_does_not_matter(
 def test_nobody_waits_while_a_seat_that_fits_is_free(candidates: list[Candidate], seats: list[Seat]) -> None:
     plain = [a_candidate(c.name, pools=c.pools, priority=c.priority) for c in candidates]
     roomy = [a_seat(s.pod, pool=s.pool, slots=s.slots, used=s.used) for s in seats]
-    decisions = place(plain, roomy)
+    decisions = place(plain, Room(roomy))
     given_away = Counter(d.seat.uid for d in decisions.values() if d.seat)
     for candidate in plain:
         if decisions[candidate.name].seat is None:
@@ -155,11 +157,11 @@ def test_nobody_waits_while_a_seat_that_fits_is_free(candidates: list[Candidate]
 def test_in_portions_everybody_gets_the_seat_that_one_pass_would_give(
     candidates: list[Candidate], seats: list[Seat], limit: int
 ) -> None:
-    whole = {name: decision.seat.pod if decision.seat else None for name, decision in place(candidates, seats).items()}
+    whole = pods(*candidates, on=tuple(seats))
     placed: dict[str, str | None] = dict.fromkeys(whole)
     left, decided = candidates, 0
     while len(left) > decided:
-        decisions = place(left, seats, limit)
+        decisions = place(left, Room(seats), limit)
         decided = sum(decision.seat is None for decision in decisions.values())
         for candidate in left:
             decision = decisions.get(candidate.name)
