@@ -164,11 +164,11 @@ def main(root: Path, folders: list[Path]) -> None:
     """Make the root."""
     made = Root(root)
     root.mkdir(parents=True)
-    for path in SYSTEM:
-        made.add(Path(path))
-    for path in LINKED_FOLDERS:
-        if Path(path).is_symlink():
-            made.link(Path(path))
+    for name in SYSTEM:
+        made.add(Path(name))
+    for name in LINKED_FOLDERS:
+        if Path(name).is_symlink():
+            made.link(Path(name))
     interpreter = Path(sys.executable)
     library = [path for path in standard_library() if path.name != "EXTERNALLY-MANAGED"]
     for path in (interpreter, *library):
