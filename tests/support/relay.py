@@ -29,6 +29,7 @@ class Relay:
         self._flows = asyncio.Event()
         self._flows.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.requests: list[float] = []
         self.url = ""
 
@@ -59,17 +60,26 @@ class Relay:
             self.cut()
             self._flows.set()
             server.close()
+            if self._serving:
+                await asyncio.wait(self._serving, timeout=5)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._is_cut:
             writer.transport.abort()
-        else:
-            await self.pass_on(reader, writer)
+            return
+        serving = asyncio.create_task(self.pass_on(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+        await serving
 
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until it ends."""
-        with suppress(OSError):
+        try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        with suppress(OSError):
             self._writers |= {writer, far_writer}
             try:
                 await asyncio.gather(
