@@ -41,10 +41,12 @@ class Outcome:
 
 
 class Kubectl:
-    """Runs kubectl."""
+    """Runs kubectl, in a namespace of its own or in the default one."""
 
-    def __init__(self, program: Path, kubeconfig: Path, folder: Path) -> None:
-        self._command = [str(program), f"--kubeconfig={kubeconfig}", f"--cache-dir={folder / 'cache'}"]
+    def __init__(self, program: Path, kubeconfig: Path, folder: Path, namespace: str = "default") -> None:
+        self._command = [
+            str(program), f"--kubeconfig={kubeconfig}", f"--cache-dir={folder / 'cache'}", f"--namespace={namespace}",
+        ]  # fmt: skip
         self._folder = folder
 
     async def __call__(self, *arguments: str, stdin: Any = None) -> str:

@@ -110,12 +110,21 @@ def apply(resource: Resource, live: Document | None, config: Document, manager: 
     given_up = _given_up(mine.fields if mine else frozenset(), wanted, others)
     for path in sorted(given_up):
         remove_at(result, schema, path)
-    is_change = mine is None or mine.fields != wanted or result != base
+    is_change = mine is None or mine.fields != wanted or _is_other(result, base, resource)
     entry = _Entry(
         manager, "Apply", resource.api_version, timestamp() if is_change or mine is None else mine.time, wanted
     )
     _write_entries(result, _in_place_of(mine, entry, entries, others))
     return result
+
+
+def _is_other(result: Document, base: Document, resource: Resource) -> bool:
+    """Tell whether an object differs from the one that is there by more than defaults, which are filled in later."""
+    if result == base:
+        return False
+    filled = copy(result)
+    resource.schema.conform(filled, "", [])
+    return bool(filled != base)
 
 
 def track(resource: Resource, old: Document | None, new: Document, manager: Manager) -> None:

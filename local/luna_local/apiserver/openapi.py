@@ -18,6 +18,11 @@ from luna_local.apiserver.documents import Document
 from luna_local.apiserver.resources import Registry, Resource
 
 _REFERENCE = "#/components/schemas/"
+_TYPE_META = {
+    "apiVersion": "APIVersion defines the versioned schema of this representation of an object.",
+    "kind": "Kind is a string value representing the REST resource this object represents.",
+}
+"""What every object has, in Kubernetes' words; it stands there whatever a CRD says of these fields."""
 _PARAMETERS = [
     {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
     for name in ("dryRun", "fieldManager", "fieldValidation")
@@ -83,8 +88,8 @@ def _schemas_of(resource: Resource, name: str) -> Document:
         return _reachable([name])
     source = resource.schema.source
     own = {
-        **{field: {"type": "string"} for field in ("apiVersion", "kind")},
         **source.get("properties", {}),
+        **{field: {"type": "string", "description": text} for field, text in _TYPE_META.items()},
         "metadata": {"allOf": [{"$ref": _REFERENCE + OBJECT_META}]},
     }
     described = {**source, "properties": own, "x-kubernetes-group-version-kind": [_kind(resource)]}
