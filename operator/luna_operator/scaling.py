@@ -27,6 +27,8 @@ from luna_streams import naming
 from luna_streams.v1alpha1 import StreamProcessor
 
 _FAILURE_WINDOW = timedelta(minutes=10)
+_LINGER = timedelta(seconds=30)
+"""How long an ended pod may stay for the sake of the streams that are to say how it ended."""
 _FIRST_REPLACEMENT_DELAY_S, _LONGEST_REPLACEMENT_DELAY_S = 5.0, 300.0
 
 
@@ -131,11 +133,11 @@ def plan_pods(view: PoolView, memory: PoolMemory, now: datetime) -> PodPlan:
         wanted=wanted,
         create=_free_names(view, missing),
         drain=drain,
-        delete=(*ended, *empty),
+        delete=(*_deletable(ended, present, memory, now), *empty),
         avoid=tuple(sorted({trouble.pod.node for trouble in troubles if trouble.pod.node})),
         troubled=tuple(t for t in troubles if (t.pod.uid, _reason(t)) not in memory.told),
         memory=PoolMemory(quiet_since, memory.failures, tuple((t.pod.uid, _reason(t)) for t in troubles)),
-        look_again=_look_again(view, quiet_since, replace_at, now),
+        look_again=_look_again(view, PoolMemory(quiet_since, memory.failures), replace_at, now),
     )
 
 
@@ -151,13 +153,13 @@ def _counted(pods: Sequence[PoolPod]) -> list[PoolPod]:
     return [p for p in pods if not p.fact.is_lost and p.fact.uid not in replaced]
 
 
-def _look_again(
-    view: PoolView, quiet_since: datetime | None, replace_at: datetime | None, now: datetime
-) -> datetime | None:
+def _look_again(view: PoolView, memory: PoolMemory, replace_at: datetime | None, now: datetime) -> datetime | None:
     """Return when time alone changes the answer; None if never."""
     moments = [pod.fact.stuck_from for pod in view.pods] + [replace_at]
-    if quiet_since is not None:
-        moments.append(quiet_since + timedelta(seconds=view.pool.spec.scale_down_delay_seconds))
+    failed_at = dict(memory.failures)
+    moments += [failed_at[p.fact.uid] + _LINGER for p in view.pods if p.streams and p.fact.uid in failed_at]
+    if memory.quiet_since is not None:
+        moments.append(memory.quiet_since + timedelta(seconds=view.pool.spec.scale_down_delay_seconds))
     return min((moment for moment in moments if moment is not None and moment > now), default=None)
 
 
@@ -263,6 +265,14 @@ def _ended(
             else:
                 later.append(due)
     return tuple(removals), min(later, default=None)
+
+
+def _deletable(
+    ended: Iterable[Removal], present: Iterable[PoolPod], memory: PoolMemory, now: datetime
+) -> tuple[Removal, ...]:
+    """Return the ended pods that may be deleted: the last evidence goes when every stream has moved and said why."""
+    busy, failed_at = {p.fact.uid for p in present if p.streams}, dict(memory.failures)
+    return tuple(r for r in ended if r.pod.uid not in busy or now >= failed_at[r.pod.uid] + _LINGER)
 
 
 def _free_names(view: PoolView, number: int) -> tuple[str, ...]:

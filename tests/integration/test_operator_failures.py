@@ -65,13 +65,13 @@ HARMS: dict[str, tuple[Harm, str]] = {
 }
 
 
-async def busy(world: OperatorWorld, *names: str, **pool: Any) -> None:
+async def busy(world: OperatorWorld, *names: str, slots: int, replicas: int) -> None:
     """Have streams in progress on a pool whose pods all run on nodes named after them."""
-    await world.pool(**pool)
+    await world.pool(slots_per_pod=slots, replicas=replicas)
+    await world.until(lambda: world.pool_status().get("readyReplicas") == replicas)
     for name in names:
         await world.stream(name)
-    for name in names:
-        await world.until(lambda name=name: world.pod_of(name))  # type: ignore[misc]  # bound now, not later
+    await world.until(lambda: all(world.pod_of(name) for name in names))
     for pod in sorted(world.pod_names()):
         await bind(world, pod, f"node-of-{pod}")
     for name in names:
@@ -82,7 +82,7 @@ async def busy(world: OperatorWorld, *names: str, **pool: Any) -> None:
 async def test_the_streams_of_a_pod_are_placed_again_and_everybody_hears_why(world: OperatorWorld, how: str) -> None:
     harm, why = HARMS[how]
     async with world.operator():
-        await busy(world, "a", "b", slots_per_pod=4, replicas=2)
+        await busy(world, "a", "b", slots=4, replicas=2)
         bad = world.pod_of("a")
         assert bad is not None
         other = world.pod_of("b")
@@ -103,7 +103,7 @@ async def test_the_streams_of_a_pod_are_placed_again_and_everybody_hears_why(wor
 
 async def test_a_lost_node_is_made_up_for_and_when_it_returns_the_emptier_pod_goes(world: OperatorWorld) -> None:
     async with world.operator():
-        await busy(world, "a", slots_per_pod=1, replicas=1)
+        await busy(world, "a", slots=1, replicas=1)
         await world.advance("a", HandlerLost("The handler did not report for 20 s"))
         # The shim is first; Kubernetes notices twice as late.
         await world.until(lambda: world.pod_of("a") == "pool-1", timeout_s=AGAIN_S)
@@ -128,7 +128,7 @@ def pod_of(world: OperatorWorld, name: str) -> Json:
 
 async def test_a_pod_that_stops_for_ever_on_a_dead_node_leaves_its_name_and_nothing_else(world: OperatorWorld) -> None:
     async with world.operator():
-        await busy(world, "a", slots_per_pod=1, replicas=1)
+        await busy(world, "a", slots=1, replicas=1)
         await delete_by_taint(world, "pool-0")
         await world.until(lambda: world.pod_of("a") == "pool-1", timeout_s=AGAIN_S)
         assert "deletionTimestamp" in pod_of(world, "pool-0")["metadata"], "nobody forces it"
@@ -137,7 +137,7 @@ async def test_a_pod_that_stops_for_ever_on_a_dead_node_leaves_its_name_and_noth
 
 async def test_a_roll_out_that_cannot_run_and_a_fault_leave_what_works_alone(world: OperatorWorld) -> None:
     async with world.operator():
-        await busy(world, "a", "b", slots_per_pod=1, replicas=2)
+        await busy(world, "a", "b", slots=1, replicas=2)
         world.kubelet_makes_ready = False
         await world.change_pool("pool", image="no/such:1")
         await world.until(lambda: "pool-2" in world.pod_names())
@@ -168,7 +168,7 @@ def at_rest(world: OperatorWorld) -> bool:
 
 async def test_two_faults_while_no_operator_runs_are_found_by_the_next_one(world: OperatorWorld) -> None:
     async with world.operator():
-        await busy(world, "a", "b", "c", slots_per_pod=2, replicas=3)
+        await busy(world, "a", "b", "c", slots=2, replicas=3)
     hosts = {name: world.pod_of(name) for name in "abc"}
     assert len(set(hosts.values())) == 3
     await world.set_pod(str(hosts["a"]), **ps.evicted())

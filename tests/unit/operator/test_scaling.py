@@ -203,10 +203,21 @@ def test_a_pod_that_cannot_run_goes_when_others_do_its_work() -> None:
 
 def test_a_pod_without_a_device_is_deleted_and_replaced_ever_more_slowly() -> None:
     sick: dict[str, Any] = {"is_ready": False, "is_sick": True, "trouble": "DeviceUnhealthy: GPU-3", "node": "n1"}
-    first = a_plan(PoolPod(a_pod_fact("pool-0", **sick), 3), replicas=1)
+    first = a_plan(PoolPod(a_pod_fact("pool-0", **sick), 0), replicas=1)
     assert (names(first.delete), first.create, first.avoid) == (["pool-0"], ("pool-1",), ("n1",))
     second = a_plan(PoolPod(a_pod_fact("pool-1", **sick), 3), replicas=1, memory=first.memory, now=later(1))
     assert (second.delete, second.create, second.look_again) == ((), (), later(6))
+
+
+def test_an_ended_pod_is_replaced_at_once_and_deleted_when_its_streams_have_said_why_they_moved() -> None:
+    ended = PoolPod(a_pod_fact("pool-0", is_failed=True, is_ready=False, trouble="Evicted"), 3)
+    plan = a_plan(ended, replicas=1)
+    assert (plan.create, plan.delete, plan.look_again) == (("pool-1",), (), later(30))
+    successor = PoolPod(a_pod_fact("pool-1"), 3)
+    assert a_plan(ended, successor, replicas=1, memory=plan.memory, now=later(29)).delete == ()
+    assert names(a_plan(ended, successor, replicas=1, memory=plan.memory, now=later(30)).delete) == ["pool-0"]
+    moved = PoolPod(ended.fact, 0)
+    assert names(a_plan(moved, successor, replicas=1, memory=plan.memory, now=later(1)).delete) == ["pool-0"]
 
 
 def test_a_pod_that_takes_too_long_is_given_up_when_its_time_is_over() -> None:
