@@ -275,6 +275,8 @@ class Worker:
             runs: that were going on when they were; one that began since was not meant.
         """
         answered = {stream.stream_id for stream in (*answer.modified, *answer.unmodified)}
+        # A server that cannot keep an end now answers that the stream still is in progress: it has to be told again.
+        heard = answered - {stream.stream_id for stream in answer.unmodified if stream.status == "in_progress"}
         now_s = time.monotonic()
         self._heard_s = {
             stream_id: now_s if stream_id in answered else self._heard_s.get(stream_id, now_s)
@@ -282,7 +284,7 @@ class Worker:
         }
         for item in items:
             ended = self._ended.get(item.stream_id)
-            if ended and ended.version == item.version and item.status != "in_progress" and item.stream_id in answered:
+            if ended and ended.version == item.version and item.status != "in_progress" and item.stream_id in heard:
                 del self._ended[item.stream_id]
         for stream in answer.modified:
             run = self._runs.get(stream.stream_id)
