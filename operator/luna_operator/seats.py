@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from luna_streams.v1alpha1 import GroupAffinity
 
+PACK: Final = "Pack"
 PREFER_SAME_POD: Final = "PreferSamePod"
 PREFER_SPREAD: Final = "PreferSpread"
 
