@@ -187,7 +187,8 @@ class OperatorWorld:
     async def kubelet(self) -> None:
         """Make new pods ready until cancelled."""
         async for event in self.pods.changes():
-            is_new = not event.object.get("status", {}).get("containerStatuses")
+            status = event.object.get("status", {})
+            is_new = not status.get("containerStatuses") and status.get("phase") != "Failed"
             if event.type != "DELETED" and is_new and self.kubelet_makes_ready:
                 with suppress(ApiError):
                     await self.run_pod(event.key[1])
