@@ -51,7 +51,7 @@ def merge(base: Json, override: Json) -> Json:
         return {key: value for key, value in override.items() if key != _DIRECTIVE} if is_replaced else {}
     merged = _retained(base, override)
     reordered = [key.removeprefix(_SET_ORDER) for key in override if key.startswith(_SET_ORDER)]
-    fields = {key: [] for key in reordered if isinstance(merged.get(key), list)}
+    fields: Json = {key: [] for key in reordered if isinstance(merged.get(key), list)}
     fields |= {key: value for key, value in override.items() if not key.startswith("$")}
     for key, value in fields.items():
         before = merged.get(key)

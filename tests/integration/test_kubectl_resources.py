@@ -113,7 +113,7 @@ async def test_get_tells_of_each_stream_where_it_runs_or_why_not(world: Operator
 
 async def test_get_tells_of_a_pool_how_many_pods_work_and_why_not_all(world: OperatorWorld, kubectl: Kubectl) -> None:
     async with world.operator():
-        spec = {"slotsPerPod": 3, "maxReplicas": 2, "gpu": {"resourceName": "nvidia.com/gpu"}}
+        spec: Json = {"slotsPerPod": 3, "maxReplicas": 2, "gpu": {"resourceName": "nvidia.com/gpu"}}
         await kubectl("apply", "-f-", stdin=a_pool_manifest(**spec))
         assert "condition met" in await kubectl("wait", "--for=condition=Ready", "streamprocessor/pool", SECONDS)
         [row] = table(await kubectl("get", "lsp", "-o", "wide"))
