@@ -1,8 +1,10 @@
 """The command `luna-streams crds apply`: brings the custom resource definitions of a cluster up to date.
 
 The chart runs it before each install and upgrade, because Helm installs what lies in a chart's crds/ and never touches
-it again. It applies the definitions that this release carries and waits until the API server serves them. It makes
-none: that would need the right to make any, and so a missing one is left to Helm or kubectl.
+it again; Helm 4 applies it anew on each install, as the field manager "helm", and fails where another manager has
+written something else. So this applies the definitions that the release carries as that manager, makes it the only one
+of their specs, and waits until the API server serves them. It makes none: that would need the right to make any, and
+so a missing one is left to Helm or kubectl.
 """
 
 from __future__ import annotations
@@ -24,13 +26,17 @@ from luna_kube import (
     KubeClient,
     NotConfigured,
     NotFound,
+    ObjectRef,
+    PatchKind,
     Unavailable,
     load_credentials,
 )
 from luna_kube.manifests import crd_manifests
 
-FIELD_MANAGER: Final = "luna-streams-crds"
+FIELD_MANAGER: Final = "helm"
+"""Helm 4's own."""
 
+_USER_AGENT: Final = "luna-streams-crds"
 _RETRY_S: Final = 1.0
 
 
@@ -60,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 async def _apply(kubeconfig: str | None, timeout_s: float) -> None:
     definitions = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in crd_manifests()]
-    async with KubeClient(await load_credentials(kubeconfig), user_agent=FIELD_MANAGER) as client:
+    async with KubeClient(await load_credentials(kubeconfig), user_agent=_USER_AGENT) as client:
         await bring_up_to_date(client, definitions, timeout_s)
 
 
@@ -102,11 +108,28 @@ async def _apply_one(client: KubeClient, definition: Json) -> bool:
     """Apply one definition; tell whether it is served by now."""
     ref = CUSTOM_RESOURCE_DEFINITIONS.at(None, definition["metadata"]["name"])
     before = await client.get(ref)
-    after = await client.apply(ref, definition, field_manager=FIELD_MANAGER)
+    after = await _managed_alone(client, ref, await client.apply(ref, definition, field_manager=FIELD_MANAGER))
     has_changed = before["metadata"]["generation"] != after["metadata"]["generation"]
     print(f"{ref.name} {'brought up to date' if has_changed else 'is up to date'}", flush=True)
     conditions = (after.get("status") or {}).get("conditions") or []
     return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+
+async def _managed_alone(client: KubeClient, ref: ObjectRef, applied: Json) -> Json:
+    """Take a definition from its other field managers, who own what is equal now and would be in the way later."""
+    metadata = applied["metadata"]
+    kept = [
+        entry
+        for entry in metadata["managedFields"]
+        if (entry["manager"], entry["operation"]) == (FIELD_MANAGER, "Apply") or entry.get("subresource")
+    ]
+    if kept == metadata["managedFields"]:
+        return applied
+    change: list[Json] = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        {"op": "replace", "path": "/metadata/managedFields", "value": kept},
+    ]
+    return await client.patch(ref, change, PatchKind.JSON)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import yaml
 
-from luna_kube import CUSTOM_RESOURCE_DEFINITIONS, Json, KubeClient, NotFound, load_credentials
+from luna_kube import CUSTOM_RESOURCE_DEFINITIONS, Conflict, Json, KubeClient, NotFound, load_credentials
 from luna_kube.manifests import crd_manifests
 from luna_operator import crds
 from support.apiservers import ApiServer, unique
@@ -46,6 +46,19 @@ async def test_an_older_definition_is_replaced_as_a_whole(kube: KubeClient, defi
     fields = found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     assert "description" in fields
     assert "fancy" not in fields, "what the release dropped is gone, whoever wrote it"
+
+
+async def test_helm_is_the_only_manager_of_a_definition_afterwards(kube: KubeClient, definition: Json) -> None:
+    """Helm 4 applies definitions on install, and stops at whatever another manager has written differently."""
+    ref = CUSTOM_RESOURCE_DEFINITIONS.at(None, definition["metadata"]["name"])
+    for manager in ("kubectl", "helm"):
+        await kube.apply(ref, definition, field_manager=manager)
+    await crds.bring_up_to_date(kube, [definition], 30)
+    newer = copy.deepcopy(definition)
+    newer["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "of the next release"
+    await kube.apply(ref, newer, field_manager="helm", force=False)
+    with pytest.raises(Conflict):
+        await kube.apply(ref, definition, field_manager="kubectl", force=False)
 
 
 async def test_a_definition_that_is_up_to_date_is_not_written(kube: KubeClient, definition: Json) -> None:

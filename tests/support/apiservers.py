@@ -48,6 +48,8 @@ class ApiServer:
     kubeconfig: Path
     headers: dict[str, str] = field(default_factory=dict)
     ssl: ssl.SSLContext | None = None
+    audit_log: Path | None = None
+    """Where kube-apiserver tells who asked for what and who allowed it, a line of JSON each (support/audit.py)."""
 
     def client_options(self) -> dict[str, Any]:
         """Return what an httpx client needs to be let in."""
@@ -148,6 +150,18 @@ def free_port() -> int:
         return port
 
 
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    # Only ServiceAccounts: what the programs do is of interest, not what tests do as administrator.
+    "rules": [
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        {"level": "None"},
+    ],
+}
+
+
 @contextmanager
 def real_server(assets: Path, folder: Path) -> Iterator[ApiServer]:
     """Run etcd, kube-apiserver and kube-controller-manager (service accounts, garbage, namespaces) in `folder`."""
@@ -162,6 +176,7 @@ def real_server(assets: Path, folder: Path) -> Iterator[ApiServer]:
         _wait_for(etcd + "/health")
         token, port = secrets.token_urlsafe(16), free_port()
         (folder / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
+        (folder / "audit.json").write_text(json.dumps(_AUDIT_POLICY))
         _openssl("genrsa", "-out", str(folder / "sa.key"), "2048")
         _openssl("rsa", "-in", str(folder / "sa.key"), "-pubout", "-out", str(folder / "sa.pub"))
         stack.enter_context(_process(folder, assets / "kube-apiserver", [
@@ -171,6 +186,7 @@ def real_server(assets: Path, folder: Path) -> Iterator[ApiServer]:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={folder / 'sa.pub'}",
             f"--service-account-signing-key-file={folder / 'sa.key'}",
+            f"--audit-policy-file={folder / 'audit.json'}", f"--audit-log-path={folder / 'audit.log'}",
         ]))  # fmt: skip
         server = _describe(folder, f"https://127.0.0.1:{port}", token)
         _wait_for(server.url + "/readyz", server)
@@ -195,7 +211,8 @@ def _describe(folder: Path, url: str, token: str) -> ApiServer:
     trusting = ssl.create_default_context()
     trusting.check_hostname = False
     trusting.verify_mode = ssl.CERT_NONE
-    return ApiServer("kube-apiserver", url, kubeconfig, {"Authorization": f"Bearer {token}"}, trusting)
+    headers = {"Authorization": f"Bearer {token}"}
+    return ApiServer("kube-apiserver", url, kubeconfig, headers, trusting, folder / "audit.log")
 
 
 @contextmanager
