@@ -2,7 +2,7 @@
 
 Most of what a watch tells an operator is the echo of its own writes, and the list that kopf begins with was read a
 moment before. Of each object kopf makes a task, a dozen objects and a call into our thread: in a profile its thread had
-two thirds of the time of the process. Therefore its session leaves out of lists and watches what is known in that version.
+two thirds of the time of the process. Therefore its session leaves out of lists and watches what is known already.
 
 What is not understood here goes to kopf as it is. Deletions always do.
 """
