@@ -60,7 +60,7 @@ e2e: $(VENV)/.installed-test ## Run the tests on a real cluster of the kit in ..
 e2e-kind: $(VENV)/.installed-test ## Run the same tests on a cluster made by kind (needs kind, docker, helm, kubectl)
 	@$(BIN)/python tests/e2e/run.py kind $(E2E_ARGS)
 
-images: ## Build the images; IMAGE_PREFIX=registry.example.com/, IMAGE_TAG=0.1.0 name them, docs/images.md says more
+images: ## Build the images; IMAGE_PREFIX=registry.example.com/, IMAGE_TAG=0.2.0 name them, docs/images.md says more
 	@images/build operator $(IMAGE_PREFIX)luna-streams-operator:$(IMAGE_TAG)
 	@images/build processor $(IMAGE_PREFIX)luna-streams-processor:$(IMAGE_TAG)
 

@@ -20,7 +20,7 @@ class Settings(BaseModel):
 
     streams_origin: Origin
     """Address of the shim as processor pods reach it, e.g. http://luna-streams.luna-system:5160."""
-    processor_image: str = "luna-streams-processor:0.1.0"
+    processor_image: str = "luna-streams-processor:0.2.0"
     """Image of processor pods whose pool names none."""
     processor_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When nodes pull it."""

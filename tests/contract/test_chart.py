@@ -45,7 +45,7 @@ def schema() -> Json:
 
 
 def test_helm_finds_nothing_to_complain_about() -> None:
-    command = [program("helm"), "lint", "--strict", CHART]
+    command = [str(program("helm")), "lint", "--strict", str(CHART)]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert answer.returncode == 0, answer.stdout
 
@@ -131,7 +131,9 @@ def objects(node: Any, path: str = "") -> list[tuple[str, Json]]:
             id="a variable set twice",
         ),
         pytest.param(
-            {"shim": {"shutdownDelaySeconds": 30}}, "shim.shutdownDelaySeconds must be less than", id="no time left to end"
+            {"shim": {"shutdownDelaySeconds": 30}},
+            "shim.shutdownDelaySeconds must be less than",
+            id="no time left to end",
         ),
     ],
 )

@@ -35,7 +35,7 @@ def schemas(real_api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def kubeconform(schemas: Path, objects: list[Json]) -> tuple[int, list[Json]]:
     """Return how many objects were valid, and what is wrong with the others."""
     command = [
-        program("kubeconform"),
+        str(program("kubeconform")),
         "-strict",
         "-schema-location",
         f"{schemas}/{PATTERN}",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +18,8 @@ from support.waiting import eventually_blocking
 
 pytestmark = pytest.mark.apiserver
 
+PREVIOUS = ROOT / "tests" / "e2e" / "charts" / "luna-streams-0.1.0.tgz"
+"""The chart of release 0.1.0."""
 STREAMS = "streams.lunastreams.dev"
 POOLS = "streamprocessors.lunastreams.dev"
 
@@ -29,22 +28,6 @@ POOLS = "streamprocessors.lunastreams.dev"
 def release(real_api: ApiServer, tmp_path: Path) -> Iterator[HelmRelease]:
     with a_helm_release(real_api, tmp_path) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def previous_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The chart of release 0.1.0: as it stood before the Job of the definitions came."""
-    git = ["git", "-C", str(ROOT)]
-    command = [*git, "log", "--diff-filter=A", "--format=%H", "--", "charts/luna-streams/templates/crds-job.yaml"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.split()
-    before = f"{found[-1]}^" if found else ""
-    answer = subprocess.run([*git, "archive", before, "charts"], capture_output=True, timeout=60, check=False)
-    if answer.returncode != 0:
-        pytest.skip("no history: the previous release of the chart is taken from git")
-    folder = tmp_path_factory.mktemp("previous")
-    with tarfile.open(fileobj=io.BytesIO(answer.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder / "charts" / "luna-streams"
 
 
 def install(release: HelmRelease, values: Json | None = None, chart: Path = CHART) -> None:
@@ -84,8 +67,8 @@ def test_uninstalled_and_installed_again_nothing_stays_but_definitions_and_strea
     assert release.read("stream", "door")["spec"] == stream["spec"]
 
 
-def test_the_previous_release_is_upgraded_and_its_streams_stay(release: HelmRelease, previous_chart: Path) -> None:
-    install(release, {"shim": {"serviceAccountAnnotations": {"note": "kept"}}}, previous_chart)
+def test_the_previous_release_is_upgraded_and_its_streams_stay(release: HelmRelease) -> None:
+    install(release, {"shim": {"serviceAccountAnnotations": {"note": "kept"}}}, PREVIOUS)
     outdate_pools(release)
     release.kubectl("apply", "-f", "-", stdin=stream_object("door", namespace=release.namespace))
     release.kubectl(
@@ -121,8 +104,8 @@ def release_of(name: str) -> Json:
     return found
 
 
-def test_values_of_the_previous_release_alone_are_not_enough(release: HelmRelease, previous_chart: Path) -> None:
-    install(release, {}, previous_chart)
+def test_values_of_the_previous_release_alone_are_not_enough(release: HelmRelease) -> None:
+    install(release, {}, PREVIOUS)
     answer = release.try_helm("upgrade", str(CHART), "--reuse-values", values={})
     assert answer.returncode != 0
     assert "use --reset-then-reuse-values" in answer.stderr
