@@ -45,7 +45,7 @@ def a_status(*containers: Json, phase: str = "Running", ready: Json | None = Non
         kubelets = {"status": "False", "reason": "ContainersNotReady", "message": message, "lastTransitionTime": HARMED}
     extra = more.pop("extra_conditions", [])
     return {
-        "phase": phase, "qosClass": "BestEffort", "hostIP": "10.99.0.12", "podIP": "10.88.2.7", "startTime": BORN,
+        "phase": phase, "hostIP": "10.99.0.12", "podIP": "10.88.2.7", "startTime": BORN,
         "reason": None, "message": None,
         "conditions": [
             {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": BORN},
@@ -77,7 +77,7 @@ def unschedulable() -> Json:
     """Return the status that the scheduler writes when no node fits."""
     message = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: 2 No preemption victims found."  # noqa: E501  as it is written
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    return {"phase": "Pending", "qosClass": "BestEffort", "conditions": [{**condition, "lastTransitionTime": BORN}]}
+    return {"phase": "Pending", "conditions": [{**condition, "lastTransitionTime": BORN}]}
 
 
 def unready(since: str = HARMED) -> Json:
@@ -103,7 +103,7 @@ def disrupted(reason: str, message: str = "", status: Json | None = None) -> Jso
 
 def failed(reason: str, message: str) -> Json:
     """Return the status of a pod that the kubelet ended or refused."""
-    return {"phase": "Failed", "reason": reason, "message": message, "startTime": BORN, "qosClass": "BestEffort",
+    return {"phase": "Failed", "reason": reason, "message": message, "startTime": BORN,
             "conditions": [], "containerStatuses": []}  # fmt: skip
 
 
