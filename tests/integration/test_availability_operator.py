@@ -75,7 +75,7 @@ async def works(world: OperatorWorld, name: str) -> None:
     await world.until(lambda: world.pod_of(name), f"{name} is placed", timeout_s=40)
 
 
-@pytest.mark.parametrize("fault", ["killed", "stands still", "cut off", "frozen out", "told to end"])
+@pytest.mark.parametrize("fault", ["killed", "stands still", "frozen out", "told to end"])
 async def test_another_leader_goes_on_and_the_last_one_writes_nothing_more(operators: Operators, fault: str) -> None:
     world = operators.world
     first = await operators.start("first")
@@ -89,8 +89,6 @@ async def test_another_leader_goes_on_and_the_last_one_writes_nothing_more(opera
             first.process.kill()
         case "stands still":
             first.process.send_signal(signal.SIGSTOP)
-        case "cut off":
-            first.api.cut()
         case "frozen out":
             first.api.freeze()
         case "told to end":

@@ -81,7 +81,7 @@ class ReplicaSet:
         settings = {"advertised_host": _ADVERTISED, **self._settings}
         process = self.stack.enter_context(a_process(behind, port, log, name, **settings))
         url = f"http://127.0.0.1:{port}"
-        await until_healthy(url)
+        await until_healthy(url, timeout_s=90)  # a new process on a busy machine
         made = Replica(name, process, url, api, others, log)
         self.replicas.append(made)
         if number == 0:
