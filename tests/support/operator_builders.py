@@ -12,7 +12,8 @@ from luna_operator.scaling import PoolMemory
 from luna_operator.seats import Candidate, Seat
 from luna_operator.settings import Settings
 from luna_operator.world import Space
-from luna_streams.v1alpha1 import StreamProcessor
+from luna_streams.lifecycle import Event, advance
+from luna_streams.v1alpha1 import StreamProcessor, StreamStatus
 from support.builders import NOW, a_pool, stream_object
 from support.chaos_api import apply_merge_patch
 
@@ -67,9 +68,15 @@ def a_served_stream(name: str = "cam", **spec: Any) -> Json:
 
 
 class Simulation:
-    """A namespace in memory: plans are carried out at once, time passes when told, nothing else happens."""
+    """A namespace in memory: plans are carried out at once, time passes when told, nothing else happens.
 
-    def __init__(self, *pools: StreamProcessor) -> None:
+    Args:
+        pools: that there are; one if none is named.
+        zones: of the nodes on which new pods come up, in turn.
+    """
+
+    def __init__(self, *pools: StreamProcessor, zones: tuple[str, ...] = ("",)) -> None:
+        self.zones = zones
         self.space = Space()
         self.now = NOW
         self.objects: dict[str, Json] = {}
@@ -102,7 +109,7 @@ class Simulation:
             name: drafts.draft(self.objects[name], event, self.now)
             for name, event in changed_streams(self.space, self.now, 1000).items()
         }
-        hashes = {name: manifests.pod_template(pool, SETTINGS).hash for name, pool in self.space.pools.items()}
+        hashes = {name: self.template_hash(name) for name in self.space.pools}
         plan = decide(gather(self.space, items, Present(self.now, frozenset(), hashes, self.memories)), limit)
         for write in plan.streams:
             obj = self.objects[write.name]
@@ -133,6 +140,10 @@ class Simulation:
                 return
         raise AssertionError(f"not settled after {limit} passes")
 
+    def template_hash(self, pool: str) -> str:
+        """Return the hash of the present template of a pool."""
+        return manifests.pod_template(self.space.pools[pool], SETTINGS).hash
+
     def places(self) -> dict[str, str | None]:
         """Return the pod of every stream."""
         return {name: fact.pod for name, fact in self.space.streams.items()}
@@ -140,8 +151,18 @@ class Simulation:
     def _create(self, pool: StreamProcessor, template_hash: str, names: tuple[str, ...]) -> None:
         for name in names:
             self._births += 1
-            uid, slots = f"{name}-{self._births}", pool.spec.slots_per_pod
-            self.space.pods[name] = a_pod_fact(name, uid=uid, pool=pool.name, template_hash=template_hash, slots=slots)
+            zone = self.zones[self._births % len(self.zones)]
+            self.space.pods[name] = a_pod_fact(
+                name, uid=f"{name}-{self._births}", pool=pool.name, template_hash=template_hash,
+                slots=pool.spec.slots_per_pod, zone=zone, node=f"node-{zone}", created_at=self.now,
+            )  # fmt: skip
+
+
+def by_worker(world: Simulation, name: str, event: Event) -> None:
+    """Change a stream as the shim does for its worker."""
+    obj = world.objects[name]
+    record = advance(StreamStatus.from_resource(obj["status"]), event, world.now).record
+    world.put(name, {**obj, "status": record.to_resource()})
 
 
 def later(seconds: float) -> datetime:

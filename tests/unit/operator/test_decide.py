@@ -10,16 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from luna_operator.world import SUSPICION
-from luna_streams.lifecycle import Event, HandlerLost, Report, Taken, advance
-from luna_streams.v1alpha1 import StreamState, StreamStatus, VideoInfo
+from luna_streams.lifecycle import HandlerLost, Report, Taken
+from luna_streams.v1alpha1 import StreamState, VideoInfo
 from support.builders import a_pool
-from support.operator_builders import Simulation
-
-
-def by_worker(world: Simulation, name: str, event: Event) -> None:
-    obj = world.objects[name]
-    record = advance(StreamStatus.from_resource(obj["status"]), event, world.now).record
-    world.put(name, {**obj, "status": record.to_resource()})
+from support.operator_builders import Simulation, by_worker
 
 
 def states(world: Simulation, name: str) -> list[str]:
