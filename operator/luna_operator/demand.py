@@ -66,7 +66,7 @@ def demand(
             growing = (
                 name
                 for name in candidate.pools
-                if name in fresh and fresh[name].has_room(asked.streams[name], busy_pods[name])
+                if name in fresh and fresh[name].has_room(candidate.cost_mpx, asked.streams[name], busy_pods[name])
             )
             name = next(growing, candidate.pools[0])
             asked.streams[name] += 1
@@ -87,25 +87,34 @@ class _FreshPods:
         self.number = 0
         self._most = spec.max_replicas if spec.replicas is None else spec.replicas
         self._slots = spec.slots_per_pod
-        self._capacity = spec.decoder.megapixels_per_second if spec.decoder is not None else 0.0
+        self._capacity = spec.decoder.megapixels_per_second if spec.decoder is not None else None
         self._streams, self._mpx = 0, 0.0
 
-    def has_room(self, streams: int, busy: int) -> bool:
+    def has_room(self, cost_mpx: float, streams: int, busy: int) -> bool:
         """Tell whether the pool could take one stream more if it grew as far as it may.
 
         Args:
-            streams: what belongs to it.
+            cost_mpx: what the stream asks of a decoder.
+            streams: what belongs to the pool.
             busy: how many of its pods have streams.
         """
-        return streams < self._most * self._slots and busy + self.number <= self._most
+        if streams >= self._most * self._slots:
+            return False
+        if self._capacity is None:
+            return True
+        return self._capacity > 0 and busy + self.number + self._needs_another(cost_mpx) <= self._most
 
     def add(self, cost_mpx: float) -> None:
         """Fill a stream in; where slots alone count, or no decoder ever would, no pods are counted."""
         if not self._capacity:
             return
-        is_full = self._streams == self._slots or self._mpx + cost_mpx > self._capacity
-        if self.number == 0 or is_full:
+        if self._needs_another(cost_mpx):
             self.number += 1
             self._streams, self._mpx = 0, 0.0
         self._streams += 1
         self._mpx += cost_mpx
+
+    def _needs_another(self, cost_mpx: float) -> bool:
+        """Tell whether a stream does not fit on the pod that is being filled."""
+        is_full = self._capacity is not None and self._mpx + cost_mpx > self._capacity
+        return self.number == 0 or self._streams == self._slots or is_full

@@ -24,11 +24,18 @@ from support.operator_builders import Simulation
 MOVE_BACK_DELAY_S = 3
 ZONES = ("a", "b")
 MEGAPIXELS = 100.0
+ROUNDS_TO_REST = 90
+"""Of a second each; a stream that may preempt waits 60 s for pods that do not come."""
 
+sizes = st.one_of(
+    st.fixed_dictionaries({"replicas": st.integers(1, 3)}),
+    st.fixed_dictionaries(
+        {"min_replicas": st.integers(0, 1), "max_replicas": st.integers(1, 3), "scale_down_delay_seconds": st.just(2)}
+    ),
+)
 pool_specs = st.fixed_dictionaries(
     {
         "slots_per_pod": st.integers(1, 3),
-        "replicas": st.integers(1, 3),
         "preferred_zones": st.sampled_from([(), ("a",)]),
         "decoder": st.sampled_from([None, {"megapixels_per_second": MEGAPIXELS}]),
     }
@@ -71,9 +78,9 @@ class Loss:
 class Namespace(RuleBasedStateMachine):
     """One pool whose streams and pods come and go."""
 
-    @initialize(spec=pool_specs, placement=placements)
-    def make(self, spec: dict[str, Any], placement: dict[str, Any]) -> None:
-        self.world = Simulation(a_pool(**spec, placement=placement), zones=ZONES)
+    @initialize(spec=pool_specs, size=sizes, placement=placements)
+    def make(self, spec: dict[str, Any], size: dict[str, Any], placement: dict[str, Any]) -> None:
+        self.world = Simulation(a_pool(**spec, **size, placement=placement), zones=ZONES)
         self.count = 0
         self.losses: list[Loss] = []
 
@@ -105,7 +112,7 @@ class Namespace(RuleBasedStateMachine):
     @rule()
     def comes_to_rest(self) -> None:
         """When nothing happens any more, nothing is done any more, however long one waits."""
-        for _ in range(60):
+        for _ in range(ROUNDS_TO_REST):
             self.one_round()
         writes, places, pods, losses = self.state()
         for pause in (0, 2 * MOVE_BACK_DELAY_S, 3600):

@@ -99,9 +99,8 @@ def test_only_so_many_are_asked_at_once() -> None:
 
 def a_full_pool(**spec: Any) -> Simulation:
     """Return a pool of one slot, with a stream of priority 0 in progress."""
-    world = Simulation(
-        a_pool(**{"slots_per_pod": 1, "placement": {"preemption_policy": "PreemptLowerPriority"}} | spec)
-    )
+    wanted: dict[str, Any] = {"slots_per_pod": 1, "placement": {"preemption_policy": "PreemptLowerPriority"}}
+    world = Simulation(a_pool(**wanted | spec))
     world.settle()
     world.add_stream("low")
     world.settle()
