@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from luna_kube import PODS
 from luna_streams.lifecycle import HandlerLost, Taken
 from support import pod_statuses as ps
 from support.apiservers import ApiServer
+from support.builders import v2_body
 from support.operators import OperatorWorld, an_operator_world, condition
+from support.shims import Deployment
 
 Json = dict[str, Any]
 Harm = Callable[[OperatorWorld, str], Awaitable[None]]
@@ -187,3 +190,31 @@ async def test_two_faults_while_no_operator_runs_are_found_by_the_next_one(world
         assert "Evicted" in world.status("a")["lastError"]
         assert "DeletionByTaintManager" in world.status("b")["lastError"]
         await world.until(lambda: world.pool_status().get("readyReplicas") == 3)
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (ps.evicted(), "processor pod pool-0 ended: Evicted: The node was low on resource: memory"),
+        (ps.crash_looping(), "processor pod pool-0 does not run: CrashLoopBackOff: the last run ended with OOMKilled"),
+        (ps.on_a_lost_node(), "The handler did not report for 4 s"),
+    ],
+    ids=["by-the-operator", "in-place", "by-the-shim"],
+)
+async def test_rest_clients_hear_why_in_the_last_error_and_the_log(
+    world: OperatorWorld, any_api: ApiServer, tmp_path: Path, status: Json, why: str
+) -> None:
+    deployment = Deployment(any_api, world.client, world.namespace, tmp_path)
+    async with world.operator(), deployment.shim(obsoleting_period=4, lease_duration=2) as shim:
+        await world.pool(slots_per_pod=1, replicas=1)
+        stream_id = await shim.create(v2_body())
+        await world.until(lambda: world.pod_of(stream_id) == "pool-0")
+        await world.advance(stream_id, Taken("w"))
+        await world.set_pod("pool-0", **status)
+        await shim.until(stream_id, status="pending", timeout_s=AGAIN_S)
+        assert why in (await shim.read(stream_id))["last_error"]
+        answer = await shim.http.get("/2/streams/logs", params={"stream_ids": stream_id})
+        told = {entry["status"]: entry["error"] for entry in answer.json()["logs"]}
+        assert why in told["handler_lost"]
+        assert why in (await shim.read(stream_id, api=1))["last_error"]
+        await world.until_event("HandlerLost", why)

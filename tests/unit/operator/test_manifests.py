@@ -194,6 +194,18 @@ def test_a_pod_is_owned_by_its_pool_and_carries_the_hash() -> None:
     assert (owner["uid"], owner["controller"]) == (pool.uid, True)
 
 
+def test_a_pod_wishes_to_be_elsewhere_than_where_others_had_trouble() -> None:
+    pool = a_pool(preferred_zones=("a",))
+    template = pod_template(pool, SETTINGS)
+    made = pod(pool, template, "pool-0", avoid=("n1", "n2"))
+    wishes = made["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    fields = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in ("n1", "n2")]
+    assert wishes[1:] == [{"weight": 100, "preference": {"matchFields": fields}}], "besides the zone"
+    plain = pod(pool, template, "pool-0")
+    assert plain["metadata"]["labels"] == made["metadata"]["labels"], "it is of the same template"
+    assert len(plain["spec"]["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]) == 1
+
+
 def test_a_long_pool_name_still_makes_a_label() -> None:
     first, second = (pod_labels("p" * 80 + end)[naming.LABEL_POOL] for end in "ab")
     assert len(first) <= 63

@@ -141,7 +141,8 @@ BROKEN: dict[str, Any] = {"is_ready": False, "is_running": False, "is_broken": T
 
 def test_a_pod_on_a_lost_node_does_not_count_and_is_left_alone() -> None:
     lost = PoolPod(a_pod_fact("pool-1", **LOST), 2)
-    for spec in ({"replicas": 2}, {"min_replicas": 2, "max_replicas": 2}):
+    specs: tuple[dict[str, Any], ...] = ({"replicas": 2}, {"min_replicas": 2, "max_replicas": 2})
+    for spec in specs:
         plan = a_plan(*pods(2), lost, demand=4, **spec)
         assert (plan.create, plan.drain, plan.delete) == (("pool-2",), (), ())
         assert plan.avoid == ("n2",)
