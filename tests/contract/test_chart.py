@@ -251,6 +251,12 @@ def test_every_container_is_restricted_and_has_probes_where_it_lasts(values: Jso
             assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), name
 
 
+def test_a_cluster_that_chooses_users_may(tmp_path: Path) -> None:
+    fixed = {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
+    for name, spec in pod_specs(render({"podSecurityContext": fixed}, tmp_path)):
+        assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}, name
+
+
 def test_images_follow_registry_tag_and_digest(tmp_path: Path) -> None:
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
     mirror = "registry.example.com/mirror/luna-streams"
@@ -351,3 +357,46 @@ def test_processors_may_not_ask_the_cloud_who_their_node_is(tmp_path: Path) -> N
     blocks = [peer["ipBlock"] for rule in egress for peer in rule["to"] if "ipBlock" in peer]
     (everywhere,) = [block for block in blocks if block["cidr"] == "0.0.0.0/0"]
     assert "169.254.0.0/16" in everywhere["except"]
+
+
+# --- what is said afterwards ------------------------------------------------------------------------------------------
+
+
+def notes(values: Json, folder: Path) -> str:
+    """Return what Helm would say after an install."""
+    file = folder / "values.json"
+    file.write_text(json.dumps(values))
+    command = [str(program("helm")), "install", "luna", str(CHART), "--namespace=luna", f"--values={file}"]
+    # A kubeconfig that does not exist: nothing is to be asked of any cluster.
+    command += ["--dry-run=client", f"--kubeconfig={folder / 'none'}"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.partition("NOTES:\n")[2]
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_notes_say_where_the_api_is_and_how_to_try_it(values: Json, tmp_path: Path) -> None:
+    text = notes(values, tmp_path)
+    assert f"http://{PREFIX}-shim.luna.svc:5160" in text
+    assert "helm -n luna test luna" in text
+    assert text.isascii()
+
+
+@pytest.mark.parametrize(
+    ("values", "warning"),
+    [
+        pytest.param({}, "No LUNA PLATFORM is set", id="no platform"),
+        pytest.param({}, "The log of streams goes with the shim's pod", id="no place for the log"),
+        pytest.param(
+            {"shim": {"replicas": 2}}, "Each of the 2 replicas of the shim keeps a log of its own", id="two logs"
+        ),
+        pytest.param(
+            {"shim": {"service": {"type": "NodePort"}}}, "asks nobody who they are, and is published", id="open"
+        ),
+        pytest.param({"allNamespaces": True}, "NetworkPolicies protect this namespace only", id="other namespaces"),
+        pytest.param({"processor": {"pool": {"create": False}}}, "No StreamProcessor was made", id="no pool"),
+    ],
+)
+def test_notes_warn_of_what_will_surprise(values: Json, warning: str, tmp_path: Path) -> None:
+    assert warning in notes(values, tmp_path)
+    assert warning not in notes(EVERYTHING | {"allNamespaces": False}, tmp_path)

@@ -83,16 +83,6 @@ app.kubernetes.io/managed-by: luna-operator
 http://{{ include "luna-streams.fullname" . }}-shim.{{ .Release.Namespace }}.svc:{{ .Values.shim.service.port }}
 {{- end }}
 
-{{/* What Pod Security "restricted" asks of a pod. */}}
-{{- define "luna-streams.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
-{{- end }}
-
 {{/* What Pod Security "restricted" asks of a container, and a read-only root. */}}
 {{- define "luna-streams.securityContext" -}}
 allowPrivilegeEscalation: false
@@ -113,7 +103,7 @@ priorityClassName: {{ . }}
 {{- end }}
 terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
 {{- include "luna-streams.imagePullSecrets" .root }}
-securityContext: {{- include "luna-streams.podSecurityContext" . | nindent 2 }}
+securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
 {{- with $values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
