@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = load(flags, os.environ)
         logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request passed on to the leader
         asyncio.run(_run(settings))
     except (StartupError, NotConfigured) as e:
         print(f"luna-streams shim: {e}", file=sys.stderr)
