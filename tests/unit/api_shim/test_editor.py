@@ -22,7 +22,7 @@ from luna_streams.errors import CannotCancel, CannotPause, StreamNotFound
 from luna_streams.lifecycle import Taken, advance, observe
 from luna_streams.rest.messages import FeedbackAnswer, FeedbackItem, StreamPatch
 from luna_streams.rest.v2 import StreamToBeCreatedV2
-from luna_streams.stream import ProcessorBinding, SecretKeyRef, Stream, StreamSpec, StreamState
+from luna_streams.stream import ProcessorBinding, SecretKeyRef, Stream, StreamPlacement, StreamSpec, StreamState
 from support.builders import NOW, OTHER_ACCOUNT, STREAM_ID, WORKER, a_group, a_record, a_stream, some_data, v2_body
 from support.memory_store import MemoryStore
 
@@ -208,10 +208,12 @@ async def test_put_raises_the_version_once_even_if_the_operator_sees_the_spec_fi
 
 
 async def test_put_keeps_what_the_rest_api_does_not_know(store: MemoryStore, editor: Editor) -> None:
-    entry = existing(store, priority=7, groups=("doors",))
+    placement = StreamPlacement(preferred_zones=("a",), preemption_policy="PreemptLowerPriority")
+    entry = existing(store, priority=7, groups=("doors",), placement=placement)
     store.groups.all = [a_group("gates")]
     entry = await editor.replace(entry, a_body(group_name="gates"))
     assert (entry.stream.spec.priority, entry.stream.spec.groups) == (7, ("doors", "gates"))
+    assert entry.stream.spec.placement == placement
 
 
 async def test_put_of_a_stream_without_a_status_is_version_two(store: MemoryStore, editor: Editor) -> None:

@@ -30,6 +30,9 @@ from luna_streams.lifecycle import (
     advance,
     create,
     follows_report,
+    is_drained,
+    moved,
+    preempted,
 )
 from luna_streams.stream import DesiredState
 from luna_streams.v1alpha1 import READABLE_STATES, AutorestartPolicy, StreamSpec, StreamState, StreamStatus
@@ -190,6 +193,15 @@ def test_a_drained_worker_is_told_to_stop_before_the_stream_is_queued_for_anothe
     assert (told.status, told.processor.model_dump(exclude_none=True)) == ("pending", {})
     assert told.last_error == "processor pod gpu-0 is drained"
     assert not follows_report(told, report)
+
+
+@pytest.mark.parametrize("reason", [preempted("gpu-0", 5), moved("gpu-0", "zone-a")], ids=["preempted", "moved"])
+def test_why_a_stream_leaves_a_pod_that_stays_is_told_when_it_has_left(reason: str) -> None:
+    asked = advance(a_record(SPEC, status="in_progress"), Drained(LATER, reason), NOW).record
+    assert asked.processor.leave_reason == reason
+    told = advance(asked, Report(StreamState.IN_PROGRESS, 1, worker=WORKER), NOW).record
+    assert (told.status, told.last_error, told.processor.leave_reason) == ("pending", reason, None)
+    assert is_drained(reason), "nobody is at fault"
 
 
 def test_a_drained_worker_may_still_finish_and_nobody_else_is_asked_to_leave() -> None:

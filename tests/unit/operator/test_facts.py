@@ -10,7 +10,7 @@ from luna_operator.drafts import HANDOVER, draft, what_happened, why_lost
 from luna_operator.facts import UNKNOWN_COST_MPX, pod_fact, stream_fact
 from luna_streams import naming
 from luna_streams.lifecycle import Drained, HandlerLost
-from luna_streams.v1alpha1 import ProcessorBinding, StreamState
+from luna_streams.v1alpha1 import ProcessorBinding, StreamState, VideoInfo
 from support.builders import NOW, a_record, a_spec
 from support.operator_builders import a_pod_fact, a_pod_object, a_served_stream, later
 from support.operators import running
@@ -26,6 +26,20 @@ def test_a_stream_without_status_is_unobserved_and_asks_for_nothing_yet() -> Non
     assert (fact.state, fact.is_observed, fact.is_active, fact.pod) == (None, False, False, None)
     assert (fact.traits.groups, fact.traits.name, fact.priority) == (("doors",), "cam", 3)
     assert (fact.cost_mpx, fact.since) == (UNKNOWN_COST_MPX, NOW)
+
+
+def test_a_declared_cost_counts_until_a_worker_has_measured_it() -> None:
+    placement = {"decoder_megapixels_per_second": 415.0}
+    assert stream_fact(a_served_stream(placement=placement)).cost_mpx == 415.0
+    info = VideoInfo(width=1000, height=1000, frame_rate=10, bit_rate=0, gop_size=25, start_time=NOW)
+    measured = a_record().model_copy(update={"video_info": info})
+    assert stream_fact(a_served(measured, placement=placement)).cost_mpx == 10.0
+
+
+def test_groups_of_two_accounts_are_two() -> None:
+    mine, theirs = a_served_stream(groups=("doors",)), a_served_stream(groups=("doors",))
+    theirs["spec"]["accountId"] = "00000000-0000-4000-8000-000000000000"
+    assert stream_fact(mine).groups != stream_fact(theirs).groups
 
 
 def test_a_status_of_an_older_spec_is_not_an_observation() -> None:

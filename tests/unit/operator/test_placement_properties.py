@@ -84,10 +84,11 @@ class Namespace(RuleBasedStateMachine):
         self.count = 0
         self.losses: list[Loss] = []
 
-    @rule(spec=stream_specs)
-    def add(self, spec: dict[str, Any]) -> None:
-        self.count += 1
-        self.world.add_stream(f"cam-{self.count}", **spec)
+    @rule(specs=st.lists(stream_specs, min_size=1, max_size=5))
+    def add(self, specs: list[dict[str, Any]]) -> None:
+        for spec in specs:
+            self.count += 1
+            self.world.add_stream(f"cam-{self.count}", **spec)
 
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:

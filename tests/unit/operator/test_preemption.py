@@ -7,7 +7,7 @@ from typing import Any
 from luna_operator.placement import Decision, place
 from luna_operator.preemption import AT_ONCE
 from luna_operator.room import Room
-from luna_operator.seating import PREEMPTION_PATIENCE
+from luna_operator.seating import PREEMPTION_PATIENCE, Apart, seating
 from luna_operator.seats import Candidate, Resident, Seat
 from luna_streams.lifecycle import Report, Taken
 from luna_streams.v1alpha1 import StreamState
@@ -124,6 +124,10 @@ def test_who_was_preempted_waits_and_preempts_nobody_in_turn() -> None:
     by_worker(world, "urgent", Taken("w"))
     world.settle()
     assert world.space.streams["urgent"].leave_by is None
+    apart, templates = Apart(frozenset(), frozenset()), {"pool": world.template_hash("pool")}
+    world.now += 2 * PREEMPTION_PATIENCE
+    (waiting,) = seating(world.space, [world.space.streams["low"]], apart, templates, world.now).candidates
+    assert (waiting.was_preempted, waiting.preempts_in) == (True, ())
 
 
 def test_a_stream_is_not_preempted_while_its_pool_may_grow_for_a_minute() -> None:
