@@ -78,7 +78,7 @@ class PoolPlacement(Model):
     """How streams are given to the pods of a pool."""
 
     strategy: Literal["Spread", "Pack"] = "Spread"
-    """Spread: each to the emptiest pod, so that the loss of one hits few. Pack: to the fullest, so that others empty."""
+    """Spread: each to the emptiest pod, so that the loss of one hits few. Pack: to the fullest, so that others go."""
     group_affinity: GroupAffinity = "None"
     """For streams that do not say it themselves."""
     preemption_policy: PreemptionPolicy = "Never"

@@ -217,7 +217,7 @@ class StreamData(Model):
 
 
 GroupAffinity = Literal["None", "PreferSamePod", "PreferSpread"]
-"""What streams of one group are to each other: nothing, better on one pod, better on different pods, nodes and zones."""
+"""What streams of one group are to each other: nothing, better on one pod, better on different zones, nodes, pods."""
 
 PreemptionPolicy = Literal["Never", "PreemptLowerPriority"]
 """Whether a stream that finds no slot takes that of one of lower priority; the words are PriorityClass's."""

@@ -60,12 +60,12 @@ from luna_streams.stream import (
 )
 
 __all__ = [
-    "FINISHED_STATES", "HISTORY_LIMIT", "MODE_BODIES", "MODE_FACES", "MODE_HUMANS", "READABLE_STATES", "WHOLE_FRAME",
-    "Analytics", "Authorization", "AutorestartPolicy", "AutorestartState", "BestshotSettings", "BodySending",
-    "Condition", "DecoderCapacity", "EventHandler", "Filtering", "GeoPosition", "GpuRequest", "GroupAffinity", "Healthcheck",
-    "Liveness", "LivenessChecks", "Location", "LogEntry", "ObservedIntent", "PlatformAddress", "PodMetadata",
-    "PodTemplate", "PoolPlacement", "PoolSelector", "Preview", "PreviewUrl", "PreemptionPolicy", "PrimaryTrackPolicy", "ProcessorBinding", "Roi", "RoiAbs",
-    "RoiPercent", "SecretKeyRef", "Sending", "Stream", "StreamData", "StreamGroup", "StreamGroupSpec",
-    "StreamPlacement", "StreamProcessor", "StreamProcessorSpec", "StreamProcessorStatus", "StreamSpec", "StreamState",
-    "StreamStatus", "VideoInfo",
+    "FINISHED_STATES", "HISTORY_LIMIT", "MODE_BODIES", "MODE_FACES", "MODE_HUMANS", "READABLE_STATES",
+    "WHOLE_FRAME", "Analytics", "Authorization", "AutorestartPolicy", "AutorestartState", "BestshotSettings",
+    "BodySending", "Condition", "DecoderCapacity", "EventHandler", "Filtering", "GeoPosition", "GpuRequest",
+    "GroupAffinity", "Healthcheck", "Liveness", "LivenessChecks", "Location", "LogEntry", "ObservedIntent",
+    "PlatformAddress", "PodMetadata", "PodTemplate", "PoolPlacement", "PoolSelector", "PreemptionPolicy", "Preview",
+    "PreviewUrl", "PrimaryTrackPolicy", "ProcessorBinding", "Roi", "RoiAbs", "RoiPercent", "SecretKeyRef",
+    "Sending", "Stream", "StreamData", "StreamGroup", "StreamGroupSpec", "StreamPlacement", "StreamProcessor",
+    "StreamProcessorSpec", "StreamProcessorStatus", "StreamSpec", "StreamState", "StreamStatus", "VideoInfo",
 ]  # fmt: skip

@@ -21,7 +21,8 @@ def asked(candidates: list[Candidate], seats: list[Seat], *pools: StreamProcesso
 
 
 def a_decoding_pool(name: str = "pool", **spec: Any) -> StreamProcessor:
-    return a_pool(name, **{"slots_per_pod": 8, "max_replicas": 9, "decoder": {"megapixels_per_second": 100.0}} | spec)
+    wanted: dict[str, Any] = {"slots_per_pod": 8, "max_replicas": 9, "decoder": {"megapixels_per_second": 100.0}}
+    return a_pool(name, **wanted | spec)
 
 
 def several(number: int, **fields: Any) -> list[Candidate]:
