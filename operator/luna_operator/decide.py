@@ -7,7 +7,7 @@ decide(observation)   -> Plan             stream writes, pod plans, pool figures
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -134,13 +134,14 @@ class Present:
 def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Observation:
     """Freeze what is so; `drafts` are those of `changed_streams`."""
     drafted = {name: draft.fact() for name, draft in drafts.items()}
+    surplus = _surplus(space)
     homeless = {
         fact.name: fact
-        for fact in _homeless(space, drafted, present.now)
+        for fact in _homeless(space, drafted, surplus, present.now)
         if fact.name not in present.left_alone
     }  # fmt: skip
     leaving = homeless.keys() | {name for name, fact in drafted.items() if not fact.is_active}
-    apart = Apart(frozenset(leaving), present.left_alone | drafts.keys())
+    apart = Apart(frozenset(leaving), present.left_alone | drafts.keys(), surplus)
     staying: Counter[str] = Counter()
     for name, held in space.held.items():
         if pod := space.pods.get(name):
@@ -157,7 +158,7 @@ def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Obser
         back={
             name: pod
             for name, pod in _back(space, present.now)
-            if name not in drafts and name not in present.left_alone
+            if name not in drafts and name not in present.left_alone and name not in surplus
         },
         pools=pools,
         staying=staying,
@@ -218,7 +219,26 @@ def _leaves(observation: Observation, decisions: Mapping[str, Decision], moves: 
     return leaves
 
 
-def _homeless(space: Space, drafted: Mapping[str, StreamFact], now: datetime) -> Iterable[StreamFact]:
+def _surplus(space: Space) -> frozenset[str]:
+    """Return the pending streams for which the pod they belong to has no slot, the least urgent of them.
+
+    A stream that waits for its pod to come back keeps it while others are given the free slots it then has.
+    """
+    surplus: set[str] = set()
+    for name, held in space.held.items():
+        pod = space.pods.get(name)
+        if pod is None or len(held) <= pod.slots:
+            continue
+        pending = [fact for fact in held.values() if fact.state == StreamState.PENDING]
+        free = max(0, pod.slots - (len(held) - len(pending)))
+        pending.sort(key=lambda fact: (-fact.priority, fact.since, fact.name))
+        surplus.update(fact.name for fact in pending[free:])
+    return frozenset(surplus)
+
+
+def _homeless(
+    space: Space, drafted: Mapping[str, StreamFact], surplus: Collection[str], now: datetime
+) -> Iterable[StreamFact]:
     """Yield the pending streams that need a seat, as they will be after their drafts."""
     for fact in drafted.values():
         if fact.state == StreamState.PENDING and not _is_seated(space, fact, now):
@@ -228,7 +248,9 @@ def _homeless(space: Space, drafted: Mapping[str, StreamFact], now: datetime) ->
             yield space.streams[name]
     for held in space.held.values():
         for fact in held.values():
-            if fact.state == StreamState.PENDING and fact.name not in drafted and not _is_seated(space, fact, now):
+            if fact.state != StreamState.PENDING or fact.name in drafted:
+                continue
+            if fact.name in surplus or not _is_seated(space, fact, now):
                 yield fact
 
 

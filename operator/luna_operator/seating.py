@@ -47,10 +47,12 @@ class Apart:
     Attributes:
         leaving: they hold no slot of the pod they belong to any more.
         untouchable: they are not asked to leave now, because their record changes or was not written.
+        surplus: they cannot stay with the pod they belong to, which has no slot for them.
     """
 
     leaving: frozenset[str]
     untouchable: frozenset[str]
+    surplus: frozenset[str] = frozenset()
 
 
 def seating(
@@ -109,7 +111,7 @@ class _Reader:
             required_zones=fact.required_zones,
             preferred_zones=fact.preferred_zones,
             cost_mpx=fact.cost_mpx,
-            waits_for=fact.pod if is_alive else None,
+            waits_for=fact.pod if is_alive and fact.name not in self._apart.surplus else None,
             groups=fact.groups,
             group_affinity=fact.group_affinity,
             preempts_in=tuple(pool for pool in pools if self._may_preempt(fact, pool, is_placed=is_alive)),

@@ -48,6 +48,32 @@ def test_streams_of_a_dead_pod_are_lost_and_placed_again_in_one_write_each() -> 
     assert states(world, "a") == ["pending", "in_progress", "handler_lost", "restart", "pending"]
 
 
+def test_streams_for_which_their_pod_has_no_slot_go_elsewhere_the_least_urgent_first() -> None:
+    world = Simulation(a_pool(slots_per_pod=2, replicas=2))
+    world.settle()
+    for name, priority in {"a": 0, "b": 5, "c": 0}.items():
+        world.add_stream(name, priority=priority)
+    world.settle()
+    pod = world.space.pods["pool-0"]
+    for name, obj in list(world.objects.items()):
+        binding = {"pool": "pool", "pod": pod.name, "podUid": pod.uid}
+        world.put(name, {**obj, "status": {**obj["status"], "processor": binding}})
+    world.settle()
+    assert world.places() == {"a": "pool-0", "b": "pool-0", "c": "pool-1"}
+
+
+def test_a_stream_for_which_there_is_no_slot_at_all_waits_and_belongs_to_nobody() -> None:
+    world = Simulation(a_pool(slots_per_pod=1, replicas=1))
+    world.settle()
+    for name in "ab":
+        world.add_stream(name)
+    world.settle()
+    taken = world.objects["a"]["status"]["processor"]
+    world.put("b", {**world.objects["b"], "status": {**world.objects["b"]["status"], "processor": taken}})
+    world.settle()
+    assert world.places() == {"a": "pool-0", "b": None}
+
+
 def test_a_pod_of_the_same_name_is_not_the_same_pod() -> None:
     world = Simulation(a_pool(replicas=1))
     world.settle()
