@@ -1,6 +1,6 @@
 """An RTSP server over GStreamer: `python3 rtsp_server.py PORT FILE` plays an MP4 file to each client from its start.
 
-With a third argument it listens on that address instead of loopback, and plays like a camera: one picture for all.
+With a third argument it listens on that address instead of loopback.
 
 Run by the system's Python, which has the Debian packages gir1.2-gst-rtsp-server-1.0 and python3-gi; so it imports
 nothing else. Prints `ready PORT` once it listens; port 0 takes a free one.
@@ -24,7 +24,6 @@ def main(port: str, path: str, address: str = "") -> None:
     factory.set_launch(
         f'( filesrc location="{path}" ! qtdemux ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 )'
     )
-    factory.set_shared(bool(address))
     server = GstRtspServer.RTSPServer()
     server.set_address(address or "127.0.0.1")
     server.set_service(port)
