@@ -4,6 +4,9 @@ Three times in the life of a Lease (every two seconds) a replica greets the lead
 return whether they lead, whether they hear the API server, and whom they know. So the leader gets to know all replicas,
 and, when nobody hears the API server any more, can tell whether that is so for all of them or only for itself.
 
+Only those are named to others who spoke a moment ago themselves: else two replicas would remind each other for ever of
+one that is dead, and wait for its word when the API server is away.
+
 A greeting from somebody who does not know the Lease's uid is answered, but nobody is remembered for it: a replica must
 not be made to call addresses that strangers name.
 """
@@ -13,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,11 +62,13 @@ class _Peer:
     """What is known of another replica; times are seconds of `now_s`.
 
     Attributes:
-        met_at: when there last was a sign of it.
+        met_at: when it last spoke itself, or was first heard of.
+        has_spoken: whether it ever spoke itself.
         asked_at: when it was asked what it said last; None if it never answered.
     """
 
     met_at: float
+    has_spoken: bool = False
     asked_at: float | None = None
     leads: bool = False
     hears: bool = False
@@ -127,7 +132,10 @@ class Peers:
         if is_trusted and greeting.leaves:
             self._known.pop(greeting.origin, None)
         elif is_trusted:
-            self._meet((greeting.origin, *greeting.knows))
+            self._hear_of((greeting.origin, *greeting.knows))
+            if greeting.origin in self._known:
+                self._known[greeting.origin].met_at = self._clock()
+                self._known[greeting.origin].has_spoken = True
         return self._greeting(knows=is_trusted)
 
     async def run(self) -> None:
@@ -158,8 +166,8 @@ class Peers:
         if told.leaves:
             self._known.pop(origin, None)
             return
-        self._meet(told.knows)
-        self._known[origin] = _Peer(self._clock(), asked_at, told.leads, told.hears)
+        self._hear_of(told.knows)
+        self._known[origin] = _Peer(self._clock(), True, asked_at, told.leads, told.hears)
 
     def _greeting(self, *, knows: bool) -> Greeting:
         return Greeting(
@@ -167,14 +175,17 @@ class Peers:
             leads=self._election.is_leader,
             hears=self._election.hears,
             leaves=self.is_leaving,
-            knows=tuple(self._known) if knows else (),
+            knows=tuple(self._speaking()) if knows else (),
         )
 
-    def _meet(self, origins: Iterable[str]) -> None:
+    def _speaking(self) -> Iterator[str]:
+        """Yield the origins of those who spoke a moment ago."""
+        since = self._clock() - self._lease_s
+        return (origin for origin, peer in self._known.items() if peer.has_spoken and peer.met_at >= since)
+
+    def _hear_of(self, origins: Iterable[str]) -> None:
         for origin in origins:
-            if origin in self._known:
-                self._known[origin].met_at = self._clock()
-            elif origin != self._origin and len(self._known) < _MOST_PEERS:
+            if origin not in (self._origin, *self._known) and len(self._known) < _MOST_PEERS:
                 self._known[origin] = _Peer(self._clock())
 
     def _forget(self) -> None:

@@ -5,6 +5,7 @@ A token that is shown and not accepted is refused: a managed worker must never b
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import re
@@ -41,6 +42,10 @@ _ACCEPTED_FOR_S: Final = 30.0
 _REFUSED_FOR_S: Final = 5.0
 _BELIEVED_FOR_S: Final = 300.0
 """How long a token that was accepted still is while the API server cannot be asked about it again."""
+_REVIEW_PATIENCE_S: Final = 1.0
+"""How long a worker whose token was accepted before waits for another review; it waits 4 s for the whole answer."""
+_REVIEW_AGAIN_S: Final = 5.0
+"""When the API server is asked again that could not be asked."""
 _MOST_REMEMBERED: Final = 10_000
 _LONGEST_TOKEN: Final = 16_384
 
@@ -71,6 +76,21 @@ class Worker:
     received_until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Reviewed:
+    """What a review said of a token; times are monotonic seconds.
+
+    Attributes:
+        pod: it is bound to; None if it is refused.
+        review_at: when it is to be reviewed again.
+        believed_until: until when this holds while the API server cannot be asked.
+    """
+
+    pod: Pod | None
+    review_at: float
+    believed_until: float
+
+
 class Workers:
     """Tells who a worker is.
 
@@ -82,7 +102,7 @@ class Workers:
     def __init__(self, client: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._clock = clock
-        self._known: dict[bytes, tuple[float, Pod | None]] = {}
+        self._known: dict[bytes, _Reviewed] = {}
         self._addresses: dict[tuple[str, str], Address] = {}
 
     async def identify(self, headers: Mapping[str, str]) -> Worker:
@@ -136,18 +156,26 @@ class Workers:
         if scheme.lower() != "bearer" or not 0 < len(token) <= _LONGEST_TOKEN:
             raise BadToken
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        until, pod = self._known.get(digest, (0.0, None))
-        if self._clock() >= until:
-            try:
-                pod = await self._review(token)
-            except (Unavailable, TooManyRequests):
-                if pod is None or self._clock() >= until + _BELIEVED_FOR_S:
-                    raise
-            else:
-                self._remember(digest, pod)
-        if pod is None:
+        known = self._known.get(digest)
+        if known is None or self._clock() >= known.review_at:
+            known = await self._reviewed(token, known)
+            self._remember(digest, known)
+        if known.pod is None:
             raise BadToken
-        return pod
+        return known.pod
+
+    async def _reviewed(self, token: str, known: _Reviewed | None) -> _Reviewed:
+        """Have a token reviewed; if that cannot be done now, what was known of it holds for a while."""
+        is_believed = known is not None and known.pod is not None and self._clock() < known.believed_until
+        try:
+            async with asyncio.timeout(_REVIEW_PATIENCE_S if is_believed else None):
+                pod = await self._review(token)
+        except (Unavailable, TooManyRequests, TimeoutError):
+            if known is None or not is_believed:
+                raise
+            return replace(known, review_at=self._clock() + _REVIEW_AGAIN_S)
+        until = self._clock() + (_REFUSED_FOR_S if pod is None else _ACCEPTED_FOR_S)
+        return _Reviewed(pod, until, until if pod is None else until + _BELIEVED_FOR_S)
 
     async def _review(self, token: str) -> Pod | None:
         body = {
@@ -157,12 +185,12 @@ class Workers:
         }
         return pod_of(await self._client.create(TOKEN_REVIEWS.everywhere(), body))
 
-    def _remember(self, digest: bytes, pod: Pod | None) -> None:
-        now = self._clock()
-        if len(self._known) >= _MOST_REMEMBERED:
-            self._known = {key: value for key, value in self._known.items() if value[0] > now}
-        if len(self._known) < _MOST_REMEMBERED:
-            self._known[digest] = now + (_REFUSED_FOR_S if pod is None else _ACCEPTED_FOR_S), pod
+    def _remember(self, digest: bytes, reviewed: _Reviewed) -> None:
+        if digest not in self._known and len(self._known) >= _MOST_REMEMBERED:
+            now = self._clock()
+            self._known = {key: value for key, value in self._known.items() if value.review_at > now}
+        if digest in self._known or len(self._known) < _MOST_REMEMBERED:
+            self._known[digest] = reviewed
 
 
 def _time_of(header: str | None) -> datetime | None:

@@ -7,17 +7,31 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from luna_kube import PODS, SECRETS, STREAM_GROUPS, STREAM_PROCESSORS, STREAMS, Json
-from luna_processor.streams_api import StreamsApi
+from luna_api_shim.workers import Workers
+from luna_kube import (
+    PODS,
+    SECRETS,
+    STREAM_GROUPS,
+    STREAM_PROCESSORS,
+    STREAMS,
+    Json,
+    KubeClient,
+    Unavailable,
+    load_credentials,
+)
+from luna_processor.streams_api import FEEDBACK_TIMEOUT_S, StreamsApi
 from luna_streams import naming
 from luna_streams.rest.messages import FeedbackItem, QueueFilters
 from support.apiservers import ApiServer
 from support.builders import ACCOUNT, OTHER_ACCOUNT, a_group, stream_object, v1_body, v2_body
+from support.relay import Relay
+from support.replica_sets import a_kubeconfig
 from support.shims import Deployment, Shim, a_deployment
 from support.waiting import eventually
 from support.worker import VIDEO_INFO, DocumentedWorker
@@ -428,6 +442,35 @@ async def test_a_token_for_another_audience_or_of_a_pod_that_is_gone_is_refused(
             headers={"Authorization": f"Bearer {token}"},
         )
         assert answer.status_code == 401
+
+
+async def test_a_processor_that_is_known_is_answered_while_the_api_server_is_silent(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """Before it gives up waiting: it stops its streams if no report is answered."""
+    pod, token = await deployment.pod_with_token()
+    headers, times = {"Authorization": f"Bearer {token}"}, [0.0]
+    async with AsyncExitStack() as stack:
+        wire = await stack.enter_async_context(Relay(deployment.api.url).running())
+        credentials = await load_credentials(a_kubeconfig(deployment.api, wire.url, tmp_path / "kubeconfig"))
+        client = await stack.enter_async_context(KubeClient(credentials, timeout_s=4))
+        workers = Workers(client, lambda: times[-1])
+        known = await workers.identify(headers)
+        assert known.pod is not None
+        assert known.pod.uid == pod["metadata"]["uid"]
+
+        wire.freeze()
+        times.append(31)
+        async with asyncio.timeout(FEEDBACK_TIMEOUT_S / 2):
+            assert await workers.identify(headers) == known
+        async with asyncio.timeout(0.5):
+            assert await workers.identify(headers) == known
+        times.append(331)
+        with pytest.raises(Unavailable):
+            await workers.identify(headers)
+
+        wire.mend()
+        assert await workers.identify(headers) == known
 
 
 async def test_a_restarted_processor_frees_what_its_predecessor_held(shim: Shim, deployment: Deployment) -> None:

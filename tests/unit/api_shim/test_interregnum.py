@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import httpx
 import pytest
 
 from luna_api_shim.election import Election
@@ -31,8 +33,14 @@ def clock() -> Clock:
 
 @pytest.fixture
 def peers(clock: Clock) -> Peers:
-    election = Election(ChaosApi().client(), LeaseSettings("default", "shim", "me@http://me"))
-    return Peers(ME, election, lease_s=6, clock=clock)
+    return a_replica(ME, clock)
+
+
+def a_replica(origin: str, clock: Clock) -> Peers:
+    """Return one that follows, and hears the API server."""
+    election = Election(ChaosApi().client(), LeaseSettings("default", "shim", f"name@{origin}"))
+    election.outlook.heard_at = math.inf
+    return Peers(origin, election, lease_s=6, clock=clock)
 
 
 def greeting(**changes: object) -> Greeting:
@@ -74,4 +82,34 @@ def test_strangers_are_answered_and_not_remembered(peers: Peers) -> None:
 
 
 def test_a_replica_does_not_count_itself_among_the_others(peers: Peers) -> None:
-    assert peers.answer(greeting(knows=[ME, "http://third"]), is_trusted=True).knows == (OTHER, "http://third")
+    peers.answer(greeting(origin=ME), is_trusted=True)
+    assert peers.answer(greeting(knows=[ME]), is_trusted=True).knows == (OTHER,)
+
+
+def test_who_was_only_heard_of_may_lead_and_is_not_named_to_others(peers: Peers, clock: Clock) -> None:
+    assert peers.answer(greeting(knows=["http://third"]), is_trusted=True).knows == (OTHER,)
+    assert peers.vacant_at is None
+
+
+async def test_replicas_do_not_remind_each_other_of_one_that_is_dead(clock: Clock) -> None:
+    """Else nobody could be let go on while the API server is away, once a replica was killed."""
+    origins = "http://first", "http://second"
+    dead = "http://dead"
+    network = {origin: a_replica(origin, clock) for origin in origins}
+    for replica in network.values():
+        for origin in (*origins, dead):
+            replica.answer(greeting(origin=origin), is_trusted=True)
+
+    def carry(request: httpx.Request) -> httpx.Response:
+        receiver = network.get(f"{request.url.scheme}://{request.url.host}")
+        if receiver is None:
+            raise httpx.ConnectError("nobody is there")
+        said = Greeting.model_validate_json(request.content)
+        return httpx.Response(200, json=receiver.answer(said, is_trusted=True).model_dump(mode="json"))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(carry)) as http:
+        for _ in range(25):
+            clock.now += 2
+            for replica in network.values():
+                await replica.greet(http)
+    assert [replica.vacant_at for replica in network.values()] == [clock.now, clock.now]
