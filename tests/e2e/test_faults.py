@@ -17,7 +17,7 @@ import pytest
 from support.clusters import Cluster, KindFaults, KitFaults, cut_off
 from support.e2e_streams import Cameras
 from support.lookouts import PORT, Lookout
-from support.releases import Release
+from support.releases import SLOTS, Release
 from support.waiting import eventually
 
 STREAMS = 60
@@ -61,7 +61,7 @@ def faults(cluster: Cluster) -> KitFaults | KindFaults:
 async def test_streams_run_on_both_nodes(crowd: list[str], lookout: Lookout) -> None:
     used = {lookout.pod_of(name) for name in crowd}
     assert len({lookout.node_of(pod) for pod in used if pod}) == 2
-    assert all(len(lookout.streams_of(pod)) <= 8 for pod in lookout.pod_names())
+    assert all(len(lookout.streams_of(pod)) <= SLOTS for pod in lookout.pod_names())
 
 
 async def test_streams_of_a_pod_that_is_killed_go_on_elsewhere(

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 HELM_TIMEOUT_S = 150
 NAME = "luna"
 GPU = "nvidia.com/gpu"
+SLOTS = 16
 
 
 @dataclass
@@ -75,7 +76,8 @@ class Release:
 def values_for(cluster: Cluster, platform_origin: str, database_secret: str) -> Json:
     """Return values of a highly available release whose pool has a GPU for each pod, where there are any."""
     operator_image, processor_image = _image(cluster.operator_image), _image(cluster.processor_image)
-    pool: Json = {"slotsPerPod": 8, "minReplicas": 2, "maxReplicas": 8, "scaleDownDelaySeconds": 10}
+    # One node alone has slots for sixty streams: those of a pod or node that dies find room at once.
+    pool: Json = {"slotsPerPod": SLOTS, "minReplicas": 8, "maxReplicas": 8}
     if has_gpus(cluster):
         pool["gpu"] = {"resourceName": GPU, "count": 1}
     return {
