@@ -133,8 +133,9 @@ def _avoiding(spec: Json, nodes: tuple[str, ...]) -> Json:
     fields = [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]
     wish = {"weight": _HIGHEST_WEIGHT, "preference": {"matchFields": fields}}
     affinity = spec.get("affinity") or {}
-    of_nodes = affinity.get("nodeAffinity") or {}
-    wishes = of_nodes.get(_PREFERRED) or []
+    of_nodes = (affinity.get("nodeAffinity") or {}) if isinstance(affinity, dict) else None
+    if not isinstance(of_nodes, dict) or not isinstance(wishes := of_nodes.get(_PREFERRED) or [], list):
+        return spec  # an affinity that is none is left to the API server to refuse
     return {**spec, "affinity": {**affinity, "nodeAffinity": {**of_nodes, _PREFERRED: [*wishes, wish]}}}
 
 

@@ -35,7 +35,7 @@ def objection(override: Json, spec: Json) -> str:
 
 
 def _objections(override: Json, spec: Json) -> Iterator[str]:
-    containers = [item for item in spec.get("containers") or () if isinstance(item, dict)]
+    containers = _maps(spec.get("containers"))
     processor = next((item for item in containers if item.get("name") == CONTAINER), None)
     if processor is None:
         yield f"podTemplate.spec.containers takes away the container {CONTAINER}: it must stay."
@@ -52,9 +52,15 @@ def _objections(override: Json, spec: Json) -> Iterator[str]:
 
 
 def _touched_variables(override: Json) -> Iterator[str]:
-    for container in override.get("containers") or ():
-        if not isinstance(container, dict) or container.get("name") != CONTAINER:
+    for container in _maps(override.get("containers")):
+        if container.get("name") != CONTAINER:
             continue
-        for variable in container.get("env") or ():
-            if isinstance(variable, dict) and (why := _FIXED.get(variable.get("name", ""))):
-                yield f"podTemplate.spec.containers: the variable {variable['name']} cannot be changed: {why}."
+        for variable in _maps(container.get("env")):
+            name = variable.get("name")
+            if isinstance(name, str) and (why := _FIXED.get(name)):
+                yield f"podTemplate.spec.containers: the variable {name} cannot be changed: {why}."
+
+
+def _maps(value: object) -> list[Json]:
+    """Return the maps of a list; users write anything, also what the API server refuses later."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

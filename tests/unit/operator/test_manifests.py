@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from luna_operator.manifests import pod, pod_labels, pod_selector, pod_template
 from luna_streams import naming
@@ -211,3 +213,26 @@ def test_a_long_pool_name_still_makes_a_label() -> None:
     assert len(first) <= 63
     assert first != second
     assert f"{naming.LABEL_POOL}={first}" in pod_selector("p" * 80 + "a")
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-1, 1) | st.sampled_from(["processor", "delete", "replace", ""])
+FIELDS = st.sampled_from(
+    ["containers", "env", "name", "affinity", "nodeAffinity", "volumes", "resources", "$patch", "$retainKeys",
+     "$setElementOrder/containers", "preferredDuringSchedulingIgnoredDuringExecution", "image"]
+)  # fmt: skip
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS, inner, max_size=3), max_leaves=12
+)
+
+
+@given(st.dictionaries(FIELDS, ANYTHING, max_size=4))
+@example({"containers": 1})
+@example({"containers": [{"name": "processor", "env": 1}]})
+@example({"containers": [{"name": "processor", "env": [{"name": []}]}]})
+@example({"affinity": 1})
+@example({"affinity": {"nodeAffinity": []}})
+def test_whatever_a_user_writes_harms_no_other_pool(override: dict[str, Any]) -> None:
+    """The schema takes anything there; all pools of a namespace have one pass."""
+    pool = a_pool(pod_template={"spec": override})
+    template = pod_template(pool, SETTINGS)
+    assert template.objection or pod(pool, template, "pool-0", ("n1",))["metadata"]["name"] == "pool-0"
