@@ -112,6 +112,7 @@ def objects(node: Any, path: str = "") -> list[tuple[str, Json]]:
             "shim.log.volumeClaim keeps the file of one replica: with several, set shim.log.databaseSecret",
             id="a file for two",
         ),
+        pytest.param({"shim": {"replicas": 2}}, "several replicas need a database for the log", id="two logs"),
         pytest.param(
             {"shim": {"log": {"volumeClaim": "log", "databaseSecret": "db"}}},
             "shim.log.volumeClaim and shim.log.databaseSecret exclude each other",
@@ -124,6 +125,42 @@ def objects(node: Any, path: str = "") -> list[tuple[str, Json]]:
             {"shim": {"httpRoute": {"enabled": True}}},
             "shim.httpRoute.enabled needs shim.httpRoute.parentRefs",
             id="no gateway",
+        ),
+        pytest.param(
+            {"shim": {"env": {"LUNA_SHIM_PORT": 1}}}, "LUNA_SHIM_PORT is set by the chart", id="a port of his own"
+        ),
+        pytest.param(
+            {"shim": {"log": {"databaseSecret": "db"}, "extraEnv": [{"name": "LUNA_SHIM_DATABASE_URL", "value": "x"}]}},
+            "LUNA_SHIM_DATABASE_URL is set by the chart",
+            id="two databases",
+        ),
+        pytest.param(
+            {"processor": {"pool": {"spec": {"slotPerPod": 8}}}},
+            "at '/processor/pool/spec': additional properties 'slotPerPod' not allowed",
+            id="a misspelt field of the pool",
+        ),
+        pytest.param(
+            {"commonLabels": {"app.kubernetes.io/name": "x"}},
+            "at '/commonLabels/app.kubernetes.io~1name'",
+            id="a label that selectors need",
+        ),
+        pytest.param({"fullnameOverride": "A_b"}, "at '/fullnameOverride'", id="no name of an object"),
+        pytest.param({"fullnameOverride": "9-lives"}, "at '/fullnameOverride'", id="no name of a Service"),
+        pytest.param({"nameOverride": "x" * 64}, "at '/nameOverride'", id="no label"),
+        pytest.param(
+            {"metrics": {"rules": {"disabled": ["LunaStreamsPlugInDown"]}}},
+            "metrics.rules.disabled: there is no alert LunaStreamsPlugInDown",
+            id="an alert that is none",
+        ),
+        pytest.param(
+            {"networkPolicy": {"apiServer": {"ports": []}}}, "at '/networkPolicy/apiServer/ports'", id="every port"
+        ),
+        pytest.param(
+            {"networkPolicy": {"apiServer": {"ports": None}}}, "would allow all of them", id="every port, by null"
+        ),
+        pytest.param({"networkPolicy": {"dns": {"ports": None}}}, "would allow all of them", id="every port of names"),
+        pytest.param(
+            {"shim": {"podDisruptionBudget": {"maxUnavailable": "0%"}}}, "maxUnavailable", id="nodes never drained"
         ),
         pytest.param(
             {"shim": {"env": {"LUNA_SHIM_X": 1}, "extraEnv": [{"name": "LUNA_SHIM_X", "value": "2"}]}},
@@ -151,6 +188,13 @@ def test_values_of_an_older_chart_that_were_kept_are_told_apart(tmp_path: Path) 
     assert "use --reset-then-reuse-values" in answer.stderr
 
 
+@pytest.mark.parametrize("part", ["global", "platform", "shim", "metrics"])
+def test_a_part_of_the_values_that_is_null_is_no_puzzle(part: str, tmp_path: Path) -> None:
+    answer = helm_template({part: None}, tmp_path)
+    assert answer.returncode != 0
+    assert "values of this version are missing" in answer.stderr
+
+
 # --- in step with the code --------------------------------------------------------------------------------------------
 
 
@@ -162,6 +206,25 @@ def test_the_chart_sets_only_variables_that_the_component_knows(
     variables = set(re.findall(rf"\b{prefix}\w+", template))
     assert variables
     assert variables <= {prefix + name.upper() for name in settings.model_fields}
+
+
+@pytest.mark.parametrize(("component", "prefix"), [("operator", "LUNA_OPERATOR_"), ("shim", "LUNA_SHIM_")])
+def test_no_variable_of_a_component_is_set_twice(component: str, prefix: str, tmp_path: Path) -> None:
+    """Server-side apply refuses two of one name, so what the chart sets is no business of `env` and `extraEnv`."""
+    values: Json = EVERYTHING[component]
+    (container,) = one(render(EVERYTHING, tmp_path), "Deployment", component)["spec"]["template"]["spec"]["containers"]
+    own = {item["name"] for item in container["env"] if item["name"].startswith(prefix)} - set(values["env"])
+    assert own
+    for name in own:
+        again = {**EVERYTHING, component: {**values, "extraEnv": [{"name": name, "value": "x"}]}}
+        assert f"{name} is set by the chart" in helm_template(again, tmp_path).stderr
+
+
+def test_the_values_know_the_fields_of_a_pool() -> None:
+    definition = yaml.safe_load((CHART / "crds" / "streamprocessor.yaml").read_text())["spec"]["versions"][0]
+    fields = definition["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    (pattern,) = schema()["properties"]["processor"]["properties"]["pool"]["properties"]["spec"]["patternProperties"]
+    assert set(pattern.removeprefix("^(").removesuffix(")$").split("|")) == set(fields)
 
 
 def test_processor_pods_are_known_by_the_labels_and_the_port_the_operator_gives_them(tmp_path: Path) -> None:
@@ -209,6 +272,52 @@ def test_releases_of_one_name_in_two_namespaces_share_nothing(tmp_path: Path) ->
 
     assert clusterwide("one")
     assert clusterwide("one") & clusterwide("two") == set()
+
+
+@pytest.mark.parametrize("name", ["my.release", "a" * 53, f"{'a' * 49}.b", "luna-streams", "x--y"])
+def test_a_name_that_helm_allows_becomes_one_that_services_may_have(name: str, tmp_path: Path) -> None:
+    for item in render({"allNamespaces": True}, tmp_path, "n" * 63, release=name):
+        made = item["metadata"]["name"]
+        longest = 63 if item["kind"] in ("Service", "Deployment", "Job", "Pod") else 253
+        assert re.fullmatch(rf"[a-z0-9][a-z0-9.-]{{0,{longest - 2}}}[a-z0-9]", made)
+        assert item["kind"] != "Service" or re.fullmatch(r"[a-z][a-z0-9-]*", made)
+
+
+def test_a_release_whose_name_begins_with_a_digit_is_told_what_to_do(tmp_path: Path) -> None:
+    answer = helm_template({}, tmp_path, release="9lives")
+    assert answer.returncode != 0
+    assert "must begin with a letter, and 9lives-luna-streams-shim does not: set fullnameOverride" in answer.stderr
+
+
+@pytest.mark.parametrize("word", ["123", "on", "null", "1e3"])
+def test_names_that_yaml_takes_for_something_else_stay_names(word: str, tmp_path: Path) -> None:
+    values = {
+        "fullnameOverride": "luna",
+        "nameOverride": word,
+        "imagePullSecrets": [{"name": word}],
+        "operator": {"serviceAccountName": word, "priorityClassName": word},
+        "shim": {
+            "serviceAccountName": word,
+            "service": {"type": "LoadBalancer", "loadBalancerClass": word},
+            "log": {"databaseSecret": word, "databaseSecretKey": word},
+            "ingress": {"enabled": True, "className": word, "hosts": [{"host": word}]},
+        },
+        "processor": {"serviceAccountName": word, "pool": {"name": word}},
+    }
+    for item in render(values, tmp_path, word, release=word):
+        texts = {"name", "namespace", "serviceAccountName", "priorityClassName", "value", "host", "key"}
+        texts |= {"ingressClassName", "loadBalancerClass", "app.kubernetes.io/name", "app.kubernetes.io/instance"}
+        assert [found for found in said(item, texts) if not isinstance(found, str | dict)] == []
+
+
+def said(node: Any, fields: set[str]) -> list[Any]:
+    """Return what stands in fields of these names, at any depth."""
+    if isinstance(node, list):
+        return [found for child in node for found in said(child, fields)]
+    if not isinstance(node, dict):
+        return []
+    here = [child for name, child in node.items() if name in fields]
+    return here + [found for child in node.values() for found in said(child, fields)]
 
 
 @pytest.mark.parametrize("values", VALUES)
@@ -323,7 +432,15 @@ def test_a_claim_is_never_used_by_two_pods(tmp_path: Path) -> None:
 def test_the_url_of_the_database_stays_in_its_secret(tmp_path: Path) -> None:
     pod = one(render(EVERYTHING, tmp_path), "Deployment", "shim")["spec"]["template"]["spec"]
     (variable,) = [item for item in pod["containers"][0]["env"] if item["name"] == "LUNA_SHIM_DATABASE_URL"]
-    assert variable["valueFrom"] == {"secretKeyRef": {"name": "log-database", "key": "url"}}
+    assert variable["valueFrom"] == {"secretKeyRef": {"name": "log-database", "key": "uri"}}
+
+
+def test_a_database_that_is_named_by_a_variable_is_one_too(tmp_path: Path) -> None:
+    url = {"name": "LUNA_SHIM_DATABASE_URL", "valueFrom": {"secretKeyRef": {"name": "db", "key": "dsn"}}}
+    values: Json = {"shim": {"replicas": 2, "extraEnv": [url]}}
+    egress = one(render(values, tmp_path), "NetworkPolicy", "-shim")["spec"]["egress"]
+    assert {"ports": [{"protocol": "TCP", "port": 5432}]} in egress
+    assert "log of" not in notes(values, tmp_path)
 
 
 # --- network ----------------------------------------------------------------------------------------------------------
@@ -388,7 +505,9 @@ def test_notes_say_where_the_api_is_and_how_to_try_it(values: Json, tmp_path: Pa
         pytest.param({}, "No LUNA PLATFORM is set", id="no platform"),
         pytest.param({}, "The log of streams goes with the shim's pod", id="no place for the log"),
         pytest.param(
-            {"shim": {"replicas": 2}}, "Each of the 2 replicas of the shim keeps a log of its own", id="two logs"
+            {"shim": {"replicas": 2, "log": {"allowSplit": True}}},
+            "Each of the 2 replicas of the shim keeps a log of its own",
+            id="two logs",
         ),
         pytest.param(
             {"shim": {"service": {"type": "NodePort"}}}, "asks nobody who they are, and is published", id="open"

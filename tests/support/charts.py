@@ -78,7 +78,7 @@ EVERYTHING: Json = {
             "hostnames": ["streams.example.com"],
             "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x-secret"]}}],
         },
-        "log": {"databaseSecret": "log-database"},
+        "log": {"databaseSecret": "log-database", "databaseSecretKey": "uri"},
         "serviceAccountAnnotations": {"note": "shim"},
         **_COMPONENT,
     },
@@ -145,18 +145,20 @@ def program(name: str) -> Path:
     return Path(found)
 
 
-def render(values: Json, folder: Path, namespace: str = "luna") -> list[Json]:
+def render(values: Json, folder: Path, namespace: str = "luna", release: str = RELEASE) -> list[Json]:
     """Return the objects that the chart makes of values, hooks included, its CRDs not."""
-    answer = helm_template(values, folder, namespace)
+    answer = helm_template(values, folder, namespace, release)
     assert answer.returncode == 0, answer.stderr
     return [document for document in yaml.safe_load_all(answer.stdout) if document]
 
 
-def helm_template(values: Json, folder: Path, namespace: str = "luna") -> subprocess.CompletedProcess[str]:
+def helm_template(
+    values: Json, folder: Path, namespace: str = "luna", release: str = RELEASE
+) -> subprocess.CompletedProcess[str]:
     """Render the chart; it may refuse the values."""
     file = folder / "values.json"
     file.write_text(json.dumps(values))
-    command = [str(program("helm")), "template", RELEASE, str(CHART), "--namespace", namespace, f"--values={file}"]
+    command = [str(program("helm")), "template", release, str(CHART), "--namespace", namespace, f"--values={file}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -3,15 +3,11 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Prefix of object names; leaves room for "-operator". */}}
+{{/* Prefix of object names; leaves room for "-operator". No dots: a Service must not have any, a release may. */}}
 {{- define "luna-streams.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
-{{- else if contains (include "luna-streams.name" .) .Release.Name }}
-{{- .Release.Name | trunc 50 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name (include "luna-streams.name" .) | trunc 50 | trimSuffix "-" }}
-{{- end }}
+{{- $name := include "luna-streams.name" . }}
+{{- $prefix := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
+{{- .Values.fullnameOverride | default $prefix | replace "." "-" | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
 {{/* Prefix of names of objects without a namespace: releases of different namespaces may have one name. */}}
@@ -43,8 +39,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* Labels that choose the pods of a component; they never change. */}}
 {{- define "luna-streams.selector" -}}
-app.kubernetes.io/name: {{ include "luna-streams.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "luna-streams.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
@@ -94,12 +90,12 @@ capabilities:
 {{/* What the pods of operator and shim have in common; takes (dict "root" $ "component" "shim"). */}}
 {{- define "luna-streams.podCommon" -}}
 {{- $values := index .root.Values .component -}}
-serviceAccountName: {{ include "luna-streams.serviceAccountName" . }}
+serviceAccountName: {{ include "luna-streams.serviceAccountName" . | quote }}
 automountServiceAccountToken: true
 # A Service called luna-shim or luna-operator would set variables that the settings refuse as unknown.
 enableServiceLinks: false
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
 {{- include "luna-streams.imagePullSecrets" .root }}
@@ -133,7 +129,7 @@ topologySpreadConstraints:
 {{- with include "luna-streams.pullSecrets" . | fromJsonArray }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -149,10 +145,40 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{/* Names of the variables that values give a component, as a JSON list; takes .Values.shim. */}}
+{{- define "luna-streams.givenVariables" -}}
+{{- $names := keys (.env | default dict) | sortAlpha }}
+{{- range .extraEnv }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- $names | toJson }}
+{{- end }}
+
+{{/* Variables that the chart sets itself, or whose values its probes, Services and rights rely on. */}}
+{{- define "luna-streams.ownVariables" -}}
+operator: [STREAMS_ORIGIN, NAMESPACE, LEASE_NAMESPACE, LEASE_NAME, POD_NAME, POD_UID, PROCESSOR_IMAGE, PROCESSOR_PULL_POLICY,
+  {{- if include "luna-streams.pullSecrets" . | fromJsonArray }} PROCESSOR_PULL_SECRETS, {{- end }}
+  {{- if .Values.platform.origin }} PLATFORM_ORIGIN, PLATFORM_API_VERSION, {{- end }}
+  PROCESSOR_SERVICE_ACCOUNT, HTTP_HOST, HTTP_PORT]
+shim: [HOST, PORT, ADVERTISED_HOST, REPLICA, NAMESPACE, ALL_NAMESPACES, SHUTDOWN_DELAY, LEASE_NAMESPACE, LEASE_NAME,
+  {{- if .Values.shim.log.databaseSecret }} DATABASE_URL, {{- end }}
+  DATA_FOLDER]
+{{- end }}
+
+{{/* Not empty if the log is kept in a database: its URL comes from a Secret, or as a variable. */}}
+{{- define "luna-streams.hasDatabase" -}}
+{{- if or .Values.shim.log.databaseSecret (has "LUNA_SHIM_DATABASE_URL" (include "luna-streams.givenVariables" .Values.shim | fromJsonArray)) }}yes{{ end }}
+{{- end }}
+
 {{/* Values that contradict each other end the rendering with a sentence. */}}
 {{- define "luna-streams.validate" -}}
-{{- if not (hasKey .Values "networkPolicy") }}
+{{- range list "global" "crds" "platform" "operator" "shim" "processor" "rbac" "networkPolicy" "metrics" }}
+{{- if not (kindIs "map" (index $.Values .)) }}
 {{- fail "values of this version are missing: `helm upgrade --reuse-values` leaves out what a new version added; use --reset-then-reuse-values" }}
+{{- end }}
+{{- end }}
+{{- if not (regexMatch "^[a-z]" (include "luna-streams.fullname" .)) }}
+{{- fail (printf "the name of a Service must begin with a letter, and %s-shim does not: set fullnameOverride" (include "luna-streams.fullname" .)) }}
 {{- end }}
 {{- if and .Values.shim.log.volumeClaim .Values.shim.log.databaseSecret }}
 {{- fail "shim.log.volumeClaim and shim.log.databaseSecret exclude each other: the log is kept in a file or in a database" }}
@@ -160,18 +186,36 @@ imagePullSecrets:
 {{- if and .Values.shim.log.volumeClaim (gt (int .Values.shim.replicas) 1) }}
 {{- fail "shim.log.volumeClaim keeps the file of one replica: with several, set shim.log.databaseSecret" }}
 {{- end }}
+{{- if and (gt (int .Values.shim.replicas) 1) (not (include "luna-streams.hasDatabase" .)) (not .Values.shim.log.allowSplit) }}
+{{- fail "shim.replicas: several replicas need a database for the log of streams, else each keeps a part of it and loses it with its pod: set shim.log.databaseSecret (or accept that by shim.log.allowSplit)" }}
+{{- end }}
 {{- if and .Values.shim.ingress.enabled (not .Values.shim.ingress.hosts) }}
 {{- fail "shim.ingress.enabled needs shim.ingress.hosts: which host names lead to the REST API?" }}
 {{- end }}
 {{- if and .Values.shim.httpRoute.enabled (not .Values.shim.httpRoute.parentRefs) }}
 {{- fail "shim.httpRoute.enabled needs shim.httpRoute.parentRefs: which Gateway is it to attach to?" }}
 {{- end }}
-{{- range $component := list "operator" "shim" }}
-{{- $values := index $.Values $component }}
-{{- range $values.extraEnv }}
-{{- if hasKey $values.env .name }}
-{{- fail (printf "%s is set twice: in %s.env and in %s.extraEnv" .name $component $component) }}
+{{- range $component, $own := include "luna-streams.ownVariables" . | fromYaml }}
+{{- $given := include "luna-streams.givenVariables" (index $.Values $component) | fromJsonArray }}
+{{- range $own }}
+{{- $name := printf "LUNA_%s_%s" (upper $component) . }}
+{{- if has $name $given }}
+{{- fail (printf "%s.env and %s.extraEnv: %s is set by the chart, leave it out" $component $component $name) }}
 {{- end }}
+{{- end }}
+{{- range $given | uniq }}
+{{- if ne (len (without $given .)) (sub (len $given) 1 | int) }}
+{{- fail (printf "%s is set twice: in %s.env and in %s.extraEnv" . $component $component) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $alerts := list }}
+{{- range (.Files.Get "files/alerts.yaml" | fromYaml).alerts }}
+{{- $alerts = append $alerts .alert }}
+{{- end }}
+{{- range .Values.metrics.rules.disabled }}
+{{- if not (has . $alerts) }}
+{{- fail (printf "metrics.rules.disabled: there is no alert %s" .) }}
 {{- end }}
 {{- end }}
 {{- if ge (int .Values.shim.shutdownDelaySeconds) (int .Values.shim.terminationGracePeriodSeconds) }}
@@ -181,12 +225,14 @@ imagePullSecrets:
 
 {{/* Egress rule: resolve names. */}}
 {{- define "luna-streams.egressDns" -}}
-- to: {{- toYaml .Values.networkPolicy.dns.to | nindent 4 }}
-  ports:
-    {{- range .Values.networkPolicy.dns.ports }}
+- ports:
+    {{- range required "networkPolicy.dns.ports is null, which would allow all of them" .Values.networkPolicy.dns.ports }}
     - {protocol: UDP, port: {{ . }}}
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
+  {{- with .Values.networkPolicy.dns.to }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
 
 {{/* Egress rule: speak to the API server. */}}
@@ -202,7 +248,7 @@ imagePullSecrets:
 
 {{/* TCP ports of a NetworkPolicy's rule; takes a list of numbers. */}}
 {{- define "luna-streams.policyPorts" -}}
-{{- range $index, $port := . }}
+{{- range $index, $port := required "networkPolicy: a list of ports is null, which would allow all of them" . }}
 {{- if $index }}
 {{ end -}}
 - {protocol: TCP, port: {{ $port }}}
