@@ -50,7 +50,7 @@ def demand(
         staying: active streams by pool that stay where they are.
     """
     asked = Demand(Counter(staying))
-    busy = {seat.uid: seat.pool for seat in seats if seat.used}
+    busy = {seat.uid: seat.pool for seat in seats if seat.used and not seat.is_silent}
     for decision in decisions.values():
         if decision.seat is not None:
             asked.streams[decision.seat.pool] += 1

@@ -142,6 +142,8 @@ class _Reader:
         are_groups_asked = any(
             wish not in (None, "None") for wish in (c.group_affinity for c in asks)
         ) or any(rules.group_affinity != "None" for rules in self.rules.values())  # fmt: skip
+        # Who waits for a silent pod keeps its slot there.
+        gone = self._apart.leaving - {candidate.name for candidate in candidates if candidate.waits_for is not None}
         highest: dict[str, int] = {}
         for candidate in asks:
             for pool in candidate.preempts_in:
@@ -150,7 +152,7 @@ class _Reader:
             if pod.pool not in self._pools or not _takes_streams(pod):
                 continue
             held = self._space.held.get(pod.name, {})
-            stayers = [fact for name, fact in held.items() if name not in self._apart.leaving]
+            stayers = [fact for name, fact in held.items() if name not in gone]
             below = highest.get(pod.pool)
             residents = () if below is None else _residents(pod, stayers, self._apart.untouchable, below)
             yield self._seat(pod, stayers, residents, _count_groups(stayers) if are_groups_asked else {})

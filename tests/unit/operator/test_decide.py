@@ -153,6 +153,27 @@ def test_a_silent_pod_is_replaced_before_kubernetes_notices_and_its_streams_move
     assert world.places() == {"a": "pool-1", "b": "pool-1"}
 
 
+def test_who_waits_for_a_silent_pod_keeps_its_slot_there() -> None:
+    world = a_busy_world("a", "b", slots_per_pod=2, replicas=1)
+    for name in "ab":
+        by_worker(world, name, HandlerLost("no feedback for 20 s"))
+    world.pass_()
+    world.set_pod("pool-1", is_ready=False)
+    world.add_stream("c", priority=5)
+    world.settle()
+    assert world.places() == {"a": "pool-0", "b": "pool-0", "c": None}
+
+
+def test_streams_that_wait_for_a_silent_pod_ask_for_one_other_pod() -> None:
+    world = a_busy_world("a", "b", slots_per_pod=2, max_replicas=4, decoder={"megapixels_per_second": 1000})
+    for name in "ab":
+        by_worker(world, name, HandlerLost("no feedback for 20 s"))
+    world.pass_()
+    world.set_pod("pool-1", is_ready=False)
+    world.settle()
+    assert world.space.pods.keys() == {"pool-0", "pool-1"}
+
+
 def test_a_worker_that_takes_a_stream_again_was_not_dead() -> None:
     world = a_busy_world("a", "b", slots_per_pod=2, replicas=1)
     by_worker(world, "a", HandlerLost("no feedback for 20 s"))
