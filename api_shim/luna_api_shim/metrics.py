@@ -21,7 +21,7 @@ from luna_api_shim.catalogue import Catalogue, Entry
 from luna_api_shim.kubernetes_calls import Result
 from luna_api_shim.store import Store
 from luna_api_shim.traffic import Served
-from luna_streams.stream import READABLE_STATES
+from luna_streams.stream import READABLE_STATES, StreamState
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # no annotations there
 
@@ -58,6 +58,8 @@ class Metrics:
             ["status"],
             registry=self._registry,
         )
+        for state in StreamState:  # from the start: no increase is seen in a series that begins with 8
+            self._changes.labels(state)
         self._taken = Counter(
             "luna_streams_streams_taken", "Streams handed to workers by this replica", registry=self._registry
         )

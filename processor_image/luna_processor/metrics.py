@@ -17,6 +17,8 @@ from luna_processor.stats import StreamStats
 
 _FAST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0)
 _SLOW_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+OUTCOMES = ("sent", "rejected", "refused", "given_up", "overflow", "failed")
+"""What becomes of a best shot."""
 
 
 class Metrics:
@@ -30,6 +32,8 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        for outcome in OUTCOMES:  # from the start: no increase is seen in a series that begins with 8
+            self.best_shots.labels(outcome)
         self.delivery_retries = Counter(
             "luna_processor_delivery_retries", "Repeated event requests", registry=self.registry
         )
