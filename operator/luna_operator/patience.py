@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 _FIRST_S, _LONGEST_S = 1.0, 60.0
+_FORGOTTEN = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
     until: datetime
     delay_s: float
+
+    def lasts(self, now: datetime) -> bool:
+        """Tell whether it is not over; a clock that was set back does not make it longer."""
+        return timedelta(0) < self.until - now <= timedelta(seconds=self.delay_s)
 
 
 class Patience:
@@ -22,6 +27,7 @@ class Patience:
 
     def failed(self, key: str, now: datetime) -> None:
         """Leave a key alone; twice as long as the last time if it failed again."""
+        self._forget(now)
         before = self._waits.get(key)
         delay_s = _FIRST_S if before is None else min(_LONGEST_S, before.delay_s * 2)
         self._waits[key] = _Wait(now + timedelta(seconds=delay_s), delay_s)
@@ -32,8 +38,12 @@ class Patience:
 
     def left_alone(self, now: datetime) -> frozenset[str]:
         """Return the keys that are not to be tried now."""
-        return frozenset(key for key, wait in self._waits.items() if wait.until > now)
+        return frozenset(key for key, wait in self._waits.items() if wait.lasts(now))
 
     def next_try(self, now: datetime) -> datetime | None:
         """Return when the next key may be tried again."""
-        return min((wait.until for wait in self._waits.values() if wait.until > now), default=None)
+        return min((wait.until for wait in self._waits.values() if wait.lasts(now)), default=None)
+
+    def _forget(self, now: datetime) -> None:
+        """Forget the keys that were not tried again for long: there is nothing to be done about them any more."""
+        self._waits = {key: wait for key, wait in self._waits.items() if now - wait.until < _FORGOTTEN}

@@ -182,7 +182,12 @@ class Reconciler:
     async def _write_streams(self, namespace: str, writes: deque[StreamWrite], until: float) -> None:
         """Write one stream after the other; the rest is decided anew when the time of the pass is over."""
         while writes and time.monotonic() < until:
-            await self._write_stream(namespace, writes.popleft())
+            write = writes.popleft()
+            try:
+                await self._write_stream(namespace, write)
+            except Exception:  # a bug about one stream must not keep all others waiting
+                log.exception("stream %s/%s is left alone for a while", namespace, write.name)
+                self._memories[namespace].streams.failed(write.name, _now())
 
     async def _write_stream(self, namespace: str, write: StreamWrite) -> None:
         item = write.draft
@@ -226,6 +231,9 @@ class Reconciler:
             await self._write_pool_status(plan, memory)
         except ApiError as e:
             log.warning("pool %s/%s: %s", pool.namespace, pool.name, e)
+            memory.pods.failed(_attempt(pool), _now())
+        except Exception:  # a bug about one pool must not stop its neighbours, nor the writes of this pass
+            log.exception("pool %s/%s is left alone for a while", pool.namespace, pool.name)
             memory.pods.failed(_attempt(pool), _now())
         else:
             memory.pods.succeeded(_attempt(pool))

@@ -12,9 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Any, Final
 
 from luna_kube import PODS, STREAM_PROCESSORS, STREAMS, Cache, CacheEvent, EventType, Resource
 from luna_operator.facts import PodFact, StreamFact, pod_fact, stream_fact
@@ -25,6 +23,9 @@ from luna_streams.v1alpha1 import StreamProcessor, StreamState
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+
+_NOT_UNDERSTOOD: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What reading an object of an unknown shape ends in; pydantic's ValidationError is a ValueError."""
 
 SUSPICION = timedelta(seconds=60)
 """How long a pod from which the shim lost a stream is asked last: as long as Kubernetes takes to notice a dead node."""
@@ -111,7 +112,7 @@ class Space:
 
     def is_suspect(self, pod: PodFact, now: datetime) -> bool:
         """Tell whether the shim took a stream from a pod a moment ago."""
-        return self.suspects.get(pod.uid, now) > now
+        return now < self.suspects.get(pod.uid, now) <= now + SUSPICION  # the clock may have been set back
 
     def is_silent(self, pod: PodFact, now: datetime) -> bool:
         """Tell whether the shim took all streams from a pod, so that nothing shows that its worker lives."""
@@ -123,7 +124,9 @@ class Space:
     def next_trust(self, now: datetime) -> datetime | None:
         """Return when the next pod is no longer suspect; forget those that are gone."""
         pods = {pod.uid for pod in self.pods.values()}
-        self.suspects = {uid: until for uid, until in self.suspects.items() if until > now and uid in pods}
+        self.suspects = {
+            uid: until for uid, until in self.suspects.items() if now < until <= now + SUSPICION and uid in pods
+        }
         return min(self.suspects.values(), default=None)
 
     def due_restarts(self, now: datetime, limit: int) -> list[StreamFact]:
@@ -240,7 +243,7 @@ class World:
                 space.set_pod(name, pod_fact(obj))
             else:
                 space.pods.pop(name, None)
-        except (ValidationError, KeyError, ValueError, TypeError) as e:
+        except _NOT_UNDERSTOOD as e:
             # The CRD refuses what is wrong; this is an object of another release. Leave it alone, and say so.
             log.warning("%s %s/%s is not understood and left alone: %s", resource.kind, namespace, name, _short(e))
             if resource is STREAMS:

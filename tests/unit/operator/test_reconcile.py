@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
-from luna_kube import STREAM_PROCESSORS
+from luna_kube import STREAM_PROCESSORS, STREAMS, KubeClient
 from luna_operator.cluster import Cluster
 from luna_operator.events import EventRecorder
 from luna_operator.metrics import Metrics
 from luna_operator.notes import Notes
 from luna_operator.reconcile import BATCH, Reconciler, next_batch
 from luna_operator.world import World
+from luna_streams.v1alpha1 import StreamProcessor
 from support.builders import NOW, a_pool
 from support.chaos_api import ChaosApi
-from support.operator_builders import SETTINGS
+from support.operator_builders import SETTINGS, a_served_stream
 from support.waiting import eventually
+
+Json = dict[str, Any]
 
 
 def test_a_slow_api_server_gets_smaller_passes_and_a_quick_one_whole_ones_again() -> None:
@@ -29,6 +33,48 @@ def test_a_slow_api_server_gets_smaller_passes_and_a_quick_one_whole_ones_again(
     assert next_batch(BATCH, written=3, left=0) == BATCH
 
 
+class Stumbling(Cluster):
+    """Carries out everything but what concerns the stream or the pool "bad": there it has a bug."""
+
+    def __init__(self, client: KubeClient, world: World, metrics: Metrics) -> None:
+        super().__init__(client, world, metrics)
+        self.written: list[str] = []
+
+    async def patch_stream_status(self, obj: Json, patch: Json) -> bool:
+        if obj["metadata"]["name"] == "bad":
+            raise RuntimeError("a bug")
+        self.written.append(obj["metadata"]["name"])
+        return False
+
+    async def create_pod(self, pool: StreamProcessor, manifest: Json) -> bool:
+        if pool.name == "bad":
+            raise RuntimeError("a bug")
+        self.written.append(manifest["metadata"]["name"])
+        return True
+
+
+async def test_a_bug_about_one_stream_or_pool_holds_up_no_other() -> None:
+    async with ChaosApi().running() as api, api.client() as client:
+        metrics = Metrics()
+        world = World(lambda _: None, lambda: datetime.now(UTC))
+        cluster = Stumbling(client, world, metrics)
+        notes = Notes(EventRecorder(client, "test", metrics.dropped_events.inc))
+        reconciler = Reconciler(world, cluster, notes, metrics, SETTINGS)
+        for name in ("bad", "good"):
+            world.take(STREAM_PROCESSORS, "ADDED", a_pool_object(name))
+            world.take(STREAMS, "ADDED", a_served_stream(name))
+        await reconciler.reconcile("default")
+        assert sorted(cluster.written) == ["good", "good-0"]
+
+
+def a_pool_object(name: str) -> Json:
+    metadata = {
+        "name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": "1", "generation": 1,
+        "creationTimestamp": NOW.isoformat(),
+    }  # fmt: skip
+    return {"metadata": metadata, "spec": a_pool(min_replicas=1).spec.to_resource()}
+
+
 async def test_a_change_in_the_moment_of_the_end_does_not_keep_it_from_ending() -> None:
     """The loop waits with a time limit, since a pod that could not be made is to be tried again."""
     async with ChaosApi().running() as gone:
@@ -39,13 +85,7 @@ async def test_a_change_in_the_moment_of_the_end_does_not_keep_it_from_ending() 
         notes = Notes(EventRecorder(client, "test", metrics.dropped_events.inc))
         reconciler = Reconciler(world, Cluster(client, world, metrics), notes, metrics, SETTINGS)
         running = asyncio.create_task(reconciler.run())
-        metadata = {"name": "pool", "namespace": "default", "uid": "u", "resourceVersion": "1", "generation": 1}
-        pool = a_pool().spec.to_resource()
-        world.take(
-            STREAM_PROCESSORS,
-            "ADDED",
-            {"metadata": {**metadata, "creationTimestamp": NOW.isoformat()}, "spec": pool},
-        )
+        world.take(STREAM_PROCESSORS, "ADDED", a_pool_object("pool"))
         registry = metrics.registry
         await eventually(lambda: registry.get_sample_value("luna_operator_pass_seconds_count") == 1)
         await asyncio.sleep(0)

@@ -65,6 +65,10 @@ def test_what_is_not_understood_is_left_alone_and_said(caplog: pytest.LogCapture
     world.take(STREAM_PROCESSORS, "ADDED", pool)
     assert not world.space("default").pools
     assert "StreamProcessor default/pool is not understood" in caplog.text
+    strange = a_served_stream("cam")
+    world.take(STREAMS, "ADDED", {**strange, "spec": {**strange["spec"], "placement": "near"}})
+    assert not world.space("default").streams
+    assert "Stream default/cam is not understood" in caplog.text
 
 
 def test_restarts_are_found_when_they_are_due() -> None:
@@ -100,3 +104,20 @@ def test_what_fails_again_is_left_alone_twice_as_long() -> None:
     patience.succeeded("cam")
     patience.failed("cam", now)
     assert patience.next_try(now) == later((now - NOW).total_seconds() + 1)
+
+
+def test_a_clock_that_was_set_back_leaves_nothing_alone_for_long() -> None:
+    patience = Patience()
+    patience.failed("cam", later(3600))
+    assert patience.left_alone(NOW) == frozenset()
+    assert patience.next_try(NOW) is None
+
+
+def test_failures_of_what_is_gone_are_forgotten() -> None:
+    patience = Patience()
+    for _ in range(7):
+        patience.failed("cam", NOW)
+    patience.failed("other", later(3600))
+    patience.failed("cam", later(3600))
+    assert patience.next_try(later(3600)) == later(3601)
+    assert patience.left_alone(later(3601)) == frozenset(), "as if it failed for the first time"
