@@ -283,6 +283,33 @@ def test_a_name_that_helm_allows_becomes_one_that_services_may_have(name: str, t
         assert item["kind"] != "Service" or re.fullmatch(r"[a-z][a-z0-9-]*", made)
 
 
+def test_a_label_that_is_given_twice_is_written_once(tmp_path: Path) -> None:
+    metrics = {kind: {"enabled": True, "labels": {"team": "own"}} for kind in ("monitors", "rules", "dashboards")}
+    values = {
+        "commonLabels": {"team": "common"},
+        "metrics": metrics,
+        "operator": {"podLabels": {"team": "own"}},
+        "shim": {"podLabels": {"team": "own"}},
+    }
+    answer = helm_template(values, tmp_path).stdout
+    made = [document for document in yaml.load_all(answer, OnceOnly) if document]
+    for item in made:
+        is_special = item["kind"] in ("ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap")
+        assert item["metadata"]["labels"]["team"] == ("own" if is_special else "common")
+        if item["kind"] == "Deployment":
+            assert item["spec"]["template"]["metadata"]["labels"]["team"] == "own"
+
+
+class OnceOnly(yaml.SafeLoader):
+    """Reads YAML in which no key may stand twice, as the API server wants it."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is there already."""
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), keys
+        return super().construct_mapping(node, deep)
+
+
 def test_a_release_whose_name_begins_with_a_digit_is_told_what_to_do(tmp_path: Path) -> None:
     answer = helm_template({}, tmp_path, release="9lives")
     assert answer.returncode != 0
@@ -469,11 +496,21 @@ def test_nobody_reads_metrics_unless_somebody_is_to(tmp_path: Path) -> None:
     assert sources(EVERYTHING) == EVERYTHING["networkPolicy"]["metricsFrom"]
 
 
+def test_the_policy_of_processors_can_be_copied_to_the_namespaces_of_their_pools(tmp_path: Path) -> None:
+    spec = one(render({"allNamespaces": True}, tmp_path, "system"), "NetworkPolicy", "-processor")["spec"]
+    peers = [*spec["ingress"][0]["from"], *(peer for rule in spec["egress"] for peer in rule["to"])]
+    shims = [peer for peer in peers if "podSelector" in peer]
+    assert len(shims) == 2
+    for peer in shims:
+        assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "shim"
+        assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "system"}
+
+
 def test_processors_may_not_ask_the_cloud_who_their_node_is(tmp_path: Path) -> None:
     egress = one(render({}, tmp_path), "NetworkPolicy", "-processor")["spec"]["egress"]
     blocks = [peer["ipBlock"] for rule in egress for peer in rule["to"] if "ipBlock" in peer]
     (everywhere,) = [block for block in blocks if block["cidr"] == "0.0.0.0/0"]
-    assert "169.254.0.0/16" in everywhere["except"]
+    assert everywhere["except"] == ["169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32"]
 
 
 # --- what is said afterwards ------------------------------------------------------------------------------------------

@@ -25,14 +25,14 @@
 {{- if .Values.allNamespaces }}Cluster{{ end }}
 {{- end }}
 
-{{/* Labels of every object; takes (dict "root" $ "component" "shim"). */}}
+{{/* Labels of every object; takes (dict "root" $ "component" "shim"), and "more" for labels that go before the common ones. */}}
 {{- define "luna-streams.labels" -}}
 {{ include "luna-streams.selector" . }}
 app.kubernetes.io/part-of: luna-streams
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
+{{- with merge (dict) (.more | default dict) (.root.Values.commonLabels | default dict) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -259,6 +259,15 @@ shim: [HOST, PORT, ADVERTISED_HOST, REPLICA, NAMESPACE, ALL_NAMESPACES, SHUTDOWN
 {{- define "luna-streams.peer" -}}
 - podSelector:
     matchLabels: {{- include "luna-streams.selector" . | nindent 6 }}
+{{- end }}
+
+{{/* Peer of processors: the shim; its namespace is named where they are in others too, so that the policy can be copied there. */}}
+{{- define "luna-streams.shimPeer" -}}
+{{- include "luna-streams.peer" (dict "root" . "component" "shim") }}
+  {{- if .Values.allNamespaces }}
+  namespaceSelector:
+    matchLabels: {kubernetes.io/metadata.name: {{ .Release.Namespace | quote }}}
+  {{- end }}
 {{- end }}
 
 {{/* Peer: processor pods, of all namespaces if the release serves them. */}}
