@@ -40,6 +40,8 @@ def main() -> int:
         print(f"e2e: {e}", file=sys.stderr)
     except subprocess.CalledProcessError as e:
         print(f"e2e: `{' '.join(map(str, e.cmd))}` failed with status {e.returncode}", file=sys.stderr)
+    except subprocess.TimeoutExpired as e:
+        print(f"e2e: `{' '.join(map(str, e.cmd))}` did not end within {e.timeout:g} s", file=sys.stderr)
     return 2
 
 

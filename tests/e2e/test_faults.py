@@ -32,7 +32,6 @@ SILENCE_S = 20.0
 OBSOLETING_S = 10.0
 """How long an old worker may go on with a stream that another has."""
 NODE_BACK_S = 120.0
-LAST_NODE = "node2"
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +147,8 @@ async def test_an_api_server_that_is_silent_for_a_minute_costs_no_stream(
 async def test_workers_on_a_node_that_is_cut_off_stop_before_their_streams_go_elsewhere(
     crowd: list[str], lookout: Lookout, release: Release, faults: KitFaults | KindFaults
 ) -> None:
-    node, lost = LAST_NODE, streams_on(lookout, crowd, LAST_NODE)
+    node = last_node(lookout)
+    lost = streams_on(lookout, crowd, node)
     addresses = [lookout.address_of(pod) for pod in lookout.pod_names() if lookout.node_of(pod) == node]
     began = time.monotonic()
     with cut_off(faults, node):
@@ -162,7 +162,8 @@ async def test_workers_on_a_node_that_is_cut_off_stop_before_their_streams_go_el
 async def test_streams_of_a_node_that_loses_power_go_on_elsewhere(
     crowd: list[str], lookout: Lookout, release: Release, faults: KitFaults | KindFaults
 ) -> None:
-    node, lost = LAST_NODE, streams_on(lookout, crowd, LAST_NODE)
+    node = last_node(lookout)
+    lost = streams_on(lookout, crowd, node)
     began = time.monotonic()
     faults.kill(node)
     try:
@@ -187,6 +188,13 @@ async def back_within(lookout: Lookout, names: list[str], began: float, limit_s:
 def fullest(lookout: Lookout) -> str:
     """Return the pod with the most streams."""
     return max(lookout.pod_names(), key=lambda pod: len(lookout.streams_of(pod)))
+
+
+def last_node(lookout: Lookout) -> str:
+    """Return the last node of those that pods run on: tests reach the Services of the cluster kit by its first."""
+    nodes = {node for pod in lookout.pod_names() if (node := lookout.node_of(pod))}
+    assert len(nodes) > 1, nodes
+    return max(nodes)
 
 
 def streams_on(lookout: Lookout, names: list[str], node: str) -> list[str]:
