@@ -38,7 +38,7 @@ def cluster() -> Cluster:
     return the_cluster()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def camera_url(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A camera that every pod reaches: a moving face, 2 frames a second."""
     needs_gstreamer()

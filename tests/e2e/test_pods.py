@@ -55,7 +55,7 @@ async def test_pods_that_cannot_run_are_told_of(
     assert lookout.status(name)["processor"]["pool"] == "default"
 
 
-async def test_a_stream_of_rest_is_processed_its_log_says_so_and_its_password_stays_hidden(
+async def test_a_stream_of_rest_is_processed_logged_and_shown(
     release: Release, cameras: Cameras, inbox: InboxThread
 ) -> None:
     with httpx.Client(base_url=shim_url(release), timeout=20) as client:

@@ -6,6 +6,7 @@ Sixty at once is the point: after each fault every stream must be in progress ag
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -171,6 +172,22 @@ async def test_streams_of_a_node_that_loses_power_go_on_elsewhere(
     finally:
         await asyncio.to_thread(faults.revive, node)
     release.kubectl("wait", "--for=condition=Ready", f"node/{node}", f"--timeout={NODE_BACK_S:.0f}s")
+
+
+def test_no_request_of_ours_was_forbidden(release: Release, cluster: Cluster) -> None:
+    """Whatever the tests before this one did: the chart's permissions were enough."""
+    log = cluster.faults.audit_log if cluster.faults else None
+    if log is None:
+        pytest.skip("the audit log of this cluster cannot be read")
+    ours = f"system:serviceaccount:{release.namespace}:"
+    entries = [json.loads(line) for line in log.read_text().splitlines() if ours in line]
+    assert entries
+    refused = {
+        (entry["verb"], entry["requestURI"].partition("?")[0], entry["user"]["username"])
+        for entry in entries
+        if (entry.get("responseStatus") or {}).get("code") in (401, 403) and entry["user"]["username"].startswith(ours)
+    }
+    assert not refused
 
 
 # -- what is looked at -------------------------------------------------------------------------------------------------
