@@ -210,7 +210,7 @@ class Process:
             metrics=self._metrics,
             origin=self._origin,
             ailments=self._ailments,
-            obstacles=lambda: [] if worker.was_server_reached else ["LUNA Streams has not answered yet"],
+            obstacles=lambda: worker.obstacles,
         )
 
     @property

@@ -7,9 +7,12 @@ The documented protocol, so a genuine LUNA Streams is as good as ours. What only
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -69,6 +72,8 @@ class StreamsApi:
 
         A report that was on its way for long is thereby told from one about a later run of the same stream.
         """
+        self.answered_at = -math.inf
+        """When the server last answered anything but that it does not know us; monotonic seconds."""
 
     async def take(self, filters: QueueFilters, limit: int, wait_s: float) -> Sequence[QueuedStream | UnreadableStream]:
         """Take up to `limit` streams from the queue; they are in progress here from now on.
@@ -143,6 +148,8 @@ class StreamsApi:
             raise ServerUnavailable(f"the token file cannot be read: {e.strerror}") from e
         except httpx.HTTPError as e:
             raise ServerUnavailable(f"LUNA Streams at {self._http.base_url} does not answer: {reason_of(e)}") from e
+        if answer.status_code != HTTPStatus.UNAUTHORIZED:
+            self.answered_at = time.monotonic()
         if answer.status_code == 400:
             raise ReportRefused(f"LUNA Streams refused {path}: {_detail(answer)}")
         if not answer.is_success:

@@ -29,6 +29,8 @@ EMPTY_PAUSE_S = 1.0
 _RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 _REPORT_RETRY_S = 1.0
 _JOIN_TIMEOUT_S = 2.0
+_SILENCE_S = 15.0
+"""How much longer than it usually takes the server may be silent before this worker is no place for streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,16 @@ class Worker:
     def runs(self) -> Sequence[StreamRun]:
         """The streams that are being processed."""
         return tuple(self._runs.values())
+
+    @property
+    def obstacles(self) -> Sequence[str]:
+        """Why streams had better go to another worker; they would wait for ever where no request gets through."""
+        if not self.was_server_reached:
+            return ["LUNA Streams has not answered yet"]
+        longest_s = max(self._settings.queue_wait_s, self._settings.feedback_period_s) + _SILENCE_S
+        if time.monotonic() - self._api.answered_at > longest_s:
+            return [f"LUNA Streams has not answered for {longest_s:g} s"]
+        return []
 
     def run(self, stream_id: str) -> StreamRun | None:
         """Return a stream that is being processed."""

@@ -35,6 +35,7 @@ from support.media import (
 )
 from support.networks import add_model, brightness_classifier
 from support.processors import processor, start_processor
+from support.relay import Relay
 from support.streams_server import ACCOUNT, HANDLER, StreamsServer, stream_v1, stream_v2, streams_server
 from support.waiting import eventually
 
@@ -572,6 +573,32 @@ async def test_a_processor_is_not_ready_before_the_server_has_answered(sink: Eve
         assert ready.status_code == 503
         assert ready.json()["problems"] == ["LUNA Streams has not answered yet"]
         assert await running.stop() == 0
+
+
+async def test_a_processor_whose_requests_do_not_get_through_is_not_ready_until_they_do(
+    server: StreamsServer, sink: EventSink
+) -> None:
+    """Kubernetes says that it is ready for ever otherwise, and streams would wait for it."""
+
+    async def readiness() -> int:
+        return (await _get(f"{running.origin}/readyz")).status_code
+
+    async with (
+        Relay(server.origin).running() as wire,
+        processor(wire.url, *options(sink, "--queue-wait", "1")) as running,
+    ):
+        await eventually(lambda: running.origin, "it listens", SLOW_S)
+        async with asyncio.timeout(SLOW_S):
+            while await readiness() != 200:
+                await asyncio.sleep(0.1)
+        wire.cut()
+        async with asyncio.timeout(60):
+            while await readiness() != 503:
+                await asyncio.sleep(0.1)
+        wire.mend()
+        async with asyncio.timeout(30):
+            while await readiness() != 200:
+                await asyncio.sleep(0.1)
 
 
 async def test_the_advertised_host_stands_in_the_previews(

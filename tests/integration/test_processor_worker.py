@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -105,3 +106,14 @@ async def test_the_token_is_sent_and_an_unreadable_one_is_an_error_with_a_name()
             await StreamsApi(http, "2", "worker", unreadable).take(QueueFilters(), 1, 0)
     assert seen[0].headers["authorization"] == "Bearer pod-token"
     assert seen[0].headers["luna-worker-id"] == "worker"
+
+
+@pytest.mark.parametrize(("status", "counts"), [(200, True), (400, True), (503, True), (401, False)])
+async def test_only_a_server_that_knows_the_worker_has_answered(status: int, counts: bool) -> None:
+    async def answered_at(api: StreamsApi) -> float:
+        with suppress(ServerUnavailable, ReportRefused):
+            await api.take(QueueFilters(), 1, 0)
+        return api.answered_at
+
+    at = await ask(lambda _request: JSONResponse({"streams": []}, status), answered_at)
+    assert (at > 0) is counts
