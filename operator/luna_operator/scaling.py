@@ -178,7 +178,7 @@ def _wanted(
     present = min(len(staying), spec.max_replicas)
     if is_rolling or present <= floor:
         return floor, None
-    quiet_since = memory.quiet_since or now
+    quiet_since = min(memory.quiet_since or now, now)  # the clock may have been set back
     is_over = now - quiet_since >= timedelta(seconds=spec.scale_down_delay_seconds)
     return (floor if is_over else present), quiet_since
 
@@ -240,7 +240,8 @@ def _ordinal_key(name: str) -> tuple[int, str]:
 
 
 def _remember_failures(memory: PoolMemory, present: Iterable[PoolPod], now: datetime) -> PoolMemory:
-    recent = {uid: when for uid, when in memory.failures if now - when < _FAILURE_WINDOW}
+    # What failed in the future did so before the clock was set back.
+    recent = {uid: when for uid, when in memory.failures if timedelta(0) <= now - when < _FAILURE_WINDOW}
     for pod in present:
         if pod.fact.is_spent:
             recent.setdefault(pod.fact.uid, now)

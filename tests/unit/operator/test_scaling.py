@@ -58,6 +58,16 @@ def test_an_idle_pod_stays_until_the_quiet_time_is_over() -> None:
     assert names(over.drain) == ["pool-1"]
 
 
+def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
+    spec: dict[str, Any] = {"min_replicas": 1, "max_replicas": 3, "scale_down_delay_seconds": 60}
+    idle = a_plan(*pods(1, 0), demand=1, now=later(3600), **spec)
+    before = a_plan(*pods(1, 0), demand=1, memory=idle.memory, **spec)
+    assert (before.drain, before.look_again) == ((), later(60))
+    failed = PoolPod(a_pod_fact("pool-0", is_ready=False, is_failed=True), 0)
+    earlier = PoolMemory(failures=(("uid-1", later(3600)), ("uid-2", later(3600))))
+    assert names(a_plan(failed, memory=earlier, **spec).delete) == ["pool-0"]
+
+
 def test_the_quiet_time_begins_again_when_streams_come() -> None:
     spec: dict[str, Any] = {"min_replicas": 1, "max_replicas": 3, "scale_down_delay_seconds": 60}
     quiet = a_plan(*pods(1, 0), demand=1, **spec)
