@@ -50,3 +50,14 @@ class Metrics:
             ["namespace", "pool"],
             registry=self.registry,
         )
+
+    def stand_by(self) -> None:
+        """Show nothing of what only the leader knows: it would stay as it was when this replica led last."""
+        self.is_leader.set(0)
+        for gauge in (self.streams_waiting, self.pool_slots, self.pool_streams):
+            gauge.clear()
+
+    def forget_pool(self, namespace: str, pool: str) -> None:
+        """Show nothing more of a pool that is gone."""
+        for gauge in (self.pool_slots, self.pool_streams):
+            gauge.remove(namespace, pool)

@@ -70,7 +70,7 @@ class Operator:
                     log.warning("%s; standing by", e)
                 finally:
                     self.state = "standby"
-                    self.metrics.is_leader.set(0)
+                    self.metrics.stand_by()
 
     async def _lead(self, client: KubeClient) -> None:
         """Do the work until cancelled.

@@ -143,7 +143,10 @@ class Reconciler:
         hashes = {name: manifests.pod_template(pool, self._settings).hash for name, pool in space.pools.items()}
         present = Present(now, memory.streams.left_alone(now), hashes, memory.pools)
         plan = decide(gather(space, ready, present), memory.batch)
-        memory.pools = {pool.facts.pool.name: pool.pods.memory for pool in plan.pools}
+        before, memory.pools = memory.pools, {pool.facts.pool.name: pool.pods.memory for pool in plan.pools}
+        for gone in before.keys() - memory.pools.keys():
+            self._metrics.forget_pool(namespace, gone)
+            memory.rejections.pop(gone, None)
         return plan, len(changed) < limit and plan.is_whole
 
     async def _until_due(self) -> None:

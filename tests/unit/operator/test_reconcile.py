@@ -67,6 +67,27 @@ async def test_a_bug_about_one_stream_or_pool_holds_up_no_other() -> None:
         assert sorted(cluster.written) == ["good", "good-0"]
 
 
+async def test_nothing_is_shown_of_a_pool_that_is_gone_nor_by_a_replica_that_leads_no_more() -> None:
+    async with ChaosApi().running() as api, api.client() as client:
+        metrics = Metrics()
+        world = World(lambda _: None, lambda: datetime.now(UTC))
+        notes = Notes(EventRecorder(client, "test", metrics.dropped_events.inc))
+        reconciler = Reconciler(world, Stumbling(client, world, metrics), notes, metrics, SETTINGS)
+
+        def slots(pool: str) -> float | None:
+            return metrics.registry.get_sample_value("luna_operator_pool_slots", {"namespace": "default", "pool": pool})
+
+        for name in ("one", "two"):
+            world.take(STREAM_PROCESSORS, "ADDED", a_pool_object(name))
+        await reconciler.reconcile("default")
+        assert (slots("one"), slots("two")) == (0, 0)
+        world.take(STREAM_PROCESSORS, "DELETED", a_pool_object("one"))
+        await reconciler.reconcile("default")
+        assert (slots("one"), slots("two")) == (None, 0)
+        metrics.stand_by()
+        assert slots("two") is None
+
+
 def a_pool_object(name: str) -> Json:
     metadata = {
         "name": name, "namespace": "default", "uid": f"uid-{name}", "resourceVersion": "1", "generation": 1,
