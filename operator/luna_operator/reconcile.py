@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -46,6 +46,8 @@ BATCH: Final = 250
 _SMALLEST_BATCH: Final = 16
 _PASS_S: Final = 1.0
 """Writing time of a pass: a pod that dies meanwhile is noticed by the next one, however slow the API server is."""
+_PAUSE: Final = timedelta(milliseconds=500)
+"""Time alone makes a namespace worth a look this often at most."""
 _CRASH_PAUSE_S: Final = 1.0
 _LONGEST_BREATH_S: Final = 0.25
 
@@ -126,7 +128,8 @@ class Reconciler:
         space = self._world.space(namespace)
         looks += [space.next_restart(), space.next_leave(now), plan.look_again, space.next_trust(now)]
         looks += [patience.next_try(now) for patience in (memory.streams, memory.pods, memory.births)]
-        memory.wake_at = min((moment for moment in looks if moment is not None), default=None)
+        # A restart that is due and could not be written stays due.
+        memory.wake_at = min((max(moment, now + _PAUSE) for moment in looks if moment is not None), default=None)
 
     def _look(self, namespace: str, memory: _Memory, now: datetime) -> tuple[Plan, bool]:
         """Decide what is to be done; False if there are more changed streams than fit into one pass."""

@@ -14,7 +14,7 @@ from luna_operator.notes import Notes
 from luna_operator.reconcile import BATCH, Reconciler, next_batch
 from luna_operator.world import World
 from luna_streams.v1alpha1 import StreamProcessor
-from support.builders import NOW, a_pool
+from support.builders import NOW, a_pool, a_record, a_spec
 from support.chaos_api import ChaosApi
 from support.operator_builders import SETTINGS, a_served_stream
 from support.waiting import eventually
@@ -65,6 +65,26 @@ async def test_a_bug_about_one_stream_or_pool_holds_up_no_other() -> None:
             world.take(STREAMS, "ADDED", a_served_stream(name))
         await reconciler.reconcile("default")
         assert sorted(cluster.written) == ["good", "good-0"]
+
+
+async def test_a_restart_that_cannot_be_written_does_not_keep_the_operator_busy() -> None:
+    policy = {"restart": 1, "attempt_count": 5, "delay": 30}
+    record = a_record(a_spec(autorestart=policy), status="failure", now=NOW)
+    async with ChaosApi().running() as api, api.client() as client:
+        metrics = Metrics()
+        world = World(lambda namespace: reconciler.wake(namespace), lambda: datetime.now(UTC))
+        notes = Notes(EventRecorder(client, "test", metrics.dropped_events.inc))
+        reconciler = Reconciler(world, Stumbling(client, world, metrics), notes, metrics, SETTINGS)
+        failed = {**a_served_stream("bad", autorestart=policy), "status": record.to_resource()}
+        world.take(STREAMS, "ADDED", failed)
+        assert world.space("default").due_restarts(datetime.now(UTC), 1)
+        running = asyncio.create_task(reconciler.run())
+        await asyncio.sleep(1.2)
+        running.cancel()
+        await asyncio.wait({running})
+        passes = metrics.registry.get_sample_value("luna_operator_pass_seconds_count")
+        assert passes is not None
+        assert 1 < passes < 8
 
 
 async def test_nothing_is_shown_of_a_pool_that_is_gone_nor_by_a_replica_that_leads_no_more() -> None:
