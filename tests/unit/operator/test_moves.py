@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from luna_operator.moves import AT_ONCE
+from luna_operator.world import SUSPICION
 from luna_streams.lifecycle import Report, Taken
 from luna_streams.v1alpha1 import StreamState
 from support.builders import a_pool
@@ -94,7 +95,8 @@ def test_nobody_moves_while_something_else_is_going_on(what: str) -> None:
     elif what == "outdated":
         world.set_pod("pool-1", template_hash="old")
     elif what == "suspect":
-        world.space.suspects[world.space.pods["pool-1"].uid] = world.now + timedelta(days=1)
+        lost_at = world.now + timedelta(seconds=DELAY_S)
+        world.space.suspects[world.space.pods["pool-1"].uid] = lost_at + SUSPICION
     else:
         world.space.set_pool("pool", a_pool(slots_per_pod=9, replicas=2, placement={"move_back_delay_seconds": 9999}))
     world.now += timedelta(seconds=DELAY_S + 1)
