@@ -41,7 +41,7 @@ class TrackerSettings:
     max_lost_s: float = 1.44
     """A track ends after this long without a detection (FaceStream: 36 frames, at 25 frames per second)."""
     max_lost_unconfirmed_s: float = 0.3
-    """The same before it is confirmed."""
+    """The same before it is confirmed, once a picture has missed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,9 @@ class Tracker:
             detections: of the picture, boxes in pixels of a frame that keeps its size.
             pts_s: time of the picture in seconds; a step backwards counts as no time passed.
         """
+        previous_s = self._now_s
         self._predict(pts_s)
-        ended = self._end_lost(pts_s)
+        ended = self._end_lost(pts_s, previous_s)
         # In an order of their own, so that ties do not depend on the detector's.
         order = np.lexsort(detections.boxes_xyxy.T)
         observations = self._take_in(detections.take(order), pts_s)
@@ -150,14 +151,16 @@ class Tracker:
             track.state = kalman.predict(track.state, elapsed_s)
         self._now_s = pts_s
 
-    def _end_lost(self, pts_s: float) -> list[EndedTrack]:
-        lost = [track for track in self._tracks if pts_s - track.last_seen_s > self._patience_s(track)]
+    def _end_lost(self, pts_s: float, previous_s: float | None) -> list[EndedTrack]:
+        lost = [track for track in self._tracks if pts_s - track.last_seen_s > self._patience_s(track, previous_s)]
         self._tracks = [track for track in self._tracks if track not in lost]
         return [track.ended() for track in lost]
 
-    def _patience_s(self, track: _Track) -> float:
+    def _patience_s(self, track: _Track, previous_s: float | None) -> float:
         settings = self._settings
-        return settings.max_lost_s if track.is_confirmed else settings.max_lost_unconfirmed_s
+        # What the last picture showed was missed by none since, however few pictures a second there are.
+        is_fresh = track.last_seen_s == previous_s
+        return settings.max_lost_s if track.is_confirmed or is_fresh else settings.max_lost_unconfirmed_s
 
     def _associate(self, detections: Detections) -> list[tuple[_Track, int]]:
         """Pair tracks with detections: strong ones, confirmed tracks first; then weak ones; then by distance."""

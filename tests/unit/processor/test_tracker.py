@@ -138,6 +138,21 @@ def test_clearer_faces_need_fewer_frames_to_count(score: Any, frames: Any) -> No
         assert film.tracker.confirmed_count == (1 if shown == frames else 0)
 
 
+@pytest.mark.parametrize("fps", [1, 2, 5])
+def test_a_camera_of_few_pictures_a_second_has_tracks_too(fps: float) -> None:
+    film = Film(fps=fps)
+    owners = {film.show(faces((100 + 2 * t, 200)))[0] for t in range(10)}
+    assert len(owners) == 1
+    assert film.end()[0].detection_count == 10
+
+
+def test_a_flicker_between_few_pictures_a_second_is_no_track() -> None:
+    film = Film(fps=2)
+    for t in range(10):
+        film.show(faces((100 + 400 * (t % 4), 200), score=0.7) if t % 3 == 0 else faces())
+    assert film.end() == []
+
+
 def test_one_flicker_is_no_track() -> None:
     film = Film()
     film.show(faces((100, 200), score=0.95))
