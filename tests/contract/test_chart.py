@@ -112,7 +112,6 @@ def objects(node: Any, path: str = "") -> list[tuple[str, Json]]:
             "shim.log.volumeClaim keeps the file of one replica: with several, set shim.log.databaseSecret",
             id="a file for two",
         ),
-        pytest.param({"shim": {"replicas": 2}}, "several replicas need a database for the log", id="two logs"),
         pytest.param(
             {"shim": {"log": {"volumeClaim": "log", "databaseSecret": "db"}}},
             "shim.log.volumeClaim and shim.log.databaseSecret exclude each other",
@@ -542,7 +541,7 @@ def test_notes_say_where_the_api_is_and_how_to_try_it(values: Json, tmp_path: Pa
         pytest.param({}, "No LUNA PLATFORM is set", id="no platform"),
         pytest.param({}, "The log of streams goes with the shim's pod", id="no place for the log"),
         pytest.param(
-            {"shim": {"replicas": 2, "log": {"allowSplit": True}}},
+            {"shim": {"replicas": 2}},
             "Each of the 2 replicas of the shim keeps a log of its own",
             id="two logs",
         ),

@@ -186,9 +186,6 @@ shim: [HOST, PORT, ADVERTISED_HOST, REPLICA, NAMESPACE, ALL_NAMESPACES, SHUTDOWN
 {{- if and .Values.shim.log.volumeClaim (gt (int .Values.shim.replicas) 1) }}
 {{- fail "shim.log.volumeClaim keeps the file of one replica: with several, set shim.log.databaseSecret" }}
 {{- end }}
-{{- if and (gt (int .Values.shim.replicas) 1) (not (include "luna-streams.hasDatabase" .)) (not .Values.shim.log.allowSplit) }}
-{{- fail "shim.replicas: several replicas need a database for the log of streams, else each keeps a part of it and loses it with its pod: set shim.log.databaseSecret (or accept that by shim.log.allowSplit)" }}
-{{- end }}
 {{- if and .Values.shim.ingress.enabled (not .Values.shim.ingress.hosts) }}
 {{- fail "shim.ingress.enabled needs shim.ingress.hosts: which host names lead to the REST API?" }}
 {{- end }}
