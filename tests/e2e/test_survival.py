@@ -22,7 +22,7 @@ from support.releases import SLOTS, Release
 from support.waiting import eventually
 
 STREAMS = 60
-START_S = 150.0
+START_S = 120.0
 
 POD_DEATH_S = 10.0
 """Until the streams of a pod that ended are in progress elsewhere."""
@@ -33,6 +33,9 @@ SILENCE_S = 20.0
 OBSOLETING_S = 10.0
 """How long an old worker may go on with a stream that another has."""
 NODE_BACK_S = 120.0
+
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
