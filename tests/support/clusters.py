@@ -23,6 +23,8 @@ from typing import Any
 import pytest
 import yaml
 
+from support.waiting import eventually_blocking
+
 KIT_CLUSTER = "luna"
 KIT_HOST = "10.99.0.1"
 OPERATOR_IMAGE = "localhost/luna-operator:e2e"
@@ -64,6 +66,8 @@ class KitFaults:
     def kill(self, node: str) -> None:
         """Cut its power."""
         self._run("kill", _number(node))
+        # Its end of the wire goes when the kernel has cleaned up behind it; until then it cannot be plugged in again.
+        eventually_blocking(lambda: not self._has_wire(node), f"the wire of {node} is gone", timeout_s=60)
 
     def revive(self, node: str) -> None:
         """Give it power, and its GPUs, again."""
@@ -102,6 +106,10 @@ class KitFaults:
     def audit_log(self) -> Path:
         """What the API server wrote down of every request."""
         return Path(os.environ.get("CLUSTER_STATE", "/var/lib/luna-cluster")) / "audit" / "audit.log"
+
+    def _has_wire(self, node: str) -> bool:
+        wire = ["ip", "link", "show", f"v{_number(node)}"]
+        return subprocess.run([self._program, "exec", *wire], capture_output=True, check=False).returncode == 0
 
     def _run(self, *arguments: str) -> None:
         outcome = subprocess.run([self._program, *arguments], capture_output=True, text=True, timeout=170, check=False)

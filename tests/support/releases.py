@@ -17,7 +17,7 @@ Json = dict[str, Any]
 HELM_TIMEOUT_S = 150
 NAME = "luna"
 GPU = "nvidia.com/gpu"
-SLOTS = 32
+PODS, SLOTS = 4, 32
 
 
 @dataclass
@@ -77,7 +77,7 @@ def values_for(cluster: Cluster, platform_origin: str, database_secret: str) -> 
     """Return values of a highly available release whose pool has a GPU for each pod, where there are any."""
     operator_image, processor_image = _image(cluster.operator_image), _image(cluster.processor_image)
     # One node alone has slots for sixty streams: those of a pod or node that dies find room at once.
-    pool: Json = {"slotsPerPod": SLOTS, "minReplicas": 4, "maxReplicas": 4}
+    pool: Json = {"slotsPerPod": SLOTS, "minReplicas": PODS, "maxReplicas": PODS}
     if has_gpus(cluster):
         pool["gpu"] = {"resourceName": GPU, "count": 1}
     return {
