@@ -4,6 +4,7 @@
     python tests/e2e/run.py kind [--keep] [pytest's arguments]     kind and Docker
 
 The kit is ../shared/cluster/cluster or $LUNA_CLUSTER_KIT; a cluster of it that is up already is used and left up.
+The exit status is pytest's; 2 if something else fails, 3 if no cluster comes up on this machine.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,11 +33,15 @@ def main() -> int:
     parser.add_argument("kind", choices=["kit", "kind"])
     parser.add_argument("--keep", action="store_true", help="leave the cluster up")
     arguments, for_pytest = parser.parse_known_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the cluster is taken down then, too
     bring_up = kit if arguments.kind == "kit" else kind
     try:
         with bring_up(arguments.keep) as (enter, environment):
             command = [*enter, sys.executable, "-m", "pytest", "tests/e2e", "-p", "no:cacheprovider", *for_pytest]
             return subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
+    except NoCluster as e:
+        print(f"e2e: {e}", file=sys.stderr)
+        return 3
     except Unusable as e:
         print(f"e2e: {e}", file=sys.stderr)
     except subprocess.CalledProcessError as e:
@@ -47,6 +53,10 @@ def main() -> int:
 
 class Unusable(Exception):
     """Something is missing here; the text says what to do."""
+
+
+class NoCluster(Exception):
+    """This machine cannot carry a cluster; the text says what was tried."""
 
 
 @contextmanager
@@ -62,9 +72,14 @@ def kit(keep: bool) -> Iterator[tuple[list[str], dict[str, str]]]:
     try:
         if not was_up:
             _run(program, "wipe")
+        try:
+            _run(program, "up", str(NODES))
+        except subprocess.CalledProcessError as e:
+            raise NoCluster(
+                f"`cluster up {NODES}` failed with status {e.returncode}: no cluster on this machine"
+            ) from e
         for image, file in IMAGES.items():
             _run(program, "build", image, ROOT, "-f", ROOT / file, "--layers")
-        _run(program, "up", str(NODES))
         for node in range(1, NODES + 1):
             if _gpus(program, node) != GPUS:
                 _run(program, "gpus", str(node), str(GPUS))

@@ -33,8 +33,8 @@ SILENCE_S = 20.0
 OBSOLETING_S = 10.0
 """How long an old worker may go on with a stream that another has."""
 NODE_LOSS_S = 60.0
-"""Until the streams of a lost node are in progress elsewhere, also if the leaders were there: a takeover, the silence of
-the workers, and a start on a node that now does the work of two. (Eviction would begin after five minutes.)"""
+"""Until the streams of a lost node are in progress elsewhere, also if the leaders were there: a takeover, the silence
+of the workers, and a start on a node that now does the work of two. (Eviction would begin after five minutes.)"""
 NODE_BACK_S = 120.0
 
 
