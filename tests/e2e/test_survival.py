@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from functools import partial
 from math import inf
 
 import pytest
@@ -128,7 +129,7 @@ async def test_a_pod_dies_while_pods_are_replaced_one_by_one(
     old = {obj["metadata"]["uid"] for _, obj in lookout.pods.cache.items()}
     change = '{"spec":{"podTemplate":{"metadata":{"annotations":{"e2e":"replaced"}}}}}'
     release.kubectl("patch", "streamprocessor", "default", "--type=merge", "-p", change)
-    await eventually(lambda: is_any_ready(lookout, old), "the first new pod is ready", timeout_s=60)
+    await eventually(lambda: set(ready_pods(lookout).values()) - old, "the first new pod is ready", timeout_s=60)
     victim = fullest(lookout)
     lost = lookout.streams_of(victim)
     began = time.monotonic()
@@ -198,12 +199,19 @@ def test_no_request_of_ours_was_forbidden(release: Release, cluster: Cluster) ->
 
 
 async def give_streams_to(node: str, crowd: list[str], lookout: Lookout, release: Release) -> None:
-    """Let a node have streams that has none, since nothing moves back to it: the fullest pod elsewhere is deleted."""
-    release.kubectl("wait", f"--for=jsonpath={{.status.readyReplicas}}={PODS}", "lsp/default", "--timeout=120s")
-    if not streams_on(lookout, crowd, node):
-        release.kubectl("delete", "pod", fullest(lookout))
-        await eventually(lambda: streams_on(lookout, crowd, node), f"streams on {node}", timeout_s=60)
-        await lookout.all_in_progress(crowd, START_S)
+    """Let a node have streams again, to which nothing moves by itself: pods elsewhere are deleted, one after the other.
+
+    The first that is made anew stands on the empty node; the streams of the next go there.
+    """
+    for _ in range(PODS):
+        await eventually(lambda: len(ready_pods(lookout)) == PODS, "every pod is ready", timeout_s=120)
+        if streams_on(lookout, crowd, node):
+            break
+        victim = fullest(lookout)
+        uid = ready_pods(lookout)[victim]
+        release.kubectl("delete", "pod", victim)
+        await eventually(partial(is_gone, lookout, uid), "it is gone", timeout_s=30)
+    await lookout.all_in_progress(crowd, START_S)
 
 
 # -- what is looked at -------------------------------------------------------------------------------------------------
@@ -241,14 +249,20 @@ def reason_of_loss(lookout: Lookout, name: str) -> str:
     return next(str(entry.get("error", "")) for entry in reversed(entries) if entry["status"] == "handler_lost")
 
 
-def is_any_ready(lookout: Lookout, old: set[str]) -> bool:
-    """Tell whether a pod is ready that is none of the old ones."""
-    return any(
-        condition["type"] == "Ready" and condition["status"] == "True"
-        for _, obj in lookout.pods.cache.items()
-        if obj["metadata"]["uid"] not in old
+def ready_pods(lookout: Lookout) -> dict[str, str]:
+    """Return the uids of the pods that are ready and stay, by name."""
+    return {
+        name: obj["metadata"]["uid"]
+        for (_, name), obj in lookout.pods.cache.items()
+        if "deletionTimestamp" not in obj["metadata"]
         for condition in obj["status"].get("conditions") or ()
-    )
+        if condition["type"] == "Ready" and condition["status"] == "True"
+    }
+
+
+def is_gone(lookout: Lookout, uid: str) -> bool:
+    """Tell whether no ready pod has a uid."""
+    return uid not in ready_pods(lookout).values()
 
 
 def leases(release: Release) -> list[str]:
