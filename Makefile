@@ -54,7 +54,7 @@ fuzz: $(VENV)/.installed-test ## Send the REST API many requests made of its doc
 	LUNA_FUZZ_EXAMPLES=$(EXAMPLES) LUNA_FUZZ_REQUESTS=$(shell echo $$(($(EXAMPLES) * 10))) $(BIN)/python -m pytest \
 		tests/integration/test_shim_schemathesis.py tests/integration/test_shim_hostile.py $(TEST_ARGS)
 
-e2e: $(VENV)/.installed-test ## Run the tests on a real cluster of the kit in ../shared/cluster (as root); E2E_ARGS='-k failover'
+e2e: $(VENV)/.installed-test ## Run the tests on a real cluster of the kit in ../shared/cluster (as root); E2E_ARGS='-k survival'
 	@$(BIN)/python tests/e2e/run.py kit $(E2E_ARGS)
 
 e2e-kind: $(VENV)/.installed-test ## Run the same tests on a cluster made by kind (needs kind, docker, helm, kubectl)
