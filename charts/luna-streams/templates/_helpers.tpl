@@ -113,14 +113,20 @@ topologySpreadConstraints:
 {{- with $values.topologySpreadConstraints }}
 {{- toYaml . | nindent 2 }}
 {{- else }}
-{{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
-  - topologyKey: {{ $key }}
+  # Two replicas on one node are no two: never, if another node that works has room. One node alone may have all.
+  - topologyKey: kubernetes.io/hostname
+    maxSkew: 1
+    whenUnsatisfiable: DoNotSchedule
+    nodeTaintsPolicy: Honor # a lost node does not count
+    labelSelector:
+      matchLabels: {{- include "luna-streams.selector" $ | nindent 8 }}
+    matchLabelKeys: [pod-template-hash] # pods that are about to be replaced do not count
+  - topologyKey: topology.kubernetes.io/zone
     maxSkew: 1
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels: {{- include "luna-streams.selector" $ | nindent 8 }}
-    matchLabelKeys: [pod-template-hash] # pods that are about to be replaced do not count
-{{- end }}
+    matchLabelKeys: [pod-template-hash]
 {{- end }}
 {{- end }}
 
