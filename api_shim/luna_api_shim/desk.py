@@ -10,7 +10,7 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import httpx
@@ -40,6 +40,8 @@ _BROUGHT_BACK: Final = ("Content-Type", "Location", RECEIVED_HEADER)
 _LOOK_AGAIN_S: Final = 0.1
 _CONNECT_TIMEOUT_S: Final = 1.0
 _ANSWER_MARGIN_S: Final = 15.0
+_LAST_LEADER_S: Final = 1.5
+"""Less than workers wait for an answer (4 s), of which a review may need the rest."""
 
 Serve = Callable[[Request, bytes], Awaitable[Response]]
 
@@ -57,12 +59,14 @@ class Errand:
         headers: the leader is to see besides those of the request.
         is_repeatable: whether a new leader may be asked when the last one has not answered, but may have served it.
         reassure: answers while nobody leads and workers may go on; None: nothing can be answered then.
+        is_known: whether it can do so without the API server, which may be silent.
     """
 
     serve: Serve
     headers: Mapping[str, str] = field(default_factory=dict)
     is_repeatable: bool = False
     reassure: Serve | None = None
+    is_known: Callable[[Request], bool] = lambda _: True
 
 
 class LeaderDesk:
@@ -130,6 +134,9 @@ class LeaderDesk:
             if self._election.is_leader:
                 return await errand.serve(request, body)
             if errand.reassure is not None and self._interregnum.may_reassure():
+                if not is_forwarded and not errand.is_known(request):
+                    with suppress(httpx.ConnectError, httpx.ConnectTimeout, TimeoutError, _LookAgain):
+                        return await self._ask_last_leader(request, body, errand)
                 return await errand.reassure(request, body)
             if is_forwarded:
                 return Response(status_code=503, headers={_NOT_LEADING: "1"})
@@ -160,6 +167,18 @@ class LeaderDesk:
         if request.client is None or any(name in request.headers for name in _OF_PROXIES):
             return None
         return address_of(request.client.host)
+
+    async def _ask_last_leader(self, request: Request, body: bytes, errand: Errand) -> Response:
+        """Let who led last reassure a worker that is not known here.
+
+        Raises:
+            _LookAgain, TimeoutError, httpx.ConnectError: it cannot.
+        """
+        origin = self._leader_origin
+        if origin is None:
+            raise _LookAgain
+        async with asyncio.timeout(_LAST_LEADER_S):
+            return await self._forward(request, body, origin, replace(errand, reassure=None))
 
     async def _forward(self, request: Request, body: bytes, origin: str, errand: Errand) -> Response:
         """Pass a request on; when its client goes away, so does the leader's."""

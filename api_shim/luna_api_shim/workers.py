@@ -120,6 +120,14 @@ class Workers:
         pod = None if authorization is None else await self._pod(authorization)
         return Worker(process, pod, received_until=received_until)
 
+    def knows(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether a request can be identified without the API server."""
+        authorization = headers.get("Authorization")
+        if authorization is None:
+            return True
+        known = self._known.get(_digest(authorization.partition(" ")[2].strip()))
+        return known is not None and self._clock() < max(known.review_at, known.believed_until)
+
     async def locate(self, worker: Worker, sender: Address | None) -> Worker:
         """Return a worker with its address: a pod's own, for others the one they are heard from.
 
@@ -155,7 +163,7 @@ class Workers:
         token = token.strip()
         if scheme.lower() != "bearer" or not 0 < len(token) <= _LONGEST_TOKEN:
             raise BadToken
-        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        digest = _digest(token)
         known = self._known.get(digest)
         if known is None or self._clock() >= known.review_at:
             known = await self._reviewed(token, known)
@@ -188,9 +196,13 @@ class Workers:
     def _remember(self, digest: bytes, reviewed: _Reviewed) -> None:
         if digest not in self._known and len(self._known) >= _MOST_REMEMBERED:
             now = self._clock()
-            self._known = {key: value for key, value in self._known.items() if value.review_at > now}
+            self._known = {key: value for key, value in self._known.items() if value.believed_until > now}
         if digest in self._known or len(self._known) < _MOST_REMEMBERED:
             self._known[digest] = reviewed
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def _time_of(header: str | None) -> datetime | None:

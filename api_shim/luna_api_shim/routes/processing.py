@@ -50,7 +50,9 @@ async def take(request: Request) -> Response:
 async def feedback(request: Request) -> Response:
     """POST /streams/processing/feedback."""
     context = context_of(request)
-    errand = Errand(_feedback, is_repeatable=True, reassure=_reassure)
+    errand = Errand(
+        _feedback, is_repeatable=True, reassure=_reassure, is_known=lambda asked: context.workers.knows(asked.headers)
+    )
     return await context.desk.serve(request, await read(request, context.settings.max_body_bytes), errand)
 
 
