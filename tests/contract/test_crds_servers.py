@@ -430,12 +430,13 @@ def test_the_table_answers_at_a_glance(api: ApiServer) -> None:
     columns = [(column["name"], column["priority"]) for column in table["columnDefinitions"]]
     cells = dict(zip([name for name, _ in columns], table["rows"][0]["cells"], strict=True))
     assert [name for name, priority in columns if not priority] == [
-        "Name", "Status", "Reason", "Processor", "Type", "Display-Name", "Age",
+        "Name", "Status", "Reason", "Processor", "FPS", "Display-Name", "Age",
     ]  # fmt: skip
     del cells["Age"]
     assert cells == {
         "Name": name, "Status": "failure", "Reason": "Failed", "Processor": "gpu-0", "Type": "tcp",
         "Display-Name": "door", "Version": 3, "Account": ACCOUNT, "Error": "no picture",
+        "FPS": None, "Width": None, "Height": None, "Groups": None, "Pool": None,
     }  # fmt: skip
 
 

@@ -448,8 +448,8 @@ async def test_health_and_metrics_are_served(world: OperatorWorld) -> None:
 
 async def test_a_pod_the_api_server_refuses_is_told_to_the_user(world: OperatorWorld) -> None:
     async with world.operator():
-        await world.pool(pod_template={"spec": {"restartPolicy": "Sometimes"}})
+        await world.pool(pod_template={"spec": {"tolerations": [{"operator": "Sometimes"}]}})
         await world.until(lambda: condition(world.pool_status(), "Ready").get("reason") == "PodRejected")
-        assert "restartPolicy" in condition(world.pool_status(), "Ready")["message"]
-        await world.change_pool("pool", podTemplate={"spec": {"restartPolicy": "Always"}})
+        assert "tolerations" in condition(world.pool_status(), "Ready")["message"]
+        await world.change_pool("pool", podTemplate={"spec": {"tolerations": [{"operator": "Exists"}]}})
         await world.until(lambda: world.pool_status().get("readyReplicas") == 1)
