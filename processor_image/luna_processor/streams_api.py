@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 FEEDBACK_TIMEOUT_S = 4.0
 """Less than half of the time after which unreported streams are stopped: there is time for a second try."""
+_CONNECT_TIMEOUT_S = 1.5
+"""A replica on a lost node does not answer at all; the next try may reach another one."""
 _ANSWER_MARGIN_S = 10.0
 RECEIVED_HEADER = "Luna-Received-Until"
 
@@ -142,7 +144,7 @@ class StreamsApi:
                     **({"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}),
                     **headers,
                 },
-                timeout=timeout_s,
+                timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
             )
         except OSError as e:
             raise ServerUnavailable(f"the token file cannot be read: {e.strerror}") from e
