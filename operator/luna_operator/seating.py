@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -103,17 +103,9 @@ class _Reader:
             pod.is_spent or pod.is_stopping or pod.is_draining or pod.is_lost
         )  # fmt: skip
         pools = self._space.pools_of(fact)
-        return Candidate(
-            name=fact.name,
-            pools=pools,
-            since=fact.since,
-            priority=fact.priority,
-            required_zones=fact.required_zones,
-            preferred_zones=fact.preferred_zones,
-            cost_mpx=fact.cost_mpx,
+        return replace(
+            _as_candidate(fact, pools),
             waits_for=fact.pod if is_alive and fact.name not in self._apart.surplus else None,
-            groups=fact.groups,
-            group_affinity=fact.group_affinity,
             preempts_in=tuple(pool for pool in pools if self._may_preempt(fact, pool, is_placed=is_alive)),
             was_preempted=fact.was_preempted,
         )
@@ -134,7 +126,7 @@ class _Reader:
                     and fact.name not in self._apart.untouchable
                     and pod.pool in self._space.pools_of(fact)
                 ):
-                    yield Mover(_as_candidate(fact, pod.pool), name, pod.uid, better, fact.leave_by is not None)
+                    yield Mover(_as_candidate(fact, (pod.pool,)), name, pod.uid, better, fact.leave_by is not None)
 
     def seats(self, candidates: Iterable[Candidate], movers: Iterable[Mover]) -> Iterable[Seat]:
         """Yield the pods that take streams."""
@@ -228,11 +220,11 @@ def _takes_streams(pod: PodFact) -> bool:
     return pod.is_ready and not pod.is_draining and pod.slots > 0
 
 
-def _as_candidate(fact: StreamFact, pool: str) -> Candidate:
-    """Return a stream in progress as if it waited for a place in its pool."""
+def _as_candidate(fact: StreamFact, pools: tuple[str, ...]) -> Candidate:
+    """Return what a stream asks of a place in one of the pools, be it in progress or not."""
     return Candidate(
         name=fact.name,
-        pools=(pool,),
+        pools=pools,
         since=fact.since,
         priority=fact.priority,
         required_zones=fact.required_zones,

@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 
-from luna_kube import KubeClient, load_credentials
 from support.cameras import camera_clip, needs_gstreamer, rtsp_server
 from support.clusters import Cluster, the_cluster
 from support.e2e_streams import Cameras
 from support.inbox_threads import InboxThread, an_inbox_thread
-from support.lookouts import Lookout
+from support.lookouts import Lookout, a_lookout
 from support.postgresql import a_postgresql, postgresql_binaries
 from support.releases import NAME, Release, values_for
 
@@ -70,8 +69,7 @@ def release(
     namespace = f"luna-e2e-{secrets.token_hex(3)}"
     values = values_for(cluster, inbox.url, DATABASE_SECRET)
     release = Release(cluster, namespace, tmp_path_factory.mktemp("helm"), values)
-    release.kubectl("create", "namespace", namespace)
-    release.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    release.make_namespace()
     release.kubectl("create", "secret", "generic", DATABASE_SECRET, f"--from-literal=url={database_url}")
     try:
         release.install()
@@ -84,10 +82,7 @@ def release(
 
 @pytest.fixture
 async def lookout(release: Release) -> AsyncIterator[Lookout]:
-    async with (
-        KubeClient(await load_credentials(release.cluster.kubeconfig)) as client,
-        Lookout(client, release.namespace).running() as running,
-    ):
+    async with a_lookout(release) as running:
         yield running
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from luna_kube import KubeClient, load_credentials
 from support.clusters import Cluster
 from support.e2e_streams import Cameras
 from support.inbox_threads import InboxThread
-from support.lookouts import Lookout
+from support.lookouts import Lookout, a_lookout
 from support.releases import Release, merged, values_for
 from support.waiting import eventually
 
@@ -34,18 +33,14 @@ def second(cluster: Cluster, inbox: InboxThread, release: Release, tmp_path: Pat
     values = merged(values_for(cluster, inbox.url, ""), {"operator": {"replicas": 1}, "shim": {"replicas": 1}})
     values["processor"]["pool"] = {"spec": {"slotsPerPod": 4, "minReplicas": 1, "maxReplicas": 2}}
     made = Release(cluster, f"luna-e2e-{secrets.token_hex(3)}", tmp_path, values)
-    made.kubectl("create", "namespace", made.namespace)
-    made.kubectl("label", "namespace", made.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    made.make_namespace()
     yield made
     made.kubectl("delete", "namespace", made.namespace, "--wait=false")
 
 
 @pytest.fixture
 async def second_lookout(second: Release) -> AsyncIterator[Lookout]:
-    async with (
-        KubeClient(await load_credentials(second.cluster.kubeconfig)) as client,
-        Lookout(client, second.namespace).running() as running,
-    ):
+    async with a_lookout(second) as running:
         yield running
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx
 
-from luna_kube import PODS, STREAMS, CacheEvent, KubeClient, Reflector
+from luna_kube import PODS, STREAMS, CacheEvent, KubeClient, Reflector, load_credentials
 from luna_streams import naming
+from support.releases import Release
 from support.waiting import eventually
 
 Json = dict[str, Any]
@@ -164,6 +165,16 @@ class Lookout:
             self.overlaps_s[stream] = max(self.overlaps_s.get(stream, 0.0), now - since)
         for stream in self._overlapping_since.keys() - twice:
             del self._overlapping_since[stream]
+
+
+@asynccontextmanager
+async def a_lookout(release: Release) -> AsyncIterator[Lookout]:
+    """Watch the namespace of a release for the length of the block."""
+    async with (
+        KubeClient(await load_credentials(release.cluster.kubeconfig)) as client,
+        Lookout(client, release.namespace).running() as running,
+    ):
+        yield running
 
 
 async def _streams_at(http: httpx.AsyncClient, address: str) -> set[str]:

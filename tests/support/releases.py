@@ -34,6 +34,11 @@ class Release:
     values: Json = field(default_factory=dict)
     chart: Path = CHART
 
+    def make_namespace(self) -> None:
+        """Make its namespace, in which pods must be `restricted`."""
+        self.kubectl("create", "namespace", self.namespace)
+        self.kubectl("label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
+
     def install(self) -> None:
         """Install it and wait until all of it is ready."""
         self._with_values("install", "--wait", f"--timeout={HELM_TIMEOUT_S}s")
