@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
 
 from luna_api_shim.catalogue import Entry
+from luna_api_shim.conflicts import first_in_line
 from luna_api_shim.specs import read_again
 from luna_api_shim.store import Store
 from luna_kube import Conflict, NotFound
@@ -24,9 +24,6 @@ Decision = Callable[[Entry, StreamStatus, datetime], StreamStatus]
 
 It runs again on a newer version after a conflict, and may raise to give up.
 """
-
-_MOST_ATTEMPTS: Final = 10
-"""Nobody loses this often: each conflict means that another writer got through."""
 
 
 def utc_now() -> datetime:
@@ -48,12 +45,9 @@ class Records:
             StreamNotFound: the stream is gone.
             ApiError: the API server did not take the write.
         """
-        for _ in range(_MOST_ATTEMPTS - 1):
-            try:
-                return await self._attempt(entry, decide)
-            except Conflict:
-                entry = await read_again(self._store, entry)
-        return await self._attempt(entry, decide)
+        return await first_in_line(
+            lambda current: self._attempt(current, decide), entry, lambda known: read_again(self._store, known)
+        )
 
     async def initialise(self, entry: Entry) -> Entry:
         """Write the first status of a stream that has none; somebody else may have done so meanwhile."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from luna_api_shim.catalogue import Entry
+from luna_api_shim.conflicts import first_in_line
 from luna_api_shim.errors import BadBody, NotReady
 from luna_api_shim.store import Store
 from luna_kube import Conflict, Invalid, NotFound
@@ -14,8 +14,6 @@ from luna_streams.errors import StreamNotFound
 from luna_streams.stream import StreamSpec
 
 log = logging.getLogger(__name__)
-
-_MOST_ATTEMPTS: Final = 10
 
 
 async def write_spec(store: Store, entry: Entry, change: Callable[[Entry], StreamSpec]) -> Entry:
@@ -29,20 +27,21 @@ async def write_spec(store: Store, entry: Entry, change: Callable[[Entry], Strea
     Raises:
         StreamNotFound: the stream is gone.
         BadBody: the cluster refuses the spec.
+        NotReady: others were faster for a long time.
     """
-    for _ in range(_MOST_ATTEMPTS):
-        spec = change(entry)
-        if spec == entry.stream.spec:
-            return entry
-        try:
-            return await store.replace_spec(entry, spec)
-        except Conflict:
-            entry = await read_again(store, entry)
-        except NotFound:
-            raise StreamNotFound(entry.stream_id) from None
-        except Invalid as e:
-            raise refused(e) from e
-    raise NotReady(f"stream {entry.stream_id} changes faster than it can be written")
+
+    async def attempt(current: Entry) -> Entry:
+        spec = change(current)
+        return current if spec == current.stream.spec else await store.replace_spec(current, spec)
+
+    try:
+        return await first_in_line(attempt, entry, lambda known: read_again(store, known))
+    except Conflict as e:
+        raise NotReady(f"stream {entry.stream_id} changes faster than it can be written") from e
+    except NotFound:
+        raise StreamNotFound(entry.stream_id) from None
+    except Invalid as e:
+        raise refused(e) from e
 
 
 async def read_again(store: Store, entry: Entry) -> Entry:

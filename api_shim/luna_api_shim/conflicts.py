@@ -1,0 +1,51 @@
+"""Writing an object that others write, too: again on the newest version, a little later each time.
+
+A count of attempts is no bound: with twelve writers at once one of them may lose eleven times and has done nothing
+wrong. What a caller feels is time, so that is what is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from luna_kube import Conflict
+from luna_kube.backoff import Backoff, BackoffSettings
+
+_PATIENCE_S: Final = 10.0
+_PAUSES: Final = BackoffSettings(initial_s=0.01, limit_s=0.2)
+"""About as long as a write takes at first, so that two who met do not meet again."""
+
+_Object = TypeVar("_Object")
+_Result = TypeVar("_Result")
+
+
+async def first_in_line(
+    attempt: Callable[[_Object], Awaitable[_Result]],
+    known: _Object,
+    read_again: Callable[[_Object], Awaitable[_Object]],
+    patience_s: float = _PATIENCE_S,
+) -> _Result:
+    """Return what `attempt` returns once no other writer was faster.
+
+    Args:
+        attempt: computes and writes, under the version it is given.
+        known: the version to begin with.
+        read_again: returns the newest version.
+        patience_s: how long it is tried; once in any case.
+
+    Raises:
+        Conflict: another writer was faster until the end.
+    """
+    backoff = Backoff(_PAUSES)
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + patience_s
+    while True:
+        try:
+            return await attempt(known)
+        except Conflict:
+            if loop.time() >= deadline_s:
+                raise
+        await asyncio.sleep(backoff.next_s())
+        known = await read_again(known)
