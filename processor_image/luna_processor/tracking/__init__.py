@@ -1,1 +1,1 @@
-"""Tie the detections of successive pictures together: numpy and scipy only, one `Tracker` per stream."""
+"""Tie the detections of successive pictures together: numpy and an assignment solver only, one `Tracker` per stream."""

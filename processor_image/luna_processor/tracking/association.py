@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import lap
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from luna_processor.detections import FloatArray, iou_matrix
 from luna_processor.tracking.kalman import MEASUREMENT_NOISE, BoxState
@@ -40,14 +40,16 @@ def assign(costs: CostMatrix) -> Matching:
     columns = np.flatnonzero(is_possible.any(axis=0))
     pairs: list[tuple[int, int]] = []
     if len(rows):
-        # A finite stand-in dearer than any sum of real costs keeps the solver from refusing an impossible row.
+        # The solver knows no impossible pair: a stand-in dearer than any whole assignment keeps them out where it can.
         finite = costs[np.ix_(rows, columns)]
-        ceiling = float(np.where(np.isfinite(finite), np.abs(finite), 0).sum()) + 1.0
-        chosen_rows, chosen_columns = linear_sum_assignment(np.where(np.isfinite(finite), finite, ceiling))
+        can_pair = np.isfinite(finite)
+        dearest = float(np.abs(finite[can_pair]).max())
+        ceiling = dearest * 2 * min(finite.shape) + 1.0
+        _, column_of_row, _ = lap.lapjv(np.where(can_pair, finite, ceiling), extend_cost=True)
         pairs = [
             (int(rows[row]), int(columns[column]))
-            for row, column in zip(chosen_rows, chosen_columns, strict=True)
-            if np.isfinite(finite[row, column])
+            for row, column in enumerate(column_of_row)
+            if column >= 0 and can_pair[row, column]
         ]
     paired_rows = {row for row, _ in pairs}
     paired_columns = {column for _, column in pairs}

@@ -38,6 +38,23 @@ def test_assignment_is_valid_complete_and_optimal(costs: Any) -> None:
     assert -sum(costs[pair] for pair in matching.pairs) == pytest.approx(value)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e5])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 5), (5, 1), (4, 5), (5, 5), (6, 3)])
+def test_assignment_is_optimal_whatever_the_form_and_the_scale(rows: int, columns: int, scale: float) -> None:
+    rng = np.random.default_rng(rows * 10 + columns)
+    for _ in range(20):
+        costs = np.where(rng.random((rows, columns)) < 0.4, np.inf, rng.random((rows, columns)) * scale)
+        matching = assign(costs)
+        size, value = best(costs)
+        assert len(matching.pairs) == size
+        assert -sum(costs[pair] for pair in matching.pairs) == pytest.approx(value)
+
+
+def test_what_is_no_number_is_never_paired() -> None:
+    costs = np.array([[np.nan, 1.0], [np.nan, np.inf], [0.5, np.nan]])
+    assert assign(costs).pairs == ((0, 1), (2, 0))
+
+
 def best(costs: np.ndarray) -> tuple[int, float]:
     """Return the size and negative cost of the best matching, by trying all."""
     count, total = costs.shape
