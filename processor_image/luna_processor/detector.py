@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from luna_processor import centerface, headpose, mouthcover
-from luna_processor.batcher import Batcher
 from luna_processor.detections import Detections, FloatArray, ShapeError
 from luna_processor.errors import EngineFailed, StartupError
 from luna_processor.frames import Frame
@@ -38,6 +38,17 @@ HEADS: Mapping[Decoder, Head] = {
 """Families of object detectors; CenterFace is read apart, since it gives landmarks, too."""
 
 
+class Inference(Protocol):
+    """Runs one network, a picture at a time; may be called by several threads."""
+
+    def run(self, picture: FloatArray) -> Sequence[FloatArray]:
+        """Return the outputs for one picture, without batch axis.
+
+        Raises:
+            EngineFailed: if inference fails.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
     """How faces and bodies are looked for."""
@@ -54,7 +65,7 @@ class DetectorSettings:
     """The same of bodies: people stand before each other."""
 
 
-def make_detector(model: ModelSpec, batcher: Batcher, settings: DetectorSettings) -> Detector:
+def make_detector(model: ModelSpec, batcher: Inference, settings: DetectorSettings) -> Detector:
     """Return what finds faces or bodies with a model, whatever its family."""
     if model.decoder == "centerface":
         return CenterFaceDetector(batcher, settings)
@@ -64,7 +75,7 @@ def make_detector(model: ModelSpec, batcher: Batcher, settings: DetectorSettings
 class CenterFaceDetector:
     """CenterFace behind a batcher; used by all streams."""
 
-    def __init__(self, batcher: Batcher, settings: DetectorSettings) -> None:
+    def __init__(self, batcher: Inference, settings: DetectorSettings) -> None:
         self._batcher = batcher
         self._settings = settings
 
@@ -93,7 +104,7 @@ class ObjectDetector:
         settings: of the search.
     """
 
-    def __init__(self, model: ModelSpec, batcher: Batcher, settings: DetectorSettings) -> None:
+    def __init__(self, model: ModelSpec, batcher: Inference, settings: DetectorSettings) -> None:
         self._model = model
         self._batcher = batcher
         self._settings = settings
@@ -138,7 +149,7 @@ class ObjectDetector:
 class HeadPoseEstimator:
     """WHENet behind a batcher; used by all streams, for candidates only."""
 
-    def __init__(self, batcher: Batcher) -> None:
+    def __init__(self, batcher: Inference) -> None:
         self._batcher = batcher
 
     def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> HeadPose:
@@ -155,7 +166,7 @@ class HeadPoseEstimator:
 class MouthCoverEstimator:
     """A mask classifier behind a batcher; used by all streams that filter by it, for candidates only."""
 
-    def __init__(self, batcher: Batcher) -> None:
+    def __init__(self, batcher: Inference) -> None:
         self._batcher = batcher
 
     def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
@@ -179,7 +190,7 @@ class LivenessClassifier:
         StartupError: if the size of its input is not fixed.
     """
 
-    def __init__(self, model: ModelSpec, batcher: Batcher) -> None:
+    def __init__(self, model: ModelSpec, batcher: Inference) -> None:
         if model.input_size is None:
             raise StartupError(f"the input of model {model.name} must have a fixed height and width")
         self._size = model.input_size
