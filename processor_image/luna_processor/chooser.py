@@ -105,6 +105,12 @@ class Chooser:
                 if track.history.is_searching(scene.moment):
                     self._consider(track, subject, scene)
 
+    def keeps_shot_of(self, subject: Subject, scene: Scene) -> bool:
+        """Return whether a shot of this frame is among those kept of a subject."""
+        history = self._tracks[subject.track_id].history
+        kept = (*history.faces.best(), *history.bodies.best())
+        return any(shot.frame_number == scene.moment.frame_number for shot in kept)
+
     def due(self, subject: Subject, scene: Scene) -> list[tuple[Shot, ...]]:
         """Return the sets of a subject that are to be sent now."""
         track = self._tracks[subject.track_id]

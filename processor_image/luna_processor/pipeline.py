@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 from luna_processor.chooser import Chooser
 from luna_processor.detections import Detections
 from luna_processor.events import BestShot, ShotEvent, new_request_id
-from luna_processor.following import BODY_MODES, FACE_MODES, Following
+from luna_processor.following import BODY_MODES, FACE_MODES, Following, Mode
 from luna_processor.frames import Frame, SourceInfo
 from luna_processor.imaging import jpeg
 from luna_processor.plan import AnalyticsPlan, StreamPlan
@@ -18,6 +19,7 @@ from luna_processor.scene import Estimators, Found, Scene
 from luna_processor.scenecut import SceneCuts
 from luna_processor.shots import Shot
 from luna_processor.stats import StreamStats
+from luna_processor.tracking.subjects import SubjectsUpdate
 from luna_processor.tracking.tracker import TrackerSettings
 from luna_processor.view import Picture, View, resolve
 from luna_streams.stream import MODE_HUMANS
@@ -45,6 +47,19 @@ class Sink(Protocol):
 
     def send(self, event: ShotEvent) -> None:
         """Accept an event; may block while too many wait."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What one frame brought, for whoever looks on."""
+
+    scene: Scene
+    updates: Mapping[Mode, SubjectsUpdate]
+    """Who is seen, by what the analytics look for."""
+    taken: frozenset[tuple[Mode, str]]
+    """Mode and track of whom a shot of this frame is the best so far, or among the best."""
+    is_cut: bool
+    """Whether all tracks before this frame have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +102,26 @@ class Pipeline:
         self._frame_count = 0
         self._choosers = [Chooser(item, resolve(item.droi, info.width, info.height, "droi")) for item in plan.analytics]
 
-    def step(self, frame: Frame) -> None:
+    def step(self, frame: Frame) -> Step:
         """Analyse one frame.
 
         Raises:
             EngineFailed: if inference fails.
         """
-        scene = self._look(frame)
+        scene, is_cut = self._look(frame)
         updates = self._following.update(scene.faces, scene.bodies, frame.pts_s)
         for mode, update in updates.items():
             for ended in update.ended:
                 self._end(mode, ended.track_id, is_confirmed=ended.is_confirmed)
+        taken: set[tuple[Mode, str]] = set()
         for chooser in self._choosers:
             update = updates[chooser.plan.mode]
             for track_id, into in update.merged:
                 chooser.merge(track_id, into)
             chooser.consider(update.seen, scene)
             for subject in update.seen:
+                if chooser.keeps_shot_of(subject, scene):
+                    taken.add((chooser.plan.mode, subject.track_id))
                 if subject.is_confirmed:
                     for shots in chooser.due(subject, scene):
                         self._send(chooser.plan, subject.track_id, shots)
@@ -111,14 +129,15 @@ class Pipeline:
         self._stats.detection_count = found
         self._stats.detections_total += found
         self._stats.live_tracks = self._following.confirmed_count
+        return Step(scene, updates, frozenset(taken), is_cut)
 
     def finish(self) -> None:
         """End all tracks and send what they have: the source is over or interrupted, or the picture was cut."""
         for mode, ended in self._following.end_all():
             self._end(mode, ended.track_id, is_confirmed=ended.is_confirmed)
 
-    def _look(self, frame: Frame) -> Scene:
-        """Find what the analytics want; a cut of the video ends all tracks."""
+    def _look(self, frame: Frame) -> tuple[Scene, bool]:
+        """Find what the analytics want, and tell whether the video was cut, which ends all tracks."""
         faces, bodies = Detections.none(), Detections.none()
         stages, view = self._stages, self._view
         picture: Picture | None = None
@@ -128,11 +147,12 @@ class Pipeline:
         if self._needs_faces:
             picture = stages.faces.picture(frame, view)
             faces = stages.faces.detect(picture, view)
-        if picture is not None and self._cuts.is_cut(picture):
+        is_cut = picture is not None and self._cuts.is_cut(picture)
+        if is_cut:
             self.finish()
         scene = Scene(frame, view, Found(faces, bodies), stages.estimators, self._frame_count)
         self._frame_count += 1
-        return scene
+        return scene, is_cut
 
     def _end(self, mode: int, track_id: str, *, is_confirmed: bool) -> None:
         self._stats.tracks_total += is_confirmed and mode in self._counted_modes

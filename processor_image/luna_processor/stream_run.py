@@ -25,15 +25,13 @@ from luna_processor.errors import (
     UnsuitableStream,
 )
 from luna_processor.events import ShotEvent
-from luna_processor.frames import Frame
+from luna_processor.frames import Frame, Source
 from luna_processor.health import GiveUp, Health
 from luna_processor.metrics import Metrics
 from luna_processor.outbox import Account
-from luna_processor.pipeline import Pipeline, Stages
-from luna_processor.plan import StreamPlan
+from luna_processor.pipeline import Pipeline, Stages, Step
+from luna_processor.plan import SourcePlan, StreamPlan
 from luna_processor.ring import FrameRing
-from luna_processor.sources.pyav import DEFAULT_TIMEOUT_S, PyAvFrame, PyAvSource
-from luna_processor.sources.reference import Opening, opening
 from luna_processor.stats import StreamStats
 from luna_streams.policies import VideoInfo
 
@@ -54,6 +52,16 @@ class Deliverer(Protocol):
         """Wait until nothing of a run is on its way."""
 
 
+class Onlooker(Protocol):
+    """Watches a run frame by frame; called by its analysing thread, which waits."""
+
+    def saw(self, step: Step) -> None:
+        """Learn what a frame brought; its events were submitted before."""
+
+    def disconnected(self) -> None:
+        """Learn that all tracks have ended: the source is over, failed or was left."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunReport:
     """What is so about a stream, as the feedback says it."""
@@ -61,6 +69,22 @@ class RunReport:
     status: Literal["in_progress", "done", "failure"]
     error: str | None = None
     video_info: VideoInfo | None = None
+
+
+class OpenSource(Protocol):
+    """Opens sources; the one place where a way of decoding is chosen."""
+
+    def __call__(self, plan: SourcePlan, is_stopped: Callable[[], bool], /) -> Source:
+        """Return an open source.
+
+        Args:
+            plan: what is read, and how.
+            is_stopped: true once nobody wants frames any more: asked between packets that give none.
+
+        Raises:
+            SourceFailed: if it cannot be opened or holds no video.
+            UnsuitableStream: if it is nothing that a stream of this type may open.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +96,8 @@ class RunContext:
     metrics: Metrics
     on_change: Callable[[], None]
     """Called by the run's thread when its report changes."""
+    open_source: OpenSource
+    onlooker: Onlooker | None = None
 
 
 class StreamRun:
@@ -95,7 +121,7 @@ class StreamRun:
         self._is_stopped = False
         self._sends_rest = True
         self._refusal: str | None = None
-        self._ring: FrameRing[tuple[PyAvSource, PyAvFrame]] | None = None
+        self._ring: FrameRing[tuple[Source, Frame]] | None = None
         self._thread = threading.Thread(target=self._run, name=f"stream-{plan.stream_id[:8]}", daemon=True)
 
     @property
@@ -133,8 +159,8 @@ class StreamRun:
 
     def send(self, event: ShotEvent) -> None:
         """Hand an event to the delivery: the run is the sink of its pipeline."""
-        is_file = self.plan.source.kind == "videofile"
-        self._context.delivery.submit(event, self.account, self._interrupted.is_set if is_file else None)
+        wait_unless = None if self.plan.source.is_live else self._interrupted.is_set
+        self._context.delivery.submit(event, self.account, wait_unless)
 
     def _interrupt(self) -> None:
         self._interrupted.set()
@@ -176,7 +202,7 @@ class StreamRun:
             SourceFailed: if the limit is reached, or the source is a file: that will not get better.
         """
         self.stats.source_errors += 1
-        if self.plan.source.kind == "videofile":
+        if not self.plan.source.is_live:
             raise error
         verdict = self._health.failed(time.monotonic())
         if isinstance(verdict, GiveUp):
@@ -187,12 +213,10 @@ class StreamRun:
 
     def _read_once(self) -> None:
         """Open the source and analyse what it gives, until it ends or fails."""
-        source_plan = self.plan.source
-        found = opening(source_plan.kind, source_plan.reference, source_plan.shown_as)
-        ring: FrameRing[tuple[PyAvSource, PyAvFrame]] = FrameRing(RING_CAPACITY, drops_oldest=found.is_live)
+        ring: FrameRing[tuple[Source, Frame]] = FrameRing(RING_CAPACITY, drops_oldest=self.plan.source.is_live)
         dropped_before = self.stats.frames_dropped
         decoder = threading.Thread(
-            target=self._decode, args=(found, ring), name=f"decode-{self.plan.stream_id[:8]}", daemon=True
+            target=self._decode, args=(ring,), name=f"decode-{self.plan.stream_id[:8]}", daemon=True
         )
         self._ring = ring
         decoder.start()
@@ -209,27 +233,30 @@ class StreamRun:
             ring.stop()
             if pipeline is not None and self._sends_rest:
                 pipeline.finish()
+            if self._context.onlooker is not None:
+                self._context.onlooker.disconnected()
 
-    def _analyse(self, pipeline: Pipeline, frame: PyAvFrame, source: PyAvSource) -> None:
+    def _analyse(self, pipeline: Pipeline, frame: Frame, source: Source) -> None:
         with self._context.metrics.analysis_seconds.time():
-            pipeline.step(frame)
+            step = pipeline.step(frame)
         self._context.metrics.frame_age_seconds.observe((datetime.now(UTC) - frame.captured_at).total_seconds())
         self.stats.analysed(frame.pts_s)
         self.latest_frame = frame
+        if self._context.onlooker is not None:
+            self._context.onlooker.saw(step)
         is_news = self._report.video_info is None or self._report.error is not None
         self._set_report(RunReport("in_progress", None, self._video_info(source)), is_news=is_news)
 
-    def _decode(self, found: Opening, ring: FrameRing[tuple[PyAvSource, PyAvFrame]]) -> None:
+    def _decode(self, ring: FrameRing[tuple[Source, Frame]]) -> None:
         """Open the source and fill the ring; the decoding thread's whole life."""
         try:
-            source = PyAvSource(found, self.plan.source.timeout_s or DEFAULT_TIMEOUT_S)
-            with closing(source):
+            with closing(self._context.open_source(self.plan.source, ring.is_closed)) as source:
                 self._fill(ring, source)
             ring.finish()
         except Exception as e:  # goes to the analysing thread, which decides or logs it
             ring.finish(e)
 
-    def _fill(self, ring: FrameRing[tuple[PyAvSource, PyAvFrame]], source: PyAvSource) -> None:
+    def _fill(self, ring: FrameRing[tuple[Source, Frame]], source: Source) -> None:
         pace_fps = self.plan.source.pace_fps if self.plan.source.kind == "videofile" else 0
         began_s = time.monotonic()
         for frame in source.frames():
@@ -239,7 +266,7 @@ class StreamRun:
             if not ring.put((source, frame)):
                 return
 
-    def _video_info(self, source: PyAvSource) -> VideoInfo:
+    def _video_info(self, source: Source) -> VideoInfo:
         info = source.info
         progress = min(1.0, self.stats.progress_s / info.duration_s) if info.duration_s else None
         return VideoInfo(
@@ -247,7 +274,7 @@ class StreamRun:
             height=info.height,
             frame_rate=round(info.frame_rate),
             bit_rate=min(info.bit_rate, _INT32_MAX),
-            gop_size=source.gop_size,
+            gop_size=info.gop_size,
             start_time=self._began_at,
             duration=info.duration_s,
             progress=progress,
