@@ -1,7 +1,11 @@
-"""A decoded frame as the pipeline sees it: a moment and a picture that is converted only as far as it is used."""
+"""Frames and their source as the rest of the processor sees them: the ports that each way of decoding fills.
+
+A frame is a moment and a picture that is converted only as far as it is used.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -58,3 +62,26 @@ class SourceInfo:
     """Bits per second; 0 if the source does not say."""
     duration_s: float | None
     """None for a live source."""
+    gop_size: int = 0
+    """Frames between the last two keyframes; 0 until two were seen."""
+    remark: str | None = None
+    """What a person should know of a source that was read to its end all the same, in one sentence."""
+
+
+class Source(Protocol):
+    """An open source of frames. One thread reads it to its end, or closes it before; it is opened once only."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known by now; width and height are certain once there is a frame."""
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames in order of display, until the end; may be called once.
+
+        Raises:
+            SourceFailed: if reading fails, nothing can be decoded, or a file ends too early.
+            UnsuitableSource: if what is in it does not fit the stream, or changes its size.
+        """
+
+    def close(self) -> None:
+        """Release the connection or file."""

@@ -77,6 +77,17 @@ class SourcePlan:
     """Files only; 0 is as fast as it goes."""
     timeout_s: float | None
     health: HealthPolicy
+    mask: str = ""
+    """Pictures only: printf pattern of the file names."""
+    preferred_width: int = 0
+    """Pixels; of several variants or programs the nearest is read."""
+    thread_count: int = 0
+    """Threads of the decoder; 0 leaves the choice to the adapter."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether frames come when they like: they are dropped when nobody keeps up, and errors are tried again."""
+        return self.kind in ("tcp", "udp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +250,9 @@ def _source(data: StreamData, reference: str, first: Analytics) -> SourcePlan:
         pace_fps=max(0, data.real_time_mode_fps),
         timeout_s=healthcheck.timeout / 1000 if healthcheck.timeout else None,
         health=HealthPolicy(healthcheck.max_error_count, healthcheck.period, healthcheck.retry_delay),
+        mask=data.mask or "",
+        preferred_width=data.preferred_program_stream_frame_width,
+        thread_count=max(0, data.ffmpeg_threads_number),
     )
 
 

@@ -39,6 +39,7 @@ from luna_processor.plan import Platform
 from luna_processor.preview import Previews
 from luna_processor.scene import Estimators
 from luna_processor.settings import Settings
+from luna_processor.sources.adapters import open_source
 from luna_processor.stream_run import RunContext, StreamRun
 from luna_processor.streams_api import StreamsApi
 from luna_processor.worker import Worker, WorkerSettings
@@ -177,7 +178,7 @@ class Process:
         )
 
         def context(on_change: Callable[[], None]) -> RunContext:
-            return RunContext(self._stages, delivery, self._metrics, on_change)
+            return RunContext(self._stages, delivery, self._metrics, on_change, open_source)
 
         worker = Worker(
             StreamsApi(http, settings.api_version, self._worker_id, settings.token),

@@ -64,6 +64,10 @@ class FrameRing(Generic[_Item]):
                 raise self._error
             return None
 
+    def is_closed(self) -> bool:
+        """Return whether the reader has gone."""
+        return self._is_stopped
+
     def finish(self, error: BaseException | None = None) -> None:
         """Say that nothing more comes (writer)."""
         with self._changed:

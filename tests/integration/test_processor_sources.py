@@ -17,6 +17,7 @@ from luna_processor.metrics import Metrics
 from luna_processor.outbox import Outbox
 from luna_processor.pipeline import Stages
 from luna_processor.plan import Platform, make_plan
+from luna_processor.sources.adapters import open_source
 from luna_processor.sources.pyav import PyAvSource
 from luna_processor.sources.reference import opening
 from luna_processor.stream_run import RunContext, StreamRun
@@ -29,7 +30,7 @@ from support.waiting import eventually
 
 def frame_count(path: Path) -> int:
     """Read a file to its end."""
-    source = PyAvSource(opening("videofile", str(path), str(path)), 5.0)
+    source = PyAvSource(opening("videofile", str(path), str(path)), 5.0, lambda: False)
     try:
         return sum(1 for _ in source.frames())
     finally:
@@ -71,7 +72,7 @@ async def test_a_stream_is_stopped_at_once_although_its_camera_says_nothing() ->
         metrics = Metrics()
         delivery = Delivery(DeliverySettings(), Outbox(1), metrics, lambda stream_id, version: None)
         stages = cast(Stages, None)  # no frame ever comes
-        run = StreamRun(plan, RunContext(stages, delivery, metrics, lambda: None))
+        run = StreamRun(plan, RunContext(stages, delivery, metrics, lambda: None, open_source))
         run.start()
         connection, _ = await asyncio.get_running_loop().run_in_executor(None, camera.accept)
         with connection:

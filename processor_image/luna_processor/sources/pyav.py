@@ -7,8 +7,8 @@ latency and memory. Frames are handed on undecoded into RGB; conversion happens 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import av
@@ -26,8 +26,6 @@ from luna_processor.frames import SourceInfo
 from luna_processor.sources.reference import Opening
 from luna_processor.view import Picture
 
-DEFAULT_TIMEOUT_S = 10.0
-"""Longest wait for the connection and for a packet when the stream sets none."""
 _DEFAULT_FRAME_RATE = 25.0
 _HIGHEST_FRAME_RATE = 1000
 _TRUNCATED_BELOW = 0.95
@@ -103,27 +101,32 @@ class PyAvSource:
     Args:
         opening: what to open.
         timeout_s: longest wait for the connection and for each packet.
+        is_stopped: true once nobody wants frames any more.
 
     Raises:
         SourceFailed: if it cannot be opened or holds no video.
     """
 
-    def __init__(self, opening: Opening, timeout_s: float) -> None:
+    def __init__(self, opening: Opening, timeout_s: float, is_stopped: Callable[[], bool]) -> None:
         self._opening = opening
         self._timeout_s = timeout_s
+        self._is_stopped = is_stopped
         self._pictures = _Pictures()
         self._container = self._open()
         self._stream = self._choose_stream()
-        self.gop_size = 0
-        """Frames between the last two keyframes; 0 until two were seen."""
+        self._gop_size = 0
         self.bad_packet_count = 0
         """Packets that could not be decoded."""
         self._last_pts_s = 0.0
         self._start_s: float | None = None
         self._packets_end_s = 0.0
         self._quarter_turns = 0
-        self.info = self._describe()
-        """What is known about the source; complete once there is a frame."""
+        self._info = self._describe()
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known by now."""
+        return self._info
 
     def _describe(self) -> SourceInfo:
         codec, stream = self._stream.codec_context, self._stream
@@ -135,6 +138,7 @@ class PyAvSource:
             frame_rate=_declared_rate(stream) or 0.0,
             bit_rate=int(codec.bit_rate or self._container.bit_rate or 0),
             duration_s=None if self._opening.is_live or not duration else duration / av.time_base,
+            gop_size=self._gop_size,
         )
 
     def frames(self) -> Iterator[PyAvFrame]:
@@ -150,7 +154,7 @@ class PyAvSource:
             for frame in self._decoded():
                 self._quarter_turns = round(-frame.rotation / 90) % 4
                 if size is None:
-                    self.info = self._describe()
+                    self._info = self._describe()
                 size = _same_size(size, (frame.width, frame.height))
                 yield self._wrap(frame, number)
                 number += 1
@@ -187,6 +191,8 @@ class PyAvSource:
         bad_in_a_row = 0
         frames_since_key = 0
         for packet in self._container.demux(self._stream):
+            if self._is_stopped():
+                return
             self._note_end(packet)
             frames = self._decode(packet)
             if frames is None:
@@ -200,7 +206,10 @@ class PyAvSource:
             for frame in frames:
                 bad_in_a_row = 0
                 if frame.key_frame:
-                    self.gop_size, frames_since_key = frames_since_key or self.gop_size, 0
+                    if frames_since_key and frames_since_key != self._gop_size:
+                        self._gop_size = frames_since_key
+                        self._info = replace(self._info, gop_size=frames_since_key)
+                    frames_since_key = 0
                 frames_since_key += 1
                 yield frame
 

@@ -1,0 +1,29 @@
+"""Which adapter opens a source: the one place where a way of decoding is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from luna_processor.frames import Source
+from luna_processor.plan import SourcePlan
+from luna_processor.sources.pyav import PyAvSource
+from luna_processor.sources.reference import opening
+
+DEFAULT_TIMEOUT_S = 10.0
+"""Longest wait for the connection and for a packet when the stream sets none."""
+
+
+def open_source(plan: SourcePlan, is_stopped: Callable[[], bool] = lambda: False) -> Source:
+    """Open a source on the CPU.
+
+    Args:
+        plan: what is read, and how.
+        is_stopped: true once nobody wants frames any more: asked between packets that give none.
+
+    Raises:
+        SourceFailed: if it cannot be opened or holds no video.
+        UnsuitableStream: if it is nothing that a stream of this type may open.
+    """
+    return PyAvSource(
+        opening(plan.kind, plan.reference, plan.shown_as), plan.timeout_s or DEFAULT_TIMEOUT_S, is_stopped
+    )
