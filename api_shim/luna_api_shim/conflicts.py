@@ -1,7 +1,8 @@
-"""Writing an object that others write, too: again on the newest version, a little later each time.
+"""Writing an object that others write, too: again on the newest version.
 
 A count of attempts is no bound: with twelve writers at once one of them may lose eleven times and has done nothing
-wrong. What a caller feels is time, so that is what is bounded.
+wrong. What a caller feels is time, so that is what is bounded. Nobody pauses in between: each conflict means that
+another writer got through, so there are as many rounds as writers at most, and reading again keeps them apart.
 """
 
 from __future__ import annotations
@@ -11,11 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from luna_kube import Conflict
-from luna_kube.backoff import Backoff, BackoffSettings
 
 _PATIENCE_S: Final = 10.0
-_PAUSES: Final = BackoffSettings(initial_s=0.01, limit_s=0.2)
-"""About as long as a write takes at first, so that two who met do not meet again."""
 
 _Object = TypeVar("_Object")
 _Result = TypeVar("_Result")
@@ -38,7 +36,6 @@ async def first_in_line(
     Raises:
         Conflict: another writer was faster until the end.
     """
-    backoff = Backoff(_PAUSES)
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + patience_s
     while True:
@@ -47,5 +44,4 @@ async def first_in_line(
         except Conflict:
             if loop.time() >= deadline_s:
                 raise
-        await asyncio.sleep(backoff.next_s())
         known = await read_again(known)
