@@ -13,12 +13,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
 import httpx
 import stamina
 
-from luna_processor.events import ShotEvent, event_request
+from luna_processor.events import ShotEvent
+from luna_processor.formats.requests import request_of
+from luna_processor.frame_store import frame_request, image_origin
 from luna_processor.http_reason import reason_of
 from luna_processor.metrics import Metrics
 from luna_processor.outbox import Account, Outbox
@@ -175,15 +176,16 @@ class Delivery:
 
     async def _post(self, parcel: _Parcel, image_origins: tuple[str | None, ...]) -> None:
         event = parcel.event
-        request = event_request(event, image_origins)
+        request = request_of(event, image_origins)
         with self._metrics.delivery_seconds.time():
             try:
                 answer = await self._http.post(
                     request.url,
                     params=request.params,
                     headers=request.headers,
-                    files=request.files,
-                    data=request.data,
+                    content=request.content,
+                    files=request.files or None,
+                    data=request.data or None,
                 )
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
                 raise _Rejected(f"{request.url} is not an address: {e}") from e
@@ -201,24 +203,17 @@ class Delivery:
 
     async def _store_frame(self, event: ShotEvent, frame_jpeg: bytes | None) -> str | None:
         """Store a source frame and return its address; None if that fails, which stops nothing."""
-        store = event.target.frame_store
-        if store is None or frame_jpeg is None:
+        request = None if frame_jpeg is None else frame_request(event, frame_jpeg)
+        if request is None:
             return None
         try:
             answer = await self._http.post(
-                store,
-                content=frame_jpeg,
-                headers={
-                    "Content-Type": "image/jpeg",
-                    "Luna-Request-Id": event.request_id,
-                    **event.target.authorization,
-                },
-                timeout=_FRAME_STORE_TIMEOUT_S,
+                request.url, content=request.content, headers=request.headers, timeout=_FRAME_STORE_TIMEOUT_S
             )
             answer.raise_for_status()
-            url = urljoin(store, str(answer.json()["url"]))
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as e:
-            log.warning("stream %s: source frame not stored at %s: %s", event.stream_id, store, e)
+            url = image_origin(request.url, answer.json())
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as e:
+            log.warning("stream %s: source frame not stored at %s: %s", event.stream_id, request.url, e)
             self._metrics.source_frames.labels("failed").inc()
             return None
         self._metrics.source_frames.labels("stored").inc()

@@ -1,39 +1,43 @@
-"""What is delivered: the best shots of a track, and the HTTP request that carries them to LUNA PLATFORM.
+"""What is delivered: the best shots of a track, where they go, and the parts of the request that carries them.
 
-Source: LUNA PLATFORM `POST /handlers/{id}/events`; names of the detection's fields as in `stream_events`.
+How a request is written is the business of `requests` and of the formats it chooses from.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
+from urllib.parse import urlsplit
 
 from luna_processor.detections import FloatArray
 from luna_processor.headpose import HeadPose
 from luna_streams.policies import Location
 
-IMAGE_TYPE_RAW = "0"
+EventFormat = Literal["events", "stream_events", "stream_events_6_18", "cloudevents"]
+"""How an event is written: as one of the two resources of LUNA PLATFORM's handlers takes it (the second one renamed
+some fields in API 6.27), or as a CloudEvent for a webhook."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where the shots of an analytics go."""
 
-    origin: str
-    api_version: int
-    handler_id: str
+    format: EventFormat
+    url: str
+    """What events are posted to: the resource of a handler, or a webhook."""
     frame_store: str | None
+    """What source frames are posted to."""
     account_id: str
     token: str | None = field(repr=False)
-    """Sent instead of the account where it is set."""
+    """Sent where the events go; for LUNA PLATFORM instead of the account."""
 
     @property
-    def authorization(self) -> dict[str, str]:
-        """Headers that authorize a request."""
-        return {"Authorization": f"Bearer {self.token}"} if self.token else {"Luna-Account-Id": self.account_id}
+    def origin(self) -> str:
+        """Scheme and host of what events are posted to."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +100,14 @@ class ShotEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventRequest:
-    """A request in the parts an HTTP client takes."""
+    """A POST in the parts an HTTP client takes: a body with its type among the headers, or the parts of a form."""
 
     url: str
-    params: dict[str, str]
     headers: dict[str, str]
-    files: list[tuple[str, tuple[str, bytes, str]]]
-    data: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    content: bytes | None = field(default=None, repr=False)
+    files: list[tuple[str, tuple[str, bytes, str]]] = field(default_factory=list, repr=False)
+    data: dict[str, str] = field(default_factory=dict)
 
 
 def new_request_id(now: datetime) -> str:
@@ -113,65 +118,3 @@ def new_request_id(now: datetime) -> str:
 def luna_time(moment: datetime) -> str:
     """Return a time as LUNA writes it: RFC 3339, UTC, microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def event_request(event: ShotEvent, image_origins: tuple[str | None, ...]) -> EventRequest:
-    """Return the request for an event.
-
-    Args:
-        event: what is sent.
-        image_origins: where the source frame of each shot was stored, None where it was not.
-    """
-    target = event.target
-    names = [f"{shot.kind}_{number}.jpg" for number, shot in enumerate(event.shots)]
-    detections = [
-        _detection(shot, name, origin) for shot, name, origin in zip(event.shots, names, image_origins, strict=True)
-    ]
-    return EventRequest(
-        url=f"{target.origin.rstrip('/')}/{target.api_version}/handlers/{target.handler_id}/events",
-        params=_query(event),
-        headers={
-            "Luna-Request-Id": event.request_id,
-            "Luna-Event-Time": luna_time(event.shots[0].detected_at),
-            **target.authorization,
-        },
-        files=[("image", (name, shot.jpeg, "image/jpeg")) for shot, name in zip(event.shots, names, strict=True)],
-        data={"meta": json.dumps({"detections": detections})},
-    )
-
-
-def _query(event: ShotEvent) -> dict[str, str]:
-    query = {
-        "image_type": IMAGE_TYPE_RAW,
-        "aggregate_attributes": "1" if len(event.shots) > 1 else "0",
-        "source": event.source,
-        "track_id": event.track_id,
-        "stream_id": event.stream_id,
-    }
-    place = event.location.model_dump(mode="json", exclude_none=True)
-    position = place.pop("geo_position", {})
-    return query | {name: str(value) for name, value in (place | position).items()}
-
-
-def _detection(shot: BestShot, filename: str, image_origin: str | None) -> dict[str, Any]:
-    detection: dict[str, Any] = {
-        "filename": filename,
-        "detect_time": luna_time(shot.detected_at),
-        "detect_ts": None if shot.pts_s is None else round(shot.pts_s, 3),
-        "image_origin": image_origin,
-    }
-    if face := shot.face:
-        pose = face.pose
-        angles = {"yaw": round(pose.yaw, 1), "pitch": round(pose.pitch, 1), "roll": round(pose.roll, 1)}
-        detection["face_detection_data"] = [_box(face.box_xyxy, face.score) | {"angles": angles}]
-    if body := shot.body:
-        detection["body_detection_data"] = [_box(body.box_xyxy, body.score)]
-    return detection
-
-
-def _box(box_xyxy: FloatArray, score: float) -> dict[str, Any]:
-    left, top, right, bottom = (round(float(side)) for side in box_xyxy)
-    return {
-        "bounding_box": {"x": left, "y": top, "width": right - left, "height": bottom - top},
-        "score": round(score, 4),
-    }

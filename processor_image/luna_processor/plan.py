@@ -11,7 +11,7 @@ from enum import Enum
 
 from luna_processor.bestshot import BodyFilters, FaceFilters
 from luna_processor.errors import UnsuitableStream
-from luna_processor.events import Target
+from luna_processor.events import EventFormat, Target
 from luna_processor.following import Mode
 from luna_processor.health import HealthPolicy
 from luna_processor.liveness import Check, LivenessPolicy
@@ -62,6 +62,8 @@ class Platform:
     """Checks that there are models for."""
     min_body_detections: int = 0
     """Detections of a body that make a full set (FaceStream's minimal_body_track_length_to_send)."""
+    event_format: EventFormat = "events"
+    """How handlers of LUNA PLATFORM are sent events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,10 +298,11 @@ def _target(analytics: Analytics, account_id: str, token: str | None, platform: 
     if not origin.startswith(("http://", "https://")):
         raise UnsuitableStream(f"origin of LUNA PLATFORM '{origin}' is not an http or https address")
     authorization = handler.authorization
+    api_version = handler.api_version if handler.api_version is not None else platform.api_version
+    resource = "events" if platform.event_format == "events" else "stream_events"
     return Target(
-        origin=origin,
-        api_version=handler.api_version if handler.api_version is not None else platform.api_version,
-        handler_id=handler.handler_id,
+        format=platform.event_format,
+        url=f"{origin.rstrip('/')}/{api_version}/handlers/{handler.handler_id}/{resource}",
         frame_store=handler.frame_store or None,
         account_id=(authorization.account_id if authorization else None) or account_id,
         token=token,

@@ -13,13 +13,13 @@ from luna_processor.headpose import HeadPose
 from luna_streams.policies import Location
 
 STREAM_ID = "01890000-0000-7000-8000-000000000001"
+HANDLER_ID = "e2c3b1ea-6d0b-4a7d-9b3c-5f4d0b6c7a11"
 
 
-def a_target(**changes: Any) -> Target:
+def a_target(origin: str = "http://127.0.0.1:5000", **changes: Any) -> Target:
     target = Target(
-        origin="http://127.0.0.1:5000",
-        api_version=6,
-        handler_id="e2c3b1ea-6d0b-4a7d-9b3c-5f4d0b6c7a11",
+        format="events",
+        url=f"{origin.rstrip('/')}/6/handlers/{HANDLER_ID}/events",
         frame_store=None,
         account_id="8950722f-3fd4-4223-b48f-03f95f0e8dfb",
         token=None,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from luna_processor.events import EventRequest, event_request, luna_time, new_request_id
+from luna_processor.events import EventRequest, luna_time, new_request_id
+from luna_processor.formats.requests import request_of
 from luna_streams.policies import GeoPosition, Location
 from support.processor_builders import a_body, a_shot, a_target, an_event
 
@@ -18,16 +19,9 @@ def meta(request: EventRequest) -> list[dict[str, Any]]:
     return list(json.loads(request.data["meta"])["detections"])
 
 
-@pytest.mark.parametrize("origin", ["http://platform:5000", "http://platform:5000/"])
-def test_the_address_is_that_of_the_handler(origin: Any) -> None:
-    event = an_event(target=a_target(origin=origin, api_version=6, handler_id="e2c3b1ea-6d0b-4a7d-9b3c-5f4d0b6c7a11"))
-    request = event_request(event, (None,))
-    assert request.url == "http://platform:5000/6/handlers/e2c3b1ea-6d0b-4a7d-9b3c-5f4d0b6c7a11/events"
-
-
 def test_the_account_authorizes_unless_there_is_a_token() -> None:
-    account = event_request(an_event(target=a_target(account_id="acc", token=None)), (None,)).headers
-    token = event_request(an_event(target=a_target(account_id="acc", token="jwt")), (None,)).headers
+    account = request_of(an_event(target=a_target(account_id="acc", token=None)), (None,)).headers
+    token = request_of(an_event(target=a_target(account_id="acc", token="jwt")), (None,)).headers
     assert account["Luna-Account-Id"] == "acc"
     assert "Authorization" not in account
     assert token["Authorization"] == "Bearer jwt"
@@ -36,14 +30,14 @@ def test_the_account_authorizes_unless_there_is_a_token() -> None:
 
 def test_the_time_is_that_of_the_best_shot_in_utc_with_microseconds() -> None:
     moment = datetime(2024, 4, 5, 14, 28, 47, 740913, UTC)
-    request = event_request(an_event(shots=(a_shot(detected_at=moment), a_shot())), (None, None))
+    request = request_of(an_event(shots=(a_shot(detected_at=moment), a_shot())), (None, None))
     assert request.headers["Luna-Event-Time"] == "2024-04-05T14:28:47.740913Z"
     assert luna_time(datetime(2024, 1, 1, tzinfo=UTC)) == "2024-01-01T00:00:00.000000Z"
 
 
 def test_the_query_says_where_the_face_was_seen() -> None:
     place = Location(city="Omsk", street="Lenina", geo_position=GeoPosition(longitude=73.4, latitude=54.99))
-    request = event_request(an_event(source="gate", location=place, track_id="t", stream_id="s"), (None,))
+    request = request_of(an_event(source="gate", location=place, track_id="t", stream_id="s"), (None,))
     assert request.params == {
         "image_type": "0",
         "aggregate_attributes": "0",
@@ -58,7 +52,7 @@ def test_the_query_says_where_the_face_was_seen() -> None:
 
 
 def test_several_shots_are_one_event_of_several_pictures() -> None:
-    request = event_request(an_event(shots=(a_shot(jpeg=b"1"), a_shot(jpeg=b"2"))), (None, "http://x/1"))
+    request = request_of(an_event(shots=(a_shot(jpeg=b"1"), a_shot(jpeg=b"2"))), (None, "http://x/1"))
     assert request.params["aggregate_attributes"] == "1"
     assert [file[1][1] for file in request.files] == [b"1", b"2"]
     assert [detection["filename"] for detection in meta(request)] == [file[1][0] for file in request.files]
@@ -66,7 +60,7 @@ def test_several_shots_are_one_event_of_several_pictures() -> None:
 
 
 def test_the_box_is_given_as_luna_writes_rectangles() -> None:
-    [detection] = meta(event_request(an_event(shots=(a_shot(box=(10.4, 20.6, 110, 170)),)), (None,)))
+    [detection] = meta(request_of(an_event(shots=(a_shot(box=(10.4, 20.6, 110, 170)),)), (None,)))
     [face] = detection["face_detection_data"]
     assert face["bounding_box"] == {"x": 10, "y": 21, "width": 100, "height": 149}
     assert set(face["angles"]) == {"yaw", "pitch", "roll"}
@@ -74,7 +68,7 @@ def test_the_box_is_given_as_luna_writes_rectangles() -> None:
 
 def test_a_body_is_told_beside_the_face_or_alone() -> None:
     alone, both = a_shot(face=None, body=a_body((1, 2, 11, 32), 0.75)), a_shot(body=a_body())
-    request = event_request(an_event(shots=(both, alone, a_shot())), (None, None, None))
+    request = request_of(an_event(shots=(both, alone, a_shot())), (None, None, None))
     together, body, face = meta(request)
     assert {"face_detection_data", "body_detection_data"} <= set(together)
     assert body["body_detection_data"] == [{"bounding_box": {"x": 1, "y": 2, "width": 10, "height": 30}, "score": 0.75}]
@@ -85,7 +79,7 @@ def test_a_body_is_told_beside_the_face_or_alone() -> None:
 
 @pytest.mark.parametrize(("pts_s", "expected"), [(1.23456, 1.235), (None, None)])
 def test_seconds_from_the_start_are_known_for_files_only(pts_s: Any, expected: Any) -> None:
-    [detection] = meta(event_request(an_event(shots=(a_shot(pts_s=pts_s),)), (None,)))
+    [detection] = meta(request_of(an_event(shots=(a_shot(pts_s=pts_s),)), (None,)))
     assert detection["detect_ts"] == expected
 
 

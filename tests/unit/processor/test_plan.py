@@ -42,7 +42,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert analytics.face_filters == FaceFilters(0.5187, 40, 40, 30)
     assert analytics.sending == SendingPolicy(min_body_detections=5)
     assert analytics.droi.is_whole
-    assert analytics.target.origin == "http://platform:5000"
+    assert analytics.target.url == f"http://platform:5000/6/handlers/{HANDLER}/events"
     assert analytics.target.account_id == ACCOUNT
 
 
@@ -111,8 +111,7 @@ def test_full_frame_settings_are_for_humans_only(mode: int, full_frames: Kinds) 
 def test_v1_streams_name_their_platform() -> None:
     plan = plan_v1(stream_v1("/clip.mp4", "http://other:5000/"))
     [analytics] = plan.analytics
-    assert analytics.target.origin == "http://other:5000/"
-    assert analytics.target.handler_id == HANDLER
+    assert analytics.target.url == f"http://other:5000/6/handlers/{HANDLER}/events"
     assert not plan.source.is_endless
 
 

@@ -1,0 +1,1 @@
+"""How events are written: a module per format, and the choice among them."""
