@@ -181,7 +181,7 @@ class Delivery:
             try:
                 answer = await self._http.post(
                     request.url,
-                    params=request.params,
+                    params=request.params or None,  # an empty mapping would take away the query of the address
                     headers=request.headers,
                     content=request.content,
                     files=request.files or None,
