@@ -188,6 +188,7 @@ class Process:
                 settings.platform_api_version,
                 frozenset(self._stages.estimators.liveness),
                 settings.min_body_detections,
+                settings.event_format,
             ),
             context,
             lambda stream_id: preview_of(self._origin, stream_id),

@@ -34,6 +34,10 @@ class Settings(BaseModel):
     """LUNA PLATFORM for streams that do not name one (REST v2 has no such field)."""
     platform_api_version: int = Field(default=6, ge=1)
     """Version of LUNA PLATFORM's API for the same."""
+    event_format: Literal["events", "stream_events", "stream_events_6_18"] = "events"
+    """What handlers of LUNA PLATFORM are sent: `events` is multipart, which every version takes; `stream_events` is
+    msgpack, as FaceStream has sent it since 5.1.49; `stream_events_6_18` is the same before API 6.27 renamed some
+    fields."""
     stream_ids: Names = ()
     """Only these streams are taken; comma-separated. Lists of filters are combined: all must fit."""
     names: Names = ()
