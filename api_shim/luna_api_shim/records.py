@@ -13,7 +13,7 @@ from luna_api_shim.catalogue import Entry
 from luna_api_shim.conflicts import first_in_line
 from luna_api_shim.specs import read_again
 from luna_api_shim.store import Store
-from luna_kube import Conflict, NotFound
+from luna_kube import NotFound
 from luna_streams.conditions import observe_conditions
 from luna_streams.errors import StreamNotFound
 from luna_streams.lifecycle import observe
@@ -51,12 +51,13 @@ class Records:
 
     async def initialise(self, entry: Entry) -> Entry:
         """Write the first status of a stream that has none; somebody else may have done so meanwhile."""
-        if entry.stream.status is not None:
-            return entry
-        try:
-            return await self._write(entry, entry.record, self._now())
-        except Conflict:
-            return await read_again(self._store, entry)
+
+        async def attempt(current: Entry) -> Entry:
+            if current.stream.status is not None:
+                return current
+            return await self._write(current, current.record, self._now())
+
+        return await first_in_line(attempt, entry, lambda known: read_again(self._store, known))
 
     async def _attempt(self, entry: Entry, decide: Decision) -> Entry:
         now = self._now()
