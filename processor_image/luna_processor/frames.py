@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from luna_processor.sources.variants import Variant
 from luna_processor.view import Picture
 
 
@@ -64,6 +65,14 @@ class SourceInfo:
     """None for a live source."""
     gop_size: int = 0
     """Frames between the last two keyframes; 0 until two were seen."""
+    codec: str = ""
+    """As FFmpeg names it, for example h264."""
+    container: str = ""
+    """As FFmpeg names it, for example mpegts; empty where there is none."""
+    variants: tuple[Variant, ...] = ()
+    """The videos of a source that has several, in its order."""
+    variant: Variant | None = None
+    """The one that is read."""
     remark: str | None = None
     """What a person should know of a source that was read to its end all the same, in one sentence."""
 

@@ -17,12 +17,11 @@ from luna_processor.health import HealthPolicy
 from luna_processor.liveness import Check, LivenessPolicy
 from luna_processor.primary import PrimaryPolicy
 from luna_processor.sending import SendingPolicy
-from luna_processor.sources.reference import SourceKind
 from luna_processor.view import Region, Rotation
 from luna_processor.yaws import YawPolicy
 from luna_streams.policies import Liveness, Location, PrimaryTrackPolicy, RoiPercent
 from luna_streams.rest.submission import QueuedStream
-from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Analytics, StreamData
+from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Analytics, SourceType, StreamData
 
 MAX_YAW_NUMBER = 100
 """Pictures of that many frames are held per track while they are gathered."""
@@ -70,7 +69,7 @@ class Platform:
 class SourcePlan:
     """What is read, and how patiently."""
 
-    kind: SourceKind
+    kind: SourceType
     reference: str = field(repr=False)
     """With user info."""
     shown_as: str
@@ -242,8 +241,6 @@ def _kinds(analytics: Analytics) -> Kinds:
 def _source(data: StreamData, reference: str, first: Analytics) -> SourcePlan:
     """Return the plan of the source; several analytics share it, so the first one's healthcheck counts."""
     healthcheck = first.healthcheck
-    if data.type == "udp" or data.type == "images":
-        raise UnsuitableStream(f"sources of type {data.type} are not supported by this processor")
     return SourcePlan(
         kind=data.type,
         reference=reference,

@@ -121,6 +121,7 @@ class StreamRun:
         self._is_stopped = False
         self._sends_rest = True
         self._refusal: str | None = None
+        self._remark: str | None = None
         self._ring: FrameRing[tuple[Source, Frame]] | None = None
         self._thread = threading.Thread(target=self._run, name=f"stream-{plan.stream_id[:8]}", daemon=True)
 
@@ -173,7 +174,8 @@ class StreamRun:
             if not self._interrupted.is_set():
                 self._context.delivery.wait_delivered(self.account, self._interrupted.is_set)
             self._raise_refusal()
-            outcome = RunReport("done", self.account.losses, _at_its_end(self._report.video_info))
+            remark = "; ".join(text for text in (self._remark, self.account.losses) if text) or None
+            outcome = RunReport("done", remark, _at_its_end(self._report.video_info))
         except ProcessorError as e:
             outcome = RunReport("failure", str(e), self._report.video_info)
         except Exception as e:  # a bug met by one stream ends that stream, with its traceback in the log
@@ -221,13 +223,16 @@ class StreamRun:
         self._ring = ring
         decoder.start()
         pipeline: Pipeline | None = None
+        opened: Source | None = None
         try:
             while not self._interrupted.is_set() and (item := ring.get()) is not None:
                 source, frame = item
                 if pipeline is None:
+                    opened = source
                     pipeline = Pipeline(self.plan, source.info, self._context.stages, self, self.stats)
                 self._analyse(pipeline, frame, source)
                 self.stats.frames_dropped = dropped_before + ring.dropped_count
+            self._remark = opened.info.remark if opened else None
         finally:
             self._ring = None
             ring.stop()

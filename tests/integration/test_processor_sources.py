@@ -18,19 +18,18 @@ from luna_processor.outbox import Outbox
 from luna_processor.pipeline import Stages
 from luna_processor.plan import Platform, make_plan
 from luna_processor.sources.adapters import open_source
-from luna_processor.sources.pyav import PyAvSource
-from luna_processor.sources.reference import opening
 from luna_processor.stream_run import RunContext, StreamRun
 from luna_streams.rest import v2
 from support.media import plain_pictures, write_clip
 from support.processor_builders import STREAM_ID
+from support.sources import a_source_plan
 from support.streams_server import stream_v2
 from support.waiting import eventually
 
 
 def frame_count(path: Path) -> int:
     """Read a file to its end."""
-    source = PyAvSource(opening("videofile", str(path), str(path)), 5.0, lambda: False)
+    source = open_source(a_source_plan("videofile", path))
     try:
         return sum(1 for _ in source.frames())
     finally:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from luna_processor.frames import Source
 from luna_processor.plan import SourcePlan
+from luna_processor.sources.packets import Patience, VideoPackets
+from luna_processor.sources.pictures import PictureSource
 from luna_processor.sources.pyav import PyAvSource
 from luna_processor.sources.reference import opening
 
@@ -24,6 +26,9 @@ def open_source(plan: SourcePlan, is_stopped: Callable[[], bool] = lambda: False
         SourceFailed: if it cannot be opened or holds no video.
         UnsuitableStream: if it is nothing that a stream of this type may open.
     """
-    return PyAvSource(
-        opening(plan.kind, plan.reference, plan.shown_as), plan.timeout_s or DEFAULT_TIMEOUT_S, is_stopped
-    )
+    if plan.kind == "images":
+        return PictureSource(plan, is_stopped)
+    found = opening(plan)
+    patience = Patience(plan.timeout_s or DEFAULT_TIMEOUT_S, is_stopped)
+    packets = VideoPackets(found, patience, plan.preferred_width if found.is_live else None)
+    return PyAvSource(found, packets, plan.thread_count)

@@ -224,12 +224,13 @@ def test_a_gate_made_of_single_pictures_is_refused() -> None:
         plan_v2(body)
 
 
-@pytest.mark.parametrize("kind", ["udp", "images"])
-def test_sources_that_cannot_be_read_are_refused_by_name(kind: Any) -> None:
-    body = stream_v2("somewhere", kind=kind)
-    body["data"] |= {"mask": "%04d.jpg"} if kind == "images" else {}
-    with pytest.raises(UnsuitableStream, match=f"type {kind}"):
-        plan_v2(body)
+def test_what_is_said_of_the_source_reaches_its_place() -> None:
+    body = stream_v2("/pictures", kind="images")
+    body["data"] |= {"mask": "%04d.jpg", "ffmpeg_threads_number": 3, "preferred_program_stream_frame_width": 1280}
+    source = plan_v2(body).source
+    assert (source.kind, source.mask, source.thread_count, source.preferred_width) == ("images", "%04d.jpg", 3, 1280)
+    assert not source.is_live
+    assert plan_v2(stream_v2("udp://239.0.0.1:5000", kind="udp")).source.is_live
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,218 @@
+"""Open a video with FFmpeg and read its packets: addresses, time-outs, variants and ends, before anything is decoded.
+
+Both ways of decoding begin here, so that a source means the same to both. FFmpeg's waits cannot be interrupted from
+outside, but each has a bound.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import av
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from luna_processor.errors import SourceFailed
+from luna_processor.sources.reference import Opening
+from luna_processor.sources.variants import Variant, choose_variant
+
+MAX_TIMEOUT_S = 60.0
+"""No wait is longer, whatever the stream asks for: a stream that was stopped leaves nothing behind for longer."""
+_HIGHEST_FRAME_RATE = 1000
+_TRUNCATED_BELOW = 0.95
+"""A file whose frames end before this part of its declared duration is truncated."""
+_TRUNCATED_BY_S = 1.0
+_TRANSPORT_PACKET_BYTES = (188, 192, 204)
+"""Plain, with time stamps (M2TS), with error correction."""
+_WITHOUT_STAMPS = frozenset({"mjpeg", "mpjpeg", "h264", "hevc", "m4v", "mpegvideo"})
+"""Containers that are none: pictures one after another, whose times FFmpeg invents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a source is waited for.
+
+    Attributes:
+        timeout_s: longest wait for the connection, and for each packet.
+        is_stopped: true once nobody wants packets any more: asked between them.
+    """
+
+    timeout_s: float
+    is_stopped: Callable[[], bool]
+
+
+class VideoPackets:
+    """The packets of one video of an open source.
+
+    Args:
+        opening: what to open.
+        patience: with it.
+        preferred_width: pixels; of several videos the nearest is read. None takes the first.
+
+    Raises:
+        SourceFailed: if it cannot be opened or holds no video.
+    """
+
+    def __init__(self, opening: Opening, patience: Patience, preferred_width: int | None = None) -> None:
+        self._opening = opening
+        self._timeout_s = min(patience.timeout_s, MAX_TIMEOUT_S)
+        self._is_stopped = patience.is_stopped
+        self.container = self._open()
+        self.variants = self._find_videos()
+        self.variant = self.variants[0] if preferred_width is None else choose_variant(self.variants, preferred_width)
+        self.stream = self._select(self.variant)
+        self.start_s: float | None = None
+        """Time stamp of the first frame, once somebody said it."""
+        self._end_s = 0.0
+
+    @property
+    def has_stamps(self) -> bool:
+        """Whether time stamps come with the pictures."""
+        return self.container.format.name not in _WITHOUT_STAMPS
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """Yield the packets of the video, the last of them empty; ends early once nobody wants any more.
+
+        Raises:
+            SourceFailed: if reading fails, or no packet of the video comes in time.
+        """
+        last_s = time.monotonic()
+        try:
+            for packet in self.container.demux():
+                if self._is_stopped():
+                    return
+                if packet.stream_index == self.stream.index:
+                    of_video = cast("Packet[VideoStream]", packet)
+                    self._note_end(of_video)
+                    yield of_video
+                    last_s = time.monotonic()
+                elif self._opening.is_live and time.monotonic() - last_s > self._timeout_s:
+                    raise SourceFailed(f"{self._opening.shown_as} sends no video any more")
+        except av.error.FFmpegError as e:
+            raise SourceFailed(f"{self._opening.shown_as} cannot be read: {_reason(e, self._timeout_s)}") from e
+
+    def frame_rate(self) -> float | None:
+        """Return what the source says, unless it is a time base in disguise."""
+        stream = self.stream
+        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+        return float(rate) if rate and 0 < rate <= _HIGHEST_FRAME_RATE else None
+
+    def duration_s(self) -> float | None:
+        """Return how long the source is; None for a live one, and where it does not say."""
+        duration = self.container.duration
+        return None if self._opening.is_live or not duration else duration / av.time_base
+
+    def declared_start_s(self) -> float | None:
+        """Return the time stamp at which a file says it begins."""
+        stream = self.stream
+        if self._opening.is_live or stream.start_time is None or stream.time_base is None:
+            return None
+        return float(stream.start_time * stream.time_base)
+
+    def check_complete(self) -> None:
+        """Look whether a file that was read to its end is all there.
+
+        Raises:
+            SourceFailed: if it was cut off.
+        """
+        if self._ends_in_a_packet():
+            raise SourceFailed(f"{self._opening.shown_as} is truncated: it ends in the middle of a packet")
+        declared_s = self._declared_duration_s()
+        if declared_s is None:
+            return
+        read_s = self._end_s - (self.start_s or 0.0)
+        if read_s < declared_s * _TRUNCATED_BELOW and declared_s - read_s > _TRUNCATED_BY_S:
+            raise SourceFailed(
+                f"{self._opening.shown_as} is truncated: {read_s:.1f} s of {declared_s:.1f} s could be read"
+            )
+
+    def close(self) -> None:
+        """Release the connection or file."""
+        self.container.close()
+
+    def _open(self) -> InputContainer:
+        try:
+            return av.open(
+                self._opening.url,
+                format=self._opening.format,
+                options=self._opening.options,
+                timeout=(self._timeout_s, self._timeout_s),
+                metadata_errors="replace",
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as e:
+            raise SourceFailed(f"{self._opening.shown_as} cannot be opened: {_reason(e, self._timeout_s)}") from e
+
+    def _find_videos(self) -> tuple[Variant, ...]:
+        found = tuple(
+            Variant(
+                index=stream.index,
+                width=stream.codec_context.width,
+                height=stream.codec_context.height,
+                bit_rate=_bit_rate(stream),
+                codec=stream.codec_context.name,
+            )
+            for stream in self.container.streams.video
+            # Cover pictures of audio files are video streams of one frame, too.
+            if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None
+        )
+        if not found:
+            self.container.close()
+            raise SourceFailed(f"{self._opening.shown_as} has no video stream")
+        return found
+
+    def _select(self, variant: Variant) -> VideoStream:
+        """Tell FFmpeg to pass over all the rest: variants of HLS that nobody reads are not fetched then."""
+        for stream in self.container.streams:
+            if stream.index != variant.index:
+                stream.discard = Discard.all
+        [selected] = (stream for stream in self.container.streams.video if stream.index == variant.index)
+        return selected
+
+    def _note_end(self, packet: Packet[VideoStream]) -> None:
+        """Remember how far the packets reach, whether they can be decoded or not."""
+        if packet.pts is not None and packet.time_base is not None:
+            end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            self._end_s = max(self._end_s, end_s)
+
+    def _ends_in_a_packet(self) -> bool:
+        """Tell whether an MPEG transport stream, which says nowhere how long it is, was cut off within a packet."""
+        if self._opening.is_live or self.container.format.name != "mpegts":
+            return False
+        return all(self.container.size % packet_bytes for packet_bytes in _TRANSPORT_PACKET_BYTES)
+
+    def _declared_duration_s(self) -> float | None:
+        """Return how long the video says it is; the container's figure counts only where no audio can be longer."""
+        stream, container = self.stream, self.container
+        if self._opening.is_live:
+            return None
+        if container.format.name == "avi" and stream.frames and (rate := self.frame_rate()):
+            return stream.frames / rate  # FFmpeg shortens the duration of a file that is cut off, but not this
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        if container.streams.audio or not container.duration:
+            return None
+        return container.duration / av.time_base
+
+
+def _bit_rate(stream: VideoStream) -> int:
+    """Return what the video or, for HLS, the playlist of variants says."""
+    declared = stream.metadata.get("variant_bitrate", "")
+    return int(stream.codec_context.bit_rate or 0) or (int(declared) if declared.isdecimal() else 0)
+
+
+def _reason(error: Exception, timeout_s: float) -> str:
+    """Return FFmpeg's reason in words a person understands, without the address, and its password, that it repeats."""
+    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+        return f"no answer within {timeout_s:g} s"
+    if isinstance(error, av.error.InvalidDataError):
+        return "not a video, or one that is damaged or cut off (invalid data)"
+    if isinstance(error, av.error.ArgumentError):
+        return "not a video format that is accepted"
+    reason = getattr(error, "strerror", None)
+    return reason if isinstance(reason, str) else type(error).__name__
