@@ -13,9 +13,9 @@ from starlette.routing import Route, Router
 
 from luna_api_shim.context import Context
 from luna_api_shim.errors import MethodNotAllowed, PageNotFound, Refusal
-from luna_api_shim.frame import ERROR_CODE, Frame
+from luna_api_shim.http.frame import ERROR_CODE, Frame
+from luna_api_shim.http.replies import error_form, error_reply
 from luna_api_shim.pages.documents import Documents
-from luna_api_shim.replies import error_form, error_reply
 from luna_api_shim.routes import documents, groups, logs, previews, processing, replicas, service, setup, streams
 from luna_streams.errors import DomainError
 

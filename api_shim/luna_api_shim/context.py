@@ -8,23 +8,23 @@ from typing import cast
 
 from starlette.requests import Request
 
-from luna_api_shim.desk import LeaderDesk
-from luna_api_shim.editor import Editor
-from luna_api_shim.feedback import Feedback
-from luna_api_shim.group_editor import GroupEditor
+from luna_api_shim.editing.editor import Editor
+from luna_api_shim.editing.group_editor import GroupEditor
+from luna_api_shim.editing.quota import Quota
 from luna_api_shim.health import Health
+from luna_api_shim.http.traffic import Traffic
 from luna_api_shim.logs.logbook import Logbook
 from luna_api_shim.metrics import Metrics
-from luna_api_shim.peers import Peers
 from luna_api_shim.plugin_host import PluginHost
-from luna_api_shim.previews import Previews
-from luna_api_shim.queue import Queue
-from luna_api_shim.quota import Quota
-from luna_api_shim.rendering import ApiVersion
+from luna_api_shim.previews.pictures import Previews
+from luna_api_shim.replicas.desk import LeaderDesk
+from luna_api_shim.replicas.peers import Peers
 from luna_api_shim.settings import Settings
-from luna_api_shim.store import Store
-from luna_api_shim.traffic import Traffic
-from luna_api_shim.workers import Workers
+from luna_api_shim.storage.rendering import ApiVersion
+from luna_api_shim.storage.store import Store
+from luna_api_shim.workers.feedback import Feedback
+from luna_api_shim.workers.identity import Workers
+from luna_api_shim.workers.queue import Queue
 
 
 @dataclass(frozen=True, slots=True)

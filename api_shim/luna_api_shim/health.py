@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from luna_api_shim.errors import NotReady
-from luna_api_shim.replies import INTERNAL, error_content, error_form
+from luna_api_shim.http.replies import INTERNAL, error_content, error_form
 
 log = logging.getLogger(__name__)
 

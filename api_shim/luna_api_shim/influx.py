@@ -14,9 +14,9 @@ from typing import Final
 import httpx
 from prometheus_client import Counter
 
+from luna_api_shim.http.traffic import Served
 from luna_api_shim.plugins import PluginContext
 from luna_api_shim.settings import Settings
-from luna_api_shim.traffic import Served
 
 log = logging.getLogger(__name__)
 

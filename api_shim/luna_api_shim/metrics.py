@@ -17,10 +17,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from luna_api_shim.catalogue import Catalogue, Entry
-from luna_api_shim.kubernetes_calls import Result
-from luna_api_shim.store import Store
-from luna_api_shim.traffic import Served
+from luna_api_shim.http.traffic import Served
+from luna_api_shim.storage.catalogue import Catalogue, Entry
+from luna_api_shim.storage.kubernetes_calls import Result
+from luna_api_shim.storage.store import Store
 from luna_streams.stream import READABLE_STATES, StreamState
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # no annotations there

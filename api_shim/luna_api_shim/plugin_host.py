@@ -18,13 +18,13 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from luna_api_shim.catalogue import Entry
 from luna_api_shim.concurrency import for_each
 from luna_api_shim.errors import StartupError
+from luna_api_shim.http.traffic import Served, Traffic
 from luna_api_shim.plugins import ENTRY_POINTS, Change, Plugin, PluginContext, view_of
 from luna_api_shim.settings import Settings
-from luna_api_shim.store import Store
-from luna_api_shim.traffic import Served, Traffic
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.store import Store
 
 log = logging.getLogger(__name__)
 

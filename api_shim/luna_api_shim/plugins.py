@@ -21,9 +21,9 @@ from typing import Final, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from luna_api_shim.catalogue import Catalogue, Entry
+from luna_api_shim.http.traffic import Served
 from luna_api_shim.settings import Settings
-from luna_api_shim.traffic import Served
+from luna_api_shim.storage.catalogue import Catalogue, Entry
 from luna_streams.stream import StreamSpec, StreamStatus
 
 ENTRY_POINTS: Final = "luna_streams.shim_plugins"

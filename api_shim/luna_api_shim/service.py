@@ -15,33 +15,33 @@ import uvicorn
 
 from luna_api_shim.app import create_app
 from luna_api_shim.context import Context
-from luna_api_shim.desk import LeaderDesk
-from luna_api_shim.editor import Editor
-from luna_api_shim.election import Election, identity_of
+from luna_api_shim.editing.editor import Editor
+from luna_api_shim.editing.group_editor import GroupEditor
+from luna_api_shim.editing.quota import Quota
 from luna_api_shim.errors import StartupError
-from luna_api_shim.farewell import Farewell
-from luna_api_shim.feedback import Feedback
-from luna_api_shim.group_editor import GroupEditor
-from luna_api_shim.handlers import HandlerWatch
 from luna_api_shim.health import Component, Health
-from luna_api_shim.interregnum import Interregnum, Times
-from luna_api_shim.kubernetes_calls import MeasuredClient
-from luna_api_shim.kubernetes_store import KubernetesStore
+from luna_api_shim.http.protocol import DocumentedHttp
+from luna_api_shim.http.traffic import Traffic
 from luna_api_shim.logs.logbook import open_logbook
 from luna_api_shim.luna_services import components_of
 from luna_api_shim.metrics import Metrics
-from luna_api_shim.peers import Peers
 from luna_api_shim.plugin_host import PluginHost, PluginMetrics, find_plugins
-from luna_api_shim.previews import Previews
-from luna_api_shim.protocol import DocumentedHttp
-from luna_api_shim.queue import Queue
-from luna_api_shim.quota import Quota
-from luna_api_shim.records import Records
+from luna_api_shim.previews.pictures import Previews
+from luna_api_shim.replicas.desk import LeaderDesk
+from luna_api_shim.replicas.election import Election, identity_of
+from luna_api_shim.replicas.farewell import Farewell
+from luna_api_shim.replicas.interregnum import Interregnum, Times
+from luna_api_shim.replicas.peers import Peers
 from luna_api_shim.settings import Settings
-from luna_api_shim.steward import Steward
-from luna_api_shim.sweeper import Sweeper
-from luna_api_shim.traffic import Traffic
-from luna_api_shim.workers import Workers
+from luna_api_shim.storage.kubernetes_calls import MeasuredClient
+from luna_api_shim.storage.kubernetes_store import KubernetesStore
+from luna_api_shim.storage.records import Records
+from luna_api_shim.upkeep.steward import Steward
+from luna_api_shim.upkeep.sweeper import Sweeper
+from luna_api_shim.workers.feedback import Feedback
+from luna_api_shim.workers.handlers import HandlerWatch
+from luna_api_shim.workers.identity import Workers
+from luna_api_shim.workers.queue import Queue
 from luna_kube import Credentials, LeaseSettings
 from luna_kube.transport import Call
 

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from luna_api_shim.settings import Settings as ShimSettings
-from luna_api_shim.vault import MANAGER as SHIM_MANAGER
+from luna_api_shim.storage.vault import MANAGER as SHIM_MANAGER
 from luna_kube.manifests import crd_manifests
 from luna_operator.manifests import MANAGER as OPERATOR_MANAGER
 from luna_operator.manifests import PORT as PROCESSOR_PORT

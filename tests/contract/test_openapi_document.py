@@ -12,10 +12,10 @@ import yaml
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from luna_api_shim.app import ROUTES
+from luna_api_shim.http.replies import ERRORS
+from luna_api_shim.http.routing import Resource
 from luna_api_shim.openapi.text import as_yaml
 from luna_api_shim.operations.declaration import Body, Operation
-from luna_api_shim.replies import ERRORS
-from luna_api_shim.routing import Resource
 from support.described_answers import Judge, our_document
 
 NOT_PART_OF_THE_API = {"/readyz", "/livez", "/replicas/greeting", "/{api:api}/docs/dev/{page}"}

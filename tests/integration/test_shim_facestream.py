@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from luna_api_shim.records import Records
+from luna_api_shim.storage.records import Records
 from luna_streams.lifecycle import HandlerLost, advance
 from support.apiservers import ApiServer
 from support.builders import v1_body, v2_body

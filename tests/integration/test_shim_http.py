@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from luna_api_shim.protocol import LONGEST_HEAD
+from luna_api_shim.http.protocol import LONGEST_HEAD
 from support.apiservers import ApiServer
 from support.builders import HANDLER, v2_body
 from support.raw_http import Answer, Connection, a_request, connected_to

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from luna_api_shim.election import Election
+from luna_api_shim.replicas.election import Election
 from luna_kube import STREAMS, Json
 from support.apiservers import ApiServer, free_port
 from support.builders import v2_body

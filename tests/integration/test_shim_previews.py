@@ -155,7 +155,7 @@ async def test_a_slow_viewer_makes_the_worker_wait(shim: Shim) -> None:
 
 
 async def test_a_viewer_who_takes_nothing_is_given_up(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("luna_api_shim.previews.VIEWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("luna_api_shim.previews.pictures.VIEWER_TIMEOUT_S", 0.5)
     async with picture_server(movie(pause_s=0, part=bytes(2**20))) as server:
         stream_id = await shown(shim, server.url)
         async with shim.http.stream("GET", path(stream_id, "live")) as live:
@@ -309,7 +309,7 @@ async def test_redirects_are_not_followed(shim: Shim, status: str) -> None:
 async def test_a_worker_that_says_nothing_is_not_waited_for_for_ever(
     shim: Shim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("luna_api_shim.previews.ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("luna_api_shim.previews.pictures.ANSWER_TIMEOUT_S", 0.2)
     async with picture_server(silence()) as server:
         stream_id = await shown(shim, server.url)
         assert refusal(await look(shim, stream_id)) == (500, 39010, "The worker does not answer in time")
@@ -320,7 +320,7 @@ async def test_a_worker_that_says_nothing_is_not_waited_for_for_ever(
 async def test_a_worker_that_stops_in_the_middle_is_not_waited_for_for_ever(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, view: str, limit: str
 ) -> None:
-    monkeypatch.setattr(f"luna_api_shim.previews.{limit}", 0.2)
+    monkeypatch.setattr(f"luna_api_shim.previews.pictures.{limit}", 0.2)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\n"
 
     async def script(write: Any) -> None:

@@ -20,7 +20,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.openapi import from_dict
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
-from luna_api_shim.preview_urls import problem_of
+from luna_api_shim.previews.urls import problem_of
 from luna_streams.references import has_user_info, with_known_scheme
 from support import api_document
 from support.apiservers import ApiServer

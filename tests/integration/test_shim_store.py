@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from luna_api_shim.kubernetes_store import KubernetesStore
-from luna_api_shim.sweeper import GRACE, GRACE_WITHOUT_STREAM, Sweeper
+from luna_api_shim.storage.kubernetes_store import KubernetesStore
+from luna_api_shim.upkeep.sweeper import GRACE, GRACE_WITHOUT_STREAM, Sweeper
 from luna_kube import SECRETS, STREAM_GROUPS, STREAMS
 from luna_streams import naming
 from luna_streams.stream import SecretKeyRef, Stream

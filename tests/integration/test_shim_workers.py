@@ -6,14 +6,14 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from luna_api_shim.workers import Workers
+from luna_api_shim.workers.identity import Workers
 from luna_kube import (
     PODS,
     SECRETS,
@@ -506,10 +506,12 @@ async def test_a_report_that_was_late_does_not_end_the_next_run_at_the_same_work
     deployment: Deployment,
 ) -> None:
     """Failed, started again at once, taken again; then the network delivers the first report a second time."""
-    async with deployment.shim() as leader, deployment.shim() as follower:
+    async with (
+        deployment.shim() as leader,
+        deployment.shim() as follower,
+        aclosing(StreamsApi(follower.url, "2", "w-1", lambda: None)) as client,
+    ):
         stream_id = await leader.create(v2_body(autorestart={"restart": 1, "attempt_count": 3, "delay": 600}))
-        client = StreamsApi(follower.http, "2", "w-1", lambda: None)
-        follower.http.base_url = httpx.URL(f"{follower.url}/2")
 
         async def take() -> None:
             taken = await client.take(QueueFilters(), 1, 10)

@@ -12,8 +12,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from luna_api_shim.catalogue import Catalogue, Entry, Key
-from luna_api_shim.store import Listener
+from luna_api_shim.storage.catalogue import Catalogue, Entry, Key
+from luna_api_shim.storage.store import Listener
 from luna_kube import ApiError, Conflict, NotFound
 from luna_streams.credentials import Credentials, resolve, secret_lookup, secret_names
 from luna_streams.group import StreamGroup, StreamGroupSpec

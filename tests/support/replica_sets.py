@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 import yaml
 
-from luna_api_shim.peers import PATH, REPLICA_HEADER
+from luna_api_shim.replicas.peers import PATH, REPLICA_HEADER
 from luna_kube import LEASES, NotFound
 from support.apiservers import ApiServer, free_port
 from support.relay import Relay

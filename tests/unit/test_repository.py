@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from luna_api_shim.app import ROUTES
-from luna_api_shim.routing import Resource
+from luna_api_shim.http.routing import Resource
 from luna_streams import conditions
 from luna_streams.rest.v2 import StreamToBeCreatedV2
 from luna_streams.stream import StreamSpec

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from luna_api_shim.catalogue import Entry
+from luna_api_shim.storage.catalogue import Entry
 from luna_streams.stream import LogEntry
 
 _MOST_ENTRIES: Final = 200_000

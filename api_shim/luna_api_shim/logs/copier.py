@@ -11,11 +11,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from luna_api_shim.catalogue import Entry
 from luna_api_shim.errors import LogsUnavailable
 from luna_api_shim.logs.backlog import Backlog, Copied
 from luna_api_shim.logs.rows import LogRows
-from luna_api_shim.store import Store
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.store import Store
 from luna_kube.backoff import Backoff, BackoffSettings
 
 log = logging.getLogger(__name__)

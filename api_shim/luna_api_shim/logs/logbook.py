@@ -23,9 +23,9 @@ from luna_api_shim.logs.copier import Copier
 from luna_api_shim.logs.database import Database, file_url, parse_url
 from luna_api_shim.logs.rows import LogFilter, LogRows
 from luna_api_shim.logs.schema import Schema
-from luna_api_shim.records import utc_now
 from luna_api_shim.settings import Settings
-from luna_api_shim.store import Store
+from luna_api_shim.storage.records import utc_now
+from luna_api_shim.storage.store import Store
 from luna_kube import ApiError
 from luna_kube.backoff import Backoff, BackoffSettings
 

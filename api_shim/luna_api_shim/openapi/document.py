@@ -11,13 +11,13 @@ from typing import Any, Final
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
+from luna_api_shim.http.parameters import REQUEST_ID, Parameter
+from luna_api_shim.http.replies import error_content
+from luna_api_shim.http.routing import Resource
 from luna_api_shim.openapi.schemas import Schemas
 from luna_api_shim.operations import answers
 from luna_api_shim.operations.declaration import JSON, Answer, Body, ByVersion, Operation
-from luna_api_shim.parameters import REQUEST_ID, Parameter
-from luna_api_shim.rendering import ApiVersion
-from luna_api_shim.replies import error_content
-from luna_api_shim.routing import Resource
+from luna_api_shim.storage.rendering import ApiVersion
 
 Json = dict[str, Any]
 

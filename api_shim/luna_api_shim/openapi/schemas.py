@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
+from luna_api_shim.http.parameters import UUID_PATTERN
 from luna_api_shim.operations.answers import LEFT_OUT, OPTIONAL
-from luna_api_shim.parameters import UUID_PATTERN
 from luna_streams.model import INT32_MAX
 
 Schema = dict[str, Any]

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from luna_api_shim.parameters import Parameter
-from luna_api_shim.queries import Query
-from luna_api_shim.rendering import ApiVersion
+from luna_api_shim.http.parameters import Parameter
+from luna_api_shim.http.queries import Query
+from luna_api_shim.storage.rendering import ApiVersion
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Json = dict[str, Any]

@@ -9,7 +9,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from luna_api_shim.rendering import RENDERERS
+from luna_api_shim.storage.rendering import RENDERERS
 from luna_streams import lifecycle
 from luna_streams.credentials import Credentials
 from luna_streams.policies import Preview, PreviewUrl, VideoInfo

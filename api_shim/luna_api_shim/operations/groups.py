@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from luna_api_shim.errors import BadBody, BadQuery
-from luna_api_shim.operations import answers
-from luna_api_shim.operations.declaration import Answer, Body, Operation
-from luna_api_shim.operations.examples import ACCOUNT, GROUP, STREAM
-from luna_api_shim.parameters import (
+from luna_api_shim.http.parameters import (
     ACCOUNT_ID,
     CONTENT_TYPE,
     GROUP_ID,
@@ -17,6 +14,9 @@ from luna_api_shim.parameters import (
     PAGE,
     PAGE_SIZE,
 )
+from luna_api_shim.operations import answers
+from luna_api_shim.operations.declaration import Answer, Body, Operation
+from luna_api_shim.operations.examples import ACCOUNT, GROUP, STREAM
 from luna_streams.errors import GroupExists, GroupNotFound
 from luna_streams.rest.messages import GroupPatch, GroupToBeCreated, LinkerRequest
 

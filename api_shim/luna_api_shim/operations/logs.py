@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from luna_api_shim.errors import BadQuery
-from luna_api_shim.operations import answers
-from luna_api_shim.operations.declaration import Answer, Operation
-from luna_api_shim.operations.examples import STREAM
-from luna_api_shim.parameters import (
+from luna_api_shim.http.parameters import (
     ACCOUNT_ID,
     LOG_TARGETS,
     LOG_TIME_GTE,
@@ -18,6 +15,9 @@ from luna_api_shim.parameters import (
     STATUSES,
     STREAM_IDS,
 )
+from luna_api_shim.operations import answers
+from luna_api_shim.operations.declaration import Answer, Operation
+from luna_api_shim.operations.examples import STREAM
 
 _TAG: Final = "streams logs"
 _ENTRY: Final = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from luna_api_shim.errors import BadQuery, NoPreview, PreviewFailed
+from luna_api_shim.http.parameters import ACCOUNT_ID, STREAM_ID
 from luna_api_shim.operations.declaration import Answer, Operation
 from luna_api_shim.operations.examples import STREAM
-from luna_api_shim.parameters import ACCOUNT_ID, STREAM_ID
 from luna_streams.errors import StreamNotFound
 
 _TAG: Final = "preview"

@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from luna_api_shim.errors import BadBody, BadQuery, BadToken, QueryIncomplete
-from luna_api_shim.operations import answers, examples
-from luna_api_shim.operations.declaration import Answer, Body, Operation
-from luna_api_shim.operations.examples import ANOTHER, STREAM
-from luna_api_shim.parameters import (
+from luna_api_shim.http.parameters import (
     CONTENT_TYPE,
     LIMIT,
     NAMES,
@@ -16,6 +13,9 @@ from luna_api_shim.parameters import (
     QUEUE_GROUP_NAMES,
     STREAM_IDS,
 )
+from luna_api_shim.operations import answers, examples
+from luna_api_shim.operations.declaration import Answer, Body, Operation
+from luna_api_shim.operations.examples import ANOTHER, STREAM
 from luna_streams.rest.messages import FeedbackRequest, QueueRequest
 from luna_streams.stream import StreamState
 

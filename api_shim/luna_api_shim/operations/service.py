@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from luna_api_shim.errors import BadQuery, Disabled, NotReady, UnsupportedMediaType
-from luna_api_shim.operations import answers
-from luna_api_shim.operations.declaration import Answer, Operation
-from luna_api_shim.parameters import (
+from luna_api_shim.http.parameters import (
     ACCEPT_CONFIG,
     ACCEPT_DOCUMENT,
     ACCEPT_MANUAL,
     INCLUDE_LUNA_SERVICES,
 )
-from luna_api_shim.replies import error_content
+from luna_api_shim.http.replies import error_content
+from luna_api_shim.operations import answers
+from luna_api_shim.operations.declaration import Answer, Operation
 
 _VERSION: Final = {"Version": {"api": 1, "major": 1, "minor": 1, "patch": 18}}
 _FAULT: Final = {"component": "db", "error": error_content(NotReady())[1], "status": 0}

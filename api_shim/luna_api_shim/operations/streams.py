@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from luna_api_shim.errors import BadBody, BadQuery, QuotaExceeded, UnknownGroupName
-from luna_api_shim.operations import answers, examples
-from luna_api_shim.operations.declaration import Answer, Body, Operation
-from luna_api_shim.operations.examples import STREAM
-from luna_api_shim.parameters import (
+from luna_api_shim.http.parameters import (
     ACCOUNT_ID,
     CONTENT_TYPE,
     CREATE_TIME_GTE,
@@ -25,6 +22,9 @@ from luna_api_shim.parameters import (
     STREAM_ID_LT,
     STREAM_IDS,
 )
+from luna_api_shim.operations import answers, examples
+from luna_api_shim.operations.declaration import Answer, Body, Operation
+from luna_api_shim.operations.examples import STREAM
 from luna_streams.errors import CannotCancel, CannotPause, StreamNotFound
 from luna_streams.rest.messages import StreamPatch, StreamsDelete
 from luna_streams.rest.v1 import StreamToBeCreatedV1

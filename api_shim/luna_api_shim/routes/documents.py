@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from luna_api_shim.errors import PageNotFound
-from luna_api_shim.negotiation import choose
+from luna_api_shim.http.negotiation import choose
+from luna_api_shim.http.routing import Resource, resource
 from luna_api_shim.operations import service as operations
 from luna_api_shim.pages.documents import HTML, YAML, Document, Documents
-from luna_api_shim.routing import Resource, resource
 
 _HEADERS: Final = {
     "Cache-Control": "no-cache",

@@ -7,14 +7,14 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from luna_api_shim.bodies import read_json
 from luna_api_shim.context import Context, api_of, context_of
+from luna_api_shim.http.bodies import read_json
+from luna_api_shim.http.parameters import ACCOUNT_ID, GROUP_IDS, GROUP_NAMES
+from luna_api_shim.http.queries import Query, page_of
+from luna_api_shim.http.replies import json_reply, no_content
+from luna_api_shim.http.routing import Resource, resource
 from luna_api_shim.operations import groups as operations
 from luna_api_shim.operations.declaration import query_of
-from luna_api_shim.parameters import ACCOUNT_ID, GROUP_IDS, GROUP_NAMES
-from luna_api_shim.queries import Query, page_of
-from luna_api_shim.replies import json_reply, no_content
-from luna_api_shim.routing import Resource, resource
 from luna_streams.group import StreamGroup
 from luna_streams.rest.messages import GroupPatch, GroupToBeCreated, LinkerRequest, group_response
 

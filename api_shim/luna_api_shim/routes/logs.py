@@ -13,15 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from luna_api_shim.context import Context, context_of
-from luna_api_shim.desk import Errand
 from luna_api_shim.errors import NotReady
+from luna_api_shim.http.parameters import ACCOUNT_ID, LOG_TARGETS, LOG_TIME_GTE, LOG_TIME_LT, STATUSES, STREAM_IDS
+from luna_api_shim.http.queries import Query, page_of
+from luna_api_shim.http.replies import json_reply
+from luna_api_shim.http.routing import Resource, resource
 from luna_api_shim.logs.rows import LogFilter
 from luna_api_shim.operations import logs as operations
 from luna_api_shim.operations.declaration import query_of
-from luna_api_shim.parameters import ACCOUNT_ID, LOG_TARGETS, LOG_TIME_GTE, LOG_TIME_LT, STATUSES, STREAM_IDS
-from luna_api_shim.queries import Query, page_of
-from luna_api_shim.replies import json_reply
-from luna_api_shim.routing import Resource, resource
+from luna_api_shim.replicas.desk import Errand
 from luna_streams.naming import is_uuid
 
 LOOK_AGAIN: Final = "Luna-Look-Again"

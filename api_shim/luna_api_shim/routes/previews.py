@@ -8,14 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from luna_api_shim.context import context_of
-from luna_api_shim.destinations import address_of
 from luna_api_shim.errors import NoPreview
-from luna_api_shim.frame import REQUEST_ID
+from luna_api_shim.http.frame import REQUEST_ID
+from luna_api_shim.http.parameters import ACCOUNT_ID
+from luna_api_shim.http.routing import Resource, resource
 from luna_api_shim.operations import previews as operations
 from luna_api_shim.operations.declaration import query_of
-from luna_api_shim.parameters import ACCOUNT_ID
-from luna_api_shim.previews import View
-from luna_api_shim.routing import Resource, resource
+from luna_api_shim.previews.destinations import address_of
+from luna_api_shim.previews.pictures import View
 from luna_streams.stream import StreamState, StreamStatus
 
 

@@ -8,18 +8,18 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from luna_api_shim.bodies import read, validate
 from luna_api_shim.context import api_of, context_of
-from luna_api_shim.desk import Errand, departure
+from luna_api_shim.http.bodies import read, validate
+from luna_api_shim.http.parameters import LIMIT, NAMES, QUEUE_GROUP_IDS, QUEUE_GROUP_NAMES, STREAM_IDS, Parameter
+from luna_api_shim.http.queries import Query
+from luna_api_shim.http.replies import json_reply, raw_json_reply
+from luna_api_shim.http.routing import Resource, resource
 from luna_api_shim.operations import processing as operations
 from luna_api_shim.operations.declaration import query_of
-from luna_api_shim.parameters import LIMIT, NAMES, QUEUE_GROUP_IDS, QUEUE_GROUP_NAMES, STREAM_IDS, Parameter
-from luna_api_shim.preview_urls import check_preview_urls
-from luna_api_shim.queries import Query
-from luna_api_shim.rendering import render_streams
-from luna_api_shim.replies import json_reply, raw_json_reply
-from luna_api_shim.routing import Resource, resource
-from luna_api_shim.workers import RECEIVED_HEADER
+from luna_api_shim.previews.urls import check_preview_urls
+from luna_api_shim.replicas.desk import Errand, departure
+from luna_api_shim.storage.rendering import render_streams
+from luna_api_shim.workers.identity import RECEIVED_HEADER
 from luna_streams.rest.messages import FeedbackRequest, QueueFilters, QueueRequest
 
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,6}(?:\.\d{1,6})?)"?\s*(?:;[^,]*)?(?=,|$)', re.IGNORECASE | re.ASCII)

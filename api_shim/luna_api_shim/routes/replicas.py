@@ -8,12 +8,12 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from luna_api_shim.bodies import read
 from luna_api_shim.context import context_of
 from luna_api_shim.errors import BadBody
-from luna_api_shim.peers import PATH, Greeting
-from luna_api_shim.replies import json_reply
-from luna_api_shim.routing import Resource, resource
+from luna_api_shim.http.bodies import read
+from luna_api_shim.http.replies import json_reply
+from luna_api_shim.http.routing import Resource, resource
+from luna_api_shim.replicas.peers import PATH, Greeting
 
 _LONGEST_GREETING: Final = 16 * 1024
 

@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from luna_api_shim.context import context_of
 from luna_api_shim.errors import Disabled, UnsupportedMediaType
-from luna_api_shim.negotiation import choose
+from luna_api_shim.http.negotiation import choose
+from luna_api_shim.http.parameters import INCLUDE_LUNA_SERVICES
+from luna_api_shim.http.replies import JSON, MSGPACK, json_reply, msgpack_reply
+from luna_api_shim.http.routing import Resource, resource
 from luna_api_shim.operations import service as operations
 from luna_api_shim.operations.declaration import query_of
-from luna_api_shim.parameters import INCLUDE_LUNA_SERVICES
-from luna_api_shim.replies import JSON, MSGPACK, json_reply, msgpack_reply
-from luna_api_shim.routing import Resource, resource
 
 VERSION: Final = {"Version": {"api": 1, "major": 1, "minor": 1, "patch": 18}}
 """The version of LUNA Streams whose API this is: clients look at it to know what they may ask."""

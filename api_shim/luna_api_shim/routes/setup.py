@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from luna_api_shim.configuration import as_text, sections
 from luna_api_shim.context import context_of
-from luna_api_shim.negotiation import choose
+from luna_api_shim.http.negotiation import choose
+from luna_api_shim.http.replies import json_reply
+from luna_api_shim.http.routing import Resource, resource
 from luna_api_shim.operations import service as operations
-from luna_api_shim.replies import json_reply
-from luna_api_shim.routing import Resource, resource
 
 _JSON, _TEXT = "application/json", "text/plain"
 

@@ -9,15 +9,11 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from luna_api_shim.accounts import check_accounts
-from luna_api_shim.bodies import read as read_body
-from luna_api_shim.bodies import read_json, validate
-from luna_api_shim.catalogue import Entry, StreamFilter
 from luna_api_shim.context import Context, api_of, context_of
-from luna_api_shim.desk import Errand, Serve
-from luna_api_shim.operations import streams as operations
-from luna_api_shim.operations.declaration import query_of
-from luna_api_shim.parameters import (
+from luna_api_shim.editing.accounts import check_accounts
+from luna_api_shim.http.bodies import read as read_body
+from luna_api_shim.http.bodies import read_json, validate
+from luna_api_shim.http.parameters import (
     ACCOUNT_ID,
     CREATE_TIME_GTE,
     CREATE_TIME_LT,
@@ -29,10 +25,14 @@ from luna_api_shim.parameters import (
     STREAM_ID_LT,
     STREAM_IDS,
 )
-from luna_api_shim.queries import Query, is_newest_first, page_of
-from luna_api_shim.rendering import ApiVersion, render, render_streams
-from luna_api_shim.replies import json_reply, no_content, raw_json_reply
-from luna_api_shim.routing import Resource, resource
+from luna_api_shim.http.queries import Query, is_newest_first, page_of
+from luna_api_shim.http.replies import json_reply, no_content, raw_json_reply
+from luna_api_shim.http.routing import Resource, resource
+from luna_api_shim.operations import streams as operations
+from luna_api_shim.operations.declaration import query_of
+from luna_api_shim.replicas.desk import Errand, Serve
+from luna_api_shim.storage.catalogue import Entry, StreamFilter
+from luna_api_shim.storage.rendering import ApiVersion, render, render_streams
 from luna_streams.errors import CredentialsMissing
 from luna_streams.references import split_reference
 from luna_streams.rest.messages import StreamPatch, StreamsDelete

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from luna_api_shim import errors
-from luna_api_shim.election import identity_of, origin_of
 from luna_api_shim.errors import BadBody, StartupError
-from luna_api_shim.news import News, news
-from luna_api_shim.replies import ERRORS, INTERNAL, error_form
-from luna_api_shim.request_ids import request_id
+from luna_api_shim.http.replies import ERRORS, INTERNAL, error_form
+from luna_api_shim.http.request_ids import request_id
+from luna_api_shim.replicas.election import identity_of, origin_of
 from luna_api_shim.service import origin_of as advertised
 from luna_api_shim.settings import Settings, load
-from luna_api_shim.workers import Pod, pod_of
+from luna_api_shim.workers.identity import Pod, pod_of
+from luna_api_shim.workers.news import News, news
 from luna_kube import Conflict, Unavailable
 from luna_streams import errors as domain_errors
 from luna_streams.policies import Preview, PreviewUrl, VideoInfo

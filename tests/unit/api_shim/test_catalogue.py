@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luna_api_shim.catalogue import Catalogue, Entry, StreamFilter
+from luna_api_shim.storage.catalogue import Catalogue, Entry, StreamFilter
 from luna_streams.stream import ProcessorBinding, Stream, StreamState
 from support.builders import ACCOUNT, NOW, OTHER_ACCOUNT, a_record, a_stream
 

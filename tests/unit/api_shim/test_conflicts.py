@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from luna_api_shim.conflicts import first_in_line
+from luna_api_shim.storage.conflicts import first_in_line
 from luna_kube import Conflict
 
 

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from luna_api_shim.desk import Errand, LeaderDesk
-from luna_api_shim.frame import REQUEST_ID
+from luna_api_shim.http.frame import REQUEST_ID
+from luna_api_shim.replicas.desk import Errand, LeaderDesk
 from support.http_servers import serving
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_api_shim.destinations import FORBIDDEN, Address, Network, address_of, is_permitted
+from luna_api_shim.previews.destinations import FORBIDDEN, Address, Network, address_of, is_permitted
 
 EVERYWHERE = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 ANY_ADDRESS = st.ip_addresses()

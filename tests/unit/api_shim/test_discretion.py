@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from luna_api_shim.catalogue import Entry
-from luna_api_shim.feedback import Feedback
-from luna_api_shim.handlers import HandlerWatch
-from luna_api_shim.records import Records
-from luna_api_shim.workers import Worker
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.records import Records
+from luna_api_shim.workers.feedback import Feedback
+from luna_api_shim.workers.handlers import HandlerWatch
+from luna_api_shim.workers.identity import Worker
 from luna_streams.rest.messages import FeedbackItem
 from luna_streams.stream import SecretKeyRef
 from luna_streams.v1alpha1 import Authorization, EventHandler

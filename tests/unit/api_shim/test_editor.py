@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luna_api_shim.catalogue import Entry
-from luna_api_shim.editor import Editor
+from luna_api_shim.editing.editor import Editor
 from luna_api_shim.errors import BadBody, UnknownGroupId, UnknownGroupName
-from luna_api_shim.feedback import Feedback
-from luna_api_shim.handlers import HandlerWatch
-from luna_api_shim.records import Records
-from luna_api_shim.workers import Worker
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.records import Records
+from luna_api_shim.workers.feedback import Feedback
+from luna_api_shim.workers.handlers import HandlerWatch
+from luna_api_shim.workers.identity import Worker
 from luna_kube import ApiError, Conflict, Forbidden, Invalid, Unavailable
 from luna_streams.errors import CannotCancel, CannotPause, StreamNotFound
 from luna_streams.lifecycle import Taken, advance, observe

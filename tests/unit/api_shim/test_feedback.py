@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_api_shim.catalogue import Entry
-from luna_api_shim.feedback import Feedback
-from luna_api_shim.handlers import HandlerWatch
-from luna_api_shim.news import BURST, REFILL_S, FiguresBudget
-from luna_api_shim.records import Records
-from luna_api_shim.workers import Worker
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.records import Records
+from luna_api_shim.workers.feedback import Feedback
+from luna_api_shim.workers.handlers import HandlerWatch
+from luna_api_shim.workers.identity import Worker
+from luna_api_shim.workers.news import BURST, REFILL_S, FiguresBudget
 from luna_kube import ApiError, Unavailable
 from luna_streams.lifecycle import Drained, Taken, advance
 from luna_streams.rest.messages import FeedbackItem

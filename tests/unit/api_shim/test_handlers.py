@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from luna_api_shim.catalogue import Entry
-from luna_api_shim.handlers import HandlerWatch, lose
-from luna_api_shim.records import Records
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.records import Records
+from luna_api_shim.workers.handlers import HandlerWatch, lose
 from luna_kube import Unavailable
 from luna_streams.stream import ProcessorBinding, Stream, StreamState
 from support.builders import STREAM_ID, a_record, a_stream

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from luna_api_shim.http.traffic import Served
 from luna_api_shim.influx import points_of
-from luna_api_shim.traffic import Served
 
 TIME = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from luna_api_shim.election import Election
-from luna_api_shim.interregnum import Interregnum, Times
-from luna_api_shim.peers import Greeting, Peers
+from luna_api_shim.replicas.election import Election
+from luna_api_shim.replicas.interregnum import Interregnum, Times
+from luna_api_shim.replicas.peers import Greeting, Peers
 from luna_kube import LeaseSettings, Outlook
 from support.chaos_api import ChaosApi
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from luna_api_shim.catalogue import Entry
 from luna_api_shim.logs.backlog import Addition, Backlog, Copied, LoggedStream
+from luna_api_shim.storage.catalogue import Entry
 from luna_streams.lifecycle import UserRequest, advance
 from luna_streams.stream import DesiredState, Stream, StreamState, StreamStatus
 from support.builders import NOW, STREAM_ID, a_record, a_stream

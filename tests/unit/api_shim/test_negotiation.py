@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luna_api_shim.errors import UnsupportedMediaType
-from luna_api_shim.negotiation import choose
+from luna_api_shim.http.negotiation import choose
 
 JSON, TEXT = "application/json", "text/plain"
 OFFERED = (JSON, TEXT)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from luna_api_shim.app import API_VERSION, ROUTES
 from luna_api_shim.errors import DocumentMissing
+from luna_api_shim.http.replies import error_content
 from luna_api_shim.openapi.original import served_document
 from luna_api_shim.pages.documents import HTML, YAML, Documents
 from luna_api_shim.pages.manual import INDEX, Manual, manual_folder
 from luna_api_shim.pages.rendering import markdown
 from luna_api_shim.pages.specification import specification_page
-from luna_api_shim.replies import error_content
 from support.repository import ROOT, pyproject
 
 MANUAL = Manual(ROOT)

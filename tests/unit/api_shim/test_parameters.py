@@ -9,7 +9,7 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from luna_api_shim.errors import BadQuery
-from luna_api_shim.parameters import (
+from luna_api_shim.http.parameters import (
     CREATE_TIME_GTE,
     GROUP_NAMES,
     LIMIT,
@@ -21,7 +21,7 @@ from luna_api_shim.parameters import (
     STREAM_IDS,
     Parameter,
 )
-from luna_api_shim.queries import Query, page_of
+from luna_api_shim.http.queries import Query, page_of
 from support.builders import HANDLER
 
 

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from luna_api_shim.catalogue import Entry
 from luna_api_shim.errors import StartupError
+from luna_api_shim.http.traffic import Served, Traffic
 from luna_api_shim.plugin_host import PluginHost, PluginMetrics, find_plugins
 from luna_api_shim.plugins import Change, ChangeFeed, Plugin, PluginContext, RequestFeed, view_of
 from luna_api_shim.settings import Settings
-from luna_api_shim.traffic import Served, Traffic
+from luna_api_shim.storage.catalogue import Entry
 from support.builders import NOW, STREAM_ID, a_stream
 from support.memory_store import MemoryStore
 from support.waiting import eventually

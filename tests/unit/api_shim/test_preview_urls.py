@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luna_api_shim.preview_urls import problem_of
+from luna_api_shim.previews.urls import problem_of
 from luna_streams.policies import PreviewUrl
 
 EXTRA = "URL invalid, extra characters found after valid URL: "

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
 from luna_api_shim.errors import BadQuery, QueryIncomplete
-from luna_api_shim.parameters import (
+from luna_api_shim.http.parameters import (
     ACCOUNT_ID,
     CREATE_TIME_GTE,
     LIMIT,
@@ -21,7 +21,7 @@ from luna_api_shim.parameters import (
     PAGE_SIZE,
     Parameter,
 )
-from luna_api_shim.queries import Query, is_newest_first, page_of
+from luna_api_shim.http.queries import Query, is_newest_first, page_of
 from luna_api_shim.routes.processing import wait_of
 
 TIME = CREATE_TIME_GTE.name

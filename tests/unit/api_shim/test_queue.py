@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from luna_api_shim.catalogue import Entry
-from luna_api_shim.handlers import HandlerWatch
-from luna_api_shim.queue import Queue
-from luna_api_shim.records import Records
-from luna_api_shim.workers import Pod, Worker
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.records import Records
+from luna_api_shim.workers.handlers import HandlerWatch
+from luna_api_shim.workers.identity import Pod, Worker
+from luna_api_shim.workers.queue import Queue
 from luna_kube import Unavailable
 from luna_streams.lifecycle import Taken, UserRequest, advance
 from luna_streams.rest.messages import QueueFilters, QueueRequest

@@ -12,11 +12,11 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luna_api_shim.catalogue import Entry
-from luna_api_shim.handlers import HandlerWatch
-from luna_api_shim.queue import Queue
-from luna_api_shim.records import Records
-from luna_api_shim.workers import Worker
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.records import Records
+from luna_api_shim.workers.handlers import HandlerWatch
+from luna_api_shim.workers.identity import Worker
+from luna_api_shim.workers.queue import Queue
 from luna_streams.lifecycle import HandlerLost, advance
 from luna_streams.rest.messages import QueueFilters, QueueRequest
 from luna_streams.stream import StreamState

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_api_shim.catalogue import Entry
-from luna_api_shim.editor import Editor
+from luna_api_shim.editing.editor import Editor
+from luna_api_shim.editing.quota import Quota
 from luna_api_shim.errors import QuotaExceeded
-from luna_api_shim.quota import Quota
-from luna_api_shim.records import Records
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.records import Records
 from luna_streams.rest.messages import StreamPatch
 from luna_streams.rest.v2 import StreamToBeCreatedV2
 from luna_streams.stream import StreamSpec, StreamState

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from luna_api_shim.catalogue import Entry
-from luna_api_shim.records import Records
-from luna_api_shim.steward import Steward
+from luna_api_shim.storage.catalogue import Entry
+from luna_api_shim.storage.records import Records
+from luna_api_shim.upkeep.steward import Steward
 from luna_kube import Unavailable
 from luna_streams.policies import AutorestartPolicy
 from luna_streams.stream import Stream, StreamState

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from luna_api_shim.bodies import parse
 from luna_api_shim.errors import BadBody, BadJson
-from luna_api_shim.wording import UNION_TAGS, first_problem
+from luna_api_shim.http.bodies import parse
+from luna_api_shim.http.wording import UNION_TAGS, first_problem
 from luna_streams.model import Model
 from luna_streams.rest.messages import FeedbackRequest, QueueRequest, StreamPatch, StreamsDelete
 from luna_streams.rest.submission import RestAuthorization

@@ -1,0 +1,1 @@
+"""What users do to streams and groups."""

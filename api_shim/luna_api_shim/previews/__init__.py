@@ -1,0 +1,1 @@
+"""Pictures of streams, from the workers that have them."""

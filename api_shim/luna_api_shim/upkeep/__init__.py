@@ -1,0 +1,1 @@
+"""What nobody asks for and has to be done all the same."""
