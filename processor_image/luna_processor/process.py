@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import httpx
 import stamina.instrumentation
 import uvicorn
 from pydantic import ValidationError
@@ -147,14 +146,15 @@ class Process:
         # Retries are counted by our own metrics and logged in our own words.
         stamina.instrumentation.set_on_retry_hooks(())
         outbox = Outbox(self._settings.outbox_size)
-        base_url = f"{self._settings.streams_origin.rstrip('/')}/{self._settings.api_version}"
-        async with httpx.AsyncClient(base_url=base_url) as http:
-            worker, delivery = self._connect(http, outbox)
+        settings = self._settings
+        api = StreamsApi(settings.streams_origin, settings.api_version, self._worker_id, settings.token)
+        async with contextlib.aclosing(api):
+            worker, delivery = self._connect(api, outbox)
             self._watch(worker, outbox)
             server = _server(create_app(self._interface(worker)))
             serving = asyncio.create_task(server.serve(sockets=[self._listener]))
             working = asyncio.create_task(worker.serve())
-            log.info("processor %s listens on %s, asks %s for streams", self._worker_id, self._origin, base_url)
+            log.info("processor %s listens on %s, asks %s for streams", self._worker_id, self._origin, api.base_url)
             stopping = asyncio.create_task(stopped.wait())
             await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             await self._end(worker, delivery, working)
@@ -166,7 +166,7 @@ class Process:
             await asyncio.to_thread(batcher.close)
         return EXIT_FAILED if has_failed else 0
 
-    def _connect(self, http: httpx.AsyncClient, outbox: Outbox) -> tuple[Worker, Delivery]:
+    def _connect(self, api: StreamsApi, outbox: Outbox) -> tuple[Worker, Delivery]:
         """Make the delivery and the worker, which know each other through callbacks only."""
         settings = self._settings
         delivery_settings = DeliverySettings(settings.delivery_timeout, settings.give_up_after)
@@ -181,7 +181,7 @@ class Process:
             return RunContext(self._stages, delivery, self._metrics, on_change, open_source)
 
         worker = Worker(
-            StreamsApi(http, settings.api_version, self._worker_id, settings.token),
+            api,
             self._worker_settings,
             Platform(
                 settings.platform_origin,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from luna_processor.errors import StartupError
 from luna_processor.models import default_folder
@@ -47,9 +47,11 @@ class Settings(BaseModel):
     group_names: Names = ()
     """Only streams of these groups are taken."""
     feedback_period: float = Field(default=5.0, gt=0, le=60)
-    """Seconds between reports; LUNA Streams gives a stream up after 20 s without one."""
+    """Seconds between reports; less than `max_feedback_delay`."""
     max_feedback_delay: float = Field(default=10.0, gt=0, le=600)
-    """Seconds without an answered report after which all streams are stopped, before others get them."""
+    """Seconds without an answered report after which all streams are stopped; less than `obsoleting_period`."""
+    obsoleting_period: float = Field(default=20.0, gt=0, le=3600)
+    """Seconds after which LUNA Streams gives unreported streams to others (its STREAM_STATUS_OBSOLETING_PERIOD)."""
     queue_wait: float = Field(default=15.0, ge=0, le=60)
     """Seconds the server may keep a request for streams open until there are some."""
     listen_host: str = "127.0.0.1"
@@ -93,6 +95,16 @@ class Settings(BaseModel):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _stops_before_others_begin(self) -> Self:
+        if not self.feedback_period < self.max_feedback_delay < self.obsoleting_period:
+            raise ValueError(
+                f"feedback_period ({self.feedback_period:g} s) must be shorter than max_feedback_delay "
+                f"({self.max_feedback_delay:g} s), and that shorter than obsoleting_period "
+                f"({self.obsoleting_period:g} s): LUNA Streams gives streams to others that are still processed here"
+            )
+        return self
 
     def token(self) -> SecretStr | None:
         """Return the present token for LUNA Streams.

@@ -20,6 +20,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from luna_processor.errors import ReportRefused, ServerUnavailable
 from luna_processor.events import new_request_id
+from luna_processor.http_line import HttpLine
 from luna_processor.http_reason import reason_of
 from luna_streams.model import INT32_MAX, Model, Uuid
 from luna_streams.rest import v1, v2
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 
 FEEDBACK_TIMEOUT_S = 4.0
 """Less than half of the time after which unreported streams are stopped: there is time for a second try."""
-_CONNECT_TIMEOUT_S = 1.5
-"""A replica on a lost node does not answer at all; the next try may reach another one."""
 _ANSWER_MARGIN_S = 10.0
 RECEIVED_HEADER = "Luna-Received-Until"
 
@@ -56,16 +55,15 @@ class StreamsApi:
     """Client of one LUNA Streams.
 
     Args:
-        http: client; its base URL is the server's origin with the version, e.g. http://127.0.0.1:5160/2.
+        origin: of the server, e.g. http://127.0.0.1:5160.
         api_version: "1" or "2".
         worker_id: names this process.
         token: returns the present token, None where the server asks for none.
     """
 
-    def __init__(
-        self, http: httpx.AsyncClient, api_version: str, worker_id: str, token: Callable[[], SecretStr | None]
-    ) -> None:
-        self._http = http
+    def __init__(self, origin: str, api_version: str, worker_id: str, token: Callable[[], SecretStr | None]) -> None:
+        self.base_url = f"{origin.rstrip('/')}/{api_version}"
+        self._queue, self._feedback = HttpLine(self.base_url), HttpLine(self.base_url)
         self._read_stream = v1.queued_stream if api_version == "1" else v2.queued_stream
         self._worker_id = worker_id
         self._token = token
@@ -84,6 +82,7 @@ class StreamsApi:
             ServerUnavailable: if the server does not answer as it should.
         """
         body, told = await self._post(
+            self._queue,
             "/streams/processing/queue",
             {"filters": filters.model_dump(mode="json", exclude_defaults=True), "limit": limit},
             headers={"Prefer": f"wait={wait_s:g}"} if wait_s else {},
@@ -95,27 +94,39 @@ class StreamsApi:
         self.received_until = told.get(RECEIVED_HEADER, self.received_until)
         return [stream for body in streams if (stream := self._read(body)) is not None]
 
-    async def report(self, items: Sequence[FeedbackItem], received_until: str | None = None) -> FeedbackStreams:
+    async def report(
+        self,
+        items: Sequence[FeedbackItem],
+        received_until: str | None = None,
+        timeout_s: float = FEEDBACK_TIMEOUT_S,
+    ) -> FeedbackStreams:
         """Report about streams; returns which of them are to be stopped.
 
         Args:
             items: the reports.
             received_until: as it was when they were written.
+            timeout_s: for the answer.
 
         Raises:
             ReportRefused: if the server finds the report invalid (400).
             ServerUnavailable: if it does not answer as it should.
         """
         answer, _ = await self._post(
+            self._feedback,
             "/streams/processing/feedback",
             {"streams": [item.to_rest() for item in items]},
             headers={RECEIVED_HEADER: received_until} if received_until else {},
-            timeout_s=FEEDBACK_TIMEOUT_S,
+            timeout_s=timeout_s,
         )
         try:
             return FeedbackAnswer.from_peer(answer).streams
         except ValidationError as e:
             raise ServerUnavailable(f"LUNA Streams answered the feedback with something else: {_first(e)}") from e
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._queue.aclose()
+        await self._feedback.aclose()
 
     def _read(self, body: Any) -> QueuedStream | UnreadableStream | None:
         """Return a stream, or what can be said about it; None where it cannot even be named in a report."""
@@ -130,13 +141,14 @@ class StreamsApi:
             return UnreadableStream(name.stream_id, name.version, f"stream is not understood: {_first(e)}")
 
     async def _post(
-        self, path: str, body: dict[str, Any], *, headers: dict[str, str], timeout_s: float
+        self, line: HttpLine, path: str, body: dict[str, Any], *, headers: dict[str, str], timeout_s: float
     ) -> tuple[Any, Mapping[str, str]]:
         """Return the answer's JSON and its headers."""
         try:
             token = self._token()
-            answer = await self._http.post(
+            answer = await line.post(
                 path,
+                timeout_s=timeout_s,
                 json=body,
                 headers={
                     "Luna-Request-Id": new_request_id(datetime.now(UTC)),
@@ -144,12 +156,11 @@ class StreamsApi:
                     **({"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}),
                     **headers,
                 },
-                timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
             )
         except OSError as e:
             raise ServerUnavailable(f"the token file cannot be read: {e.strerror}") from e
         except httpx.HTTPError as e:
-            raise ServerUnavailable(f"LUNA Streams at {self._http.base_url} does not answer: {reason_of(e)}") from e
+            raise ServerUnavailable(f"LUNA Streams at {self.base_url} does not answer: {reason_of(e)}") from e
         if answer.status_code != HTTPStatus.UNAUTHORIZED:
             self.answered_at = time.monotonic()
         if answer.status_code == 400:

@@ -1,8 +1,9 @@
 """Keep streams running and the server informed: the asyncio side of the processor.
 
-Two loops: one takes streams while there is room, one reports, every period and at once when something changes. The
-rules: what the answer to a report calls modified is stopped at once; streams that could not be reported for too long
-are stopped before the server gives them to another worker; a final report is repeated until it was answered.
+Three loops: one takes streams while there is room; one reports, every period and at once when something changes; one
+watches for how long reports went unanswered. The rules: what the answer to a report calls modified is stopped at once;
+streams that could not be reported for too long are stopped before the server gives them to another worker; a final
+report is repeated until it was answered.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from luna_processor.errors import ReportRefused, ServerUnavailable, UnsuitableStream
 from luna_processor.plan import Platform, make_plan
 from luna_processor.stream_run import RunContext, RunReport, StreamRun
-from luna_processor.streams_api import StreamsApi, UnreadableStream
+from luna_processor.streams_api import FEEDBACK_TIMEOUT_S, StreamsApi, UnreadableStream
 from luna_streams.policies import Preview
 from luna_streams.rest.messages import FeedbackItem, FeedbackStreams, QueueFilters
 from luna_streams.rest.submission import QueuedStream
@@ -27,7 +28,9 @@ log = logging.getLogger(__name__)
 EMPTY_PAUSE_S = 1.0
 """Pause after an empty answer of a server that does not keep the request open."""
 _RETRY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
-_REPORT_RETRY_S = 1.0
+_REPORT_RETRIES_S = (0.0, 0.0, 1.0)
+"""Pauses before a report is repeated: at once, over a new connection, which may lead to another replica."""
+_SHORTEST_TIMEOUT_S = 0.2
 _JOIN_TIMEOUT_S = 2.0
 _SILENCE_S = 15.0
 """How much longer than it usually takes the server may be silent before this worker is no place for streams."""
@@ -117,6 +120,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._take_forever())
             tasks.create_task(self._report_forever())
+            tasks.create_task(self._watch_forever())
 
     async def stop_all(self, *, sends_rest: Callable[[StreamRun], bool]) -> None:
         """End every stream without a report: the server finds out by our silence and hands them to others."""
@@ -188,6 +192,7 @@ class Worker:
     # -- reporting ----------------------------------------------------------------------------------------------
 
     async def _report_forever(self) -> None:
+        failures = 0
         while True:
             await self._wait_for_news()
             self._collect_ended()
@@ -198,12 +203,12 @@ class Worker:
                 answer = await self._report(items)
             except ServerUnavailable as e:
                 log.warning("%s", e)
-                await self._stop_unheard()
-                await asyncio.sleep(_REPORT_RETRY_S)
+                await asyncio.sleep(_REPORT_RETRIES_S[min(failures, len(_REPORT_RETRIES_S) - 1)])
+                failures += 1
                 self._news.set()
                 continue
+            failures = 0
             self._obey(items, answer, runs)
-            await self._stop_unheard()
 
     async def _wait_for_news(self) -> None:
         try:
@@ -260,15 +265,15 @@ class Worker:
         Args:
             items: just written.
         """
-        received_until = self._api.received_until
+        received_until, timeout_s = self._api.received_until, self._report_timeout_s
         try:
-            return await self._api.report(items, received_until)
+            return await self._api.report(items, received_until, timeout_s)
         except ReportRefused:
             pass  # it does not say whose fault it is
         answers: list[FeedbackStreams] = []
         for item in items:
             try:
-                answers.append(await self._api.report([item], received_until))
+                answers.append(await self._api.report([item], received_until, timeout_s))
             except ReportRefused as e:
                 log.warning("stream %s: %s", item.stream_id, e)
                 if item.status != "in_progress":  # it would be refused for ever
@@ -305,6 +310,24 @@ class Worker:
                 del self._runs[stream.stream_id]
                 run.stop(sends_rest=stream.status != "not_found")
         self._update_room()
+
+    @property
+    def _report_timeout_s(self) -> float:
+        """How long the answer to a report is worth waiting for: streams that are stopped meanwhile are none of ours."""
+        return min(FEEDBACK_TIMEOUT_S, max(_SHORTEST_TIMEOUT_S, self._patience_s))
+
+    @property
+    def _patience_s(self) -> float:
+        """Seconds until a stream is stopped because no report on it was answered."""
+        heard_s = [self._heard_s[name] for name in self._runs if name in self._heard_s]
+        return min(heard_s, default=time.monotonic()) + self._settings.max_feedback_delay_s - time.monotonic()
+
+    async def _watch_forever(self) -> None:
+        """Stop streams in time, whatever request is on its way: that the server is slow changes nothing about it."""
+        while True:
+            # What begins during the pause is due after it.
+            await asyncio.sleep(max(0.0, self._patience_s))
+            await self._stop_unheard()
 
     async def _stop_unheard(self) -> None:
         """Stop the streams whose reports were not answered for too long: the server is about to give them to others."""

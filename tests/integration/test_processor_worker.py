@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
-import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -37,8 +36,8 @@ async def ask(answer: Callable[[Request], Response], call: Callable[[StreamsApi]
         return answer(request)
 
     app = Starlette(routes=[Route("/{path:path}", endpoint, methods=["POST"])])
-    async with serving(app) as origin, httpx.AsyncClient(base_url=f"{origin}/2") as http:
-        return await call(StreamsApi(http, "2", "worker", lambda: None))
+    async with serving(app) as origin, aclosing(StreamsApi(origin, "2", "worker", lambda: None)) as api:
+        return await call(api)
 
 
 async def take(*streams: Any) -> list[QueuedStream | UnreadableStream]:
@@ -99,11 +98,12 @@ async def test_the_token_is_sent_and_an_unreadable_one_is_an_error_with_a_name()
 
     async with (
         serving(Starlette(routes=[Route(QUEUE, endpoint, methods=["POST"])])) as origin,
-        httpx.AsyncClient(base_url=f"{origin}/2") as http,
+        aclosing(StreamsApi(origin, "2", "worker", lambda: SecretStr("pod-token"))) as knows,
+        aclosing(StreamsApi(origin, "2", "worker", unreadable)) as does_not,
     ):
-        await StreamsApi(http, "2", "worker", lambda: SecretStr("pod-token")).take(QueueFilters(), 1, 0)
+        await knows.take(QueueFilters(), 1, 0)
         with pytest.raises(ServerUnavailable, match="token file cannot be read"):
-            await StreamsApi(http, "2", "worker", unreadable).take(QueueFilters(), 1, 0)
+            await does_not.take(QueueFilters(), 1, 0)
     assert seen[0].headers["authorization"] == "Bearer pod-token"
     assert seen[0].headers["luna-worker-id"] == "worker"
 

@@ -34,12 +34,19 @@ def test_flags_win_over_the_environment() -> None:
         pytest.param({"capacity": "0"}, ORIGIN, "--capacity: .*greater than or equal to 1", id="out of bounds"),
         pytest.param({"api_version": "3"}, ORIGIN, "--api-version", id="version"),
         pytest.param({"streams_origin": "somewhere"}, {}, "--streams-origin", id="no address"),
+        pytest.param({"feedback_period": "10"}, ORIGIN, r"feedback_period \(10 s\) must be shorter", id="no report"),
+        pytest.param({"max_feedback_delay": "20"}, ORIGIN, r"shorter than obsoleting_period \(20 s\)", id="too late"),
     ],
 )
 def test_wrong_settings_are_named_in_one_line(flags: Any, environment: Any, text: Any) -> None:
     with pytest.raises(StartupError, match=text) as refusal:
         load(flags, environment)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_server_that_waits_longer_leaves_its_workers_more_time() -> None:
+    patient = load({"max_feedback_delay": "40", "feedback_period": "15", "obsoleting_period": "60"}, ORIGIN)
+    assert patient.max_feedback_delay == 40
 
 
 def test_a_malformed_filter_is_named() -> None:
