@@ -10,7 +10,8 @@ import socket
 import sys
 
 from luna_processor.errors import StartupError
-from luna_processor.process import Process, load_engines
+from luna_processor.inference import load_engines
+from luna_processor.process import Process
 from luna_processor.settings import PREFIX, Settings, load
 
 EXIT_CANNOT_START = 2

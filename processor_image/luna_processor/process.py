@@ -9,34 +9,21 @@ import logging
 import signal
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import stamina.instrumentation
 import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
 
-from luna_processor.batcher import Batcher, BatchPolicy
 from luna_processor.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySettings
-from luna_processor.detector import (
-    DetectorSettings,
-    HeadPoseEstimator,
-    LivenessClassifier,
-    MouthCoverEstimator,
-    make_detector,
-)
-from luna_processor.engine import CpuEngine
 from luna_processor.errors import StartupError
 from luna_processor.http_api import Interface, create_app, preview_of
-from luna_processor.liveness import Check
+from luna_processor.inference import Engines, Inference
 from luna_processor.metrics import Metrics, StreamCollector, StreamFigures
-from luna_processor.models import ModelLibrary, ModelSpec, Task
 from luna_processor.outbox import Outbox
-from luna_processor.pipeline import Stages
 from luna_processor.plan import Platform
 from luna_processor.preview import Previews
-from luna_processor.scene import Estimators
 from luna_processor.settings import Settings
 from luna_processor.sources.adapters import open_source
 from luna_processor.stream_run import RunContext, StreamRun
@@ -48,53 +35,6 @@ log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 """The process ended though nobody told it to."""
-INFERENCE_PATIENCE_S = 30.0
-"""A picture that waits this long while no other is answered means that inference hangs."""
-
-LIVENESS_TASKS: Mapping[Check, Task] = {"mask": "liveness_mask", "flying_faces": "liveness_flying_faces"}
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A network, ready to run, and what the manifest says of it."""
-
-    spec: ModelSpec
-    engine: CpuEngine
-
-
-@dataclass(frozen=True, slots=True)
-class Engines:
-    """The loaded networks."""
-
-    faces: LoadedModel
-    bodies: LoadedModel
-    head_pose: LoadedModel
-    mouth_cover: LoadedModel
-    liveness: Mapping[Check, LoadedModel]
-    """Of the checks that the user supplied models for."""
-
-
-def load_engines(settings: Settings) -> Engines:
-    """Load the models the settings name.
-
-    Raises:
-        StartupError: if a model is missing or not what the manifest says.
-    """
-    library = ModelLibrary(*[folder for folder in (settings.extra_models_dir, settings.models_dir) if folder])
-
-    def open_model(model: ModelSpec) -> LoadedModel:
-        return LoadedModel(model, CpuEngine(model, library.read(model)))
-
-    def load(task: Task, name: str | None) -> LoadedModel:
-        return open_model(library.choose(task, name))
-
-    return Engines(
-        load("faces", settings.face_model),
-        load("bodies", settings.body_model),
-        load("head_pose", settings.head_pose_model),
-        load("mouth_cover", settings.mouth_cover_model),
-        {check: open_model(model) for check, task in LIVENESS_TASKS.items() if (model := library.find(task))},
-    )
 
 
 class Process:
@@ -115,28 +55,7 @@ class Process:
         self._listener = listener
         self._worker_id = str(uuid.uuid4())
         self._metrics = Metrics()
-        workers = BatchPolicy(settings.inference_workers)
-        self._batchers = {
-            "faces_waiting": Batcher(engines.faces.engine, workers, "faces"),
-            "bodies_waiting": Batcher(engines.bodies.engine, workers, "bodies"),
-            "head_poses_waiting": Batcher(engines.head_pose.engine, workers, "head-pose"),
-            "mouths_waiting": Batcher(engines.mouth_cover.engine, workers, "mouth-cover"),
-        }
-        liveness = {
-            check: (model.spec, Batcher(model.engine, workers, f"liveness-{check}"))
-            for check, model in engines.liveness.items()
-        }
-        self._batchers |= {f"liveness_{check}_waiting": batcher for check, (_, batcher) in liveness.items()}
-        search = DetectorSettings(longest_side=settings.detector_size)
-        self._stages = Stages(
-            make_detector(engines.faces.spec, self._batchers["faces_waiting"], search),
-            make_detector(engines.bodies.spec, self._batchers["bodies_waiting"], search),
-            Estimators(
-                HeadPoseEstimator(self._batchers["head_poses_waiting"]),
-                MouthCoverEstimator(self._batchers["mouths_waiting"]),
-                {check: LivenessClassifier(spec, batcher) for check, (spec, batcher) in liveness.items()},
-            ),
-        )
+        self._inference = Inference(settings, engines)
 
     async def run(self) -> int:
         """Work until SIGTERM or SIGINT, then end in order; returns the exit status."""
@@ -162,8 +81,7 @@ class Process:
             await serving
             has_failed = not stopped.is_set()
             stopping.cancel()
-        for batcher in self._batchers.values():
-            await asyncio.to_thread(batcher.close)
+        await asyncio.to_thread(self._inference.close)
         return EXIT_FAILED if has_failed else 0
 
     def _connect(self, api: StreamsApi, outbox: Outbox) -> tuple[Worker, Delivery]:
@@ -178,7 +96,7 @@ class Process:
         )
 
         def context(on_change: Callable[[], None]) -> RunContext:
-            return RunContext(self._stages, delivery, self._metrics, on_change, open_source)
+            return RunContext(self._inference.stages, delivery, self._metrics, on_change, open_source)
 
         worker = Worker(
             api,
@@ -186,7 +104,7 @@ class Process:
             Platform(
                 settings.platform_origin,
                 settings.platform_api_version,
-                frozenset(self._stages.estimators.liveness),
+                frozenset(self._inference.stages.estimators.liveness),
                 settings.min_body_detections,
                 settings.event_format,
             ),
@@ -201,7 +119,7 @@ class Process:
             StreamCollector(lambda: [StreamFigures(r.plan.stream_id, r.plan.name, r.stats) for r in worker.runs])
         )
         metrics.add_queue("events_waiting", lambda: outbox.size)
-        for name, batcher in self._batchers.items():
+        for name, batcher in self._inference.batchers.items():
             metrics.add_queue(name, functools.partial(getattr, batcher, "waiting_count"))
 
     def _interface(self, worker: Worker) -> Interface:
@@ -211,7 +129,7 @@ class Process:
             previews=Previews(worker.run),
             metrics=self._metrics,
             origin=self._origin,
-            ailments=self._ailments,
+            ailments=lambda: self._inference.ailments,
             obstacles=lambda: worker.obstacles,
         )
 
@@ -220,13 +138,6 @@ class Process:
         host, port = self._listener.getsockname()[:2]
         shown = self._settings.advertised_host or host
         return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-    def _ailments(self) -> Sequence[str]:
-        return [
-            f"inference hangs: {name}"
-            for name, batcher in self._batchers.items()
-            if not batcher.is_alive(INFERENCE_PATIENCE_S)
-        ]
 
     async def _end(self, worker: Worker, delivery: Delivery, working: asyncio.Task[None]) -> None:
         """Take no more, end the streams, deliver what they had.

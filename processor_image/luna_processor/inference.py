@@ -1,0 +1,117 @@
+"""The networks of a process and what they make possible: the stages that all its streams share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from luna_processor.batcher import Batcher, BatchPolicy
+from luna_processor.detector import (
+    DetectorSettings,
+    HeadPoseEstimator,
+    LivenessClassifier,
+    MouthCoverEstimator,
+    make_detector,
+)
+from luna_processor.engine import CpuEngine
+from luna_processor.liveness import Check
+from luna_processor.models import ModelLibrary, ModelSpec, Task
+from luna_processor.pipeline import Stages
+from luna_processor.scene import Estimators
+from luna_processor.settings import Settings
+
+INFERENCE_PATIENCE_S = 30.0
+"""A picture that waits this long while no other is answered means that inference hangs."""
+
+LIVENESS_TASKS: Mapping[Check, Task] = {"mask": "liveness_mask", "flying_faces": "liveness_flying_faces"}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A network, ready to run, and what the manifest says of it."""
+
+    spec: ModelSpec
+    engine: CpuEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """The loaded networks."""
+
+    faces: LoadedModel
+    bodies: LoadedModel
+    head_pose: LoadedModel
+    mouth_cover: LoadedModel
+    liveness: Mapping[Check, LoadedModel]
+    """Of the checks that the user supplied models for."""
+
+
+def load_engines(settings: Settings) -> Engines:
+    """Load the models the settings name.
+
+    Raises:
+        StartupError: if a model is missing or not what the manifest says.
+    """
+    library = ModelLibrary(*[folder for folder in (settings.extra_models_dir, settings.models_dir) if folder])
+
+    def open_model(model: ModelSpec) -> LoadedModel:
+        return LoadedModel(model, CpuEngine(model, library.read(model)))
+
+    def load(task: Task, name: str | None) -> LoadedModel:
+        return open_model(library.choose(task, name))
+
+    return Engines(
+        load("faces", settings.face_model),
+        load("bodies", settings.body_model),
+        load("head_pose", settings.head_pose_model),
+        load("mouth_cover", settings.mouth_cover_model),
+        {check: open_model(model) for check, task in LIVENESS_TASKS.items() if (model := library.find(task))},
+    )
+
+
+class Inference:
+    """The running networks of a process; `close` it once its streams have ended.
+
+    Args:
+        settings: of the process.
+        engines: loaded networks.
+    """
+
+    def __init__(self, settings: Settings, engines: Engines) -> None:
+        workers = BatchPolicy(settings.inference_workers)
+        self.batchers = {
+            "faces_waiting": Batcher(engines.faces.engine, workers, "faces"),
+            "bodies_waiting": Batcher(engines.bodies.engine, workers, "bodies"),
+            "head_poses_waiting": Batcher(engines.head_pose.engine, workers, "head-pose"),
+            "mouths_waiting": Batcher(engines.mouth_cover.engine, workers, "mouth-cover"),
+        }
+        """By the name of the metric that tells how much waits for them."""
+        liveness = {
+            check: (model.spec, Batcher(model.engine, workers, f"liveness-{check}"))
+            for check, model in engines.liveness.items()
+        }
+        self.batchers |= {f"liveness_{check}_waiting": batcher for check, (_, batcher) in liveness.items()}
+        search = DetectorSettings(longest_side=settings.detector_size)
+        self.stages = Stages(
+            make_detector(engines.faces.spec, self.batchers["faces_waiting"], search),
+            make_detector(engines.bodies.spec, self.batchers["bodies_waiting"], search),
+            Estimators(
+                HeadPoseEstimator(self.batchers["head_poses_waiting"]),
+                MouthCoverEstimator(self.batchers["mouths_waiting"]),
+                {check: LivenessClassifier(spec, batcher) for check, (spec, batcher) in liveness.items()},
+            ),
+        )
+
+    @property
+    def ailments(self) -> Sequence[str]:
+        """What is wrong with the networks, if anything."""
+        return [
+            f"inference hangs: {name}"
+            for name, batcher in self.batchers.items()
+            if not batcher.is_alive(INFERENCE_PATIENCE_S)
+        ]
+
+    def close(self) -> None:
+        """Stop the networks; pictures that wait are answered with an error."""
+        for batcher in self.batchers.values():
+            batcher.close()
