@@ -11,7 +11,7 @@ from typing import Literal
 from luna_processor.detections import Detections
 from luna_processor.tracking.humans import Humans, Part
 from luna_processor.tracking.subjects import EndedSubject, Subject, SubjectsUpdate
-from luna_processor.tracking.tracker import EndedTrack, Observation, Tracker, TrackerSettings
+from luna_processor.tracking.tracker import EndedTrack, Observation, Tracker, TrackerSettings, for_bodies
 from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS
 
 Mode = Literal[1, 2, 3]
@@ -24,14 +24,14 @@ class Following:
 
     Args:
         modes: what the enabled analytics look for.
-        settings: of the trackers.
+        settings: of the trackers, as they stand for faces.
         new_id: makes the id of a track; every call must give another one.
     """
 
     def __init__(self, modes: Collection[Mode], settings: TrackerSettings, new_id: Callable[[], str]) -> None:
         self._modes = frozenset(modes)
         self._faces = Tracker(settings, new_id)
-        self._bodies = Tracker(settings, new_id)
+        self._bodies = Tracker(for_bodies(settings), new_id)
         self._humans = Humans(new_id)
 
     @property

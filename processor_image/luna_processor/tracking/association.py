@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from luna_processor.detections import FloatArray, iou_matrix
-from luna_processor.tracking.kalman import MEASUREMENT_NOISE, BoxState
+from luna_processor.tracking.kalman import BoxState, Motion
 
 CostMatrix = npt.NDArray[np.float64]
 """(tracks, detections); infinite where the pair is out of the question."""
@@ -65,8 +65,12 @@ def overlap_costs(
 ) -> CostMatrix:
     """Return 1 - IoU of tracks and detections; infinite below `min_iou`.
 
-    A track is where it was predicted or, if that fits better, where it was last seen: a head that stops or turns round
-    leaves its prediction, and so does everything when the camera shakes.
+    Args:
+        predicted_xyxy: where the tracks should be now.
+        last_xyxy: where else they may be, if that fits better: a head that stops or turns round leaves its prediction,
+            and so does everything when the camera shakes.
+        boxes_xyxy: detections.
+        min_iou: least overlap.
     """
     if not predicted_xyxy or not len(boxes_xyxy):
         return np.full((len(predicted_xyxy), len(boxes_xyxy)), np.inf)
@@ -76,7 +80,9 @@ def overlap_costs(
     return np.where(overlaps >= min_iou, 1 - overlaps, np.inf)
 
 
-def distance_costs(states: Sequence[BoxState], boxes_xyxy: FloatArray, max_deviations: float) -> CostMatrix:
+def distance_costs(
+    states: Sequence[BoxState], motion: Motion, boxes_xyxy: FloatArray, max_deviations: float
+) -> CostMatrix:
     """Return distances of the centres in standard deviations; infinite beyond the gate or for another size."""
     if not states or not len(boxes_xyxy):
         return np.full((len(states), len(boxes_xyxy)), np.inf)
@@ -84,7 +90,7 @@ def distance_costs(states: Sequence[BoxState], boxes_xyxy: FloatArray, max_devia
     sides = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1, None).astype(np.float64)
     predicted = np.stack([state.position for state in states])
     variances = np.stack([state.position_variance[:2] for state in states])
-    noise = (MEASUREMENT_NOISE * sides.max(axis=1)) ** 2
+    noise = (motion.measurement * sides.max(axis=1)) ** 2
     squares = (centres[None] - predicted[:, None, :2]) ** 2 / (variances[:, None] + noise[None, :, None])
     distances = np.sqrt(squares.sum(axis=2))
     ratios = np.abs(np.log(sides[None] / np.maximum(predicted[:, None, 2:], 1)))

@@ -5,8 +5,8 @@ covariances never mix, so a 2x2 covariance per side is all there is, and no matr
 sizes is zero and stays so: a face that is being covered shrinks fast, and extrapolating that would leave a sliver that
 fits nothing when the face comes out again.
 All noise is relative to the size of the box, since a near face moves and jitters more pixels than a far one.
-Source: the measurement noise follows SORT and ByteTrack (Zhang et al. 2022), whose process noise per frame is restated
-per second, so that dropped frames and variable frame rates need no special case.
+Source: the idea is that of SORT and ByteTrack (Zhang et al. 2022), whose noise per frame is restated per second, so that
+dropped frames and variable frame rates need no special case.
 """
 
 from __future__ import annotations
@@ -21,14 +21,25 @@ from luna_processor.detections import FloatArray
 Vector = npt.NDArray[np.float64]
 """(4,): centre x, centre y, width, height."""
 
-MEASUREMENT_NOISE = 0.05
-"""Standard deviation of a detected side, in box sizes."""
-ACCELERATION_NOISE = 4.0
-"""Change of speed within a second, in box sizes per second: a head that starts to walk."""
-GROWTH_NOISE = 0.2
-"""Change of a side within a second, in box sizes."""
-INITIAL_SPEED = 6.0
-"""Speed that a new box may have, in box sizes per second."""
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How the boxes of a kind move and are seen: standard deviations, in sizes of the box (its longer side)."""
+
+    acceleration: float
+    """Change of speed within a second, in sizes per second."""
+    initial_speed: float
+    """Speed that a new box may have, in sizes per second."""
+    measurement: float
+    """Error of a detected side."""
+    growth: float = 0.2
+    """Change of a side within a second."""
+
+
+HEADS = Motion(acceleration=2.5, initial_speed=4.0, measurement=0.1)
+"""A head is some 25 cm high: walking is five of its heights a second."""
+BODIES = Motion(acceleration=1.0, initial_speed=1.0, measurement=0.05)
+"""The same walk is less than one height of a body a second. Both were measured with benchmarks/tracking_quality.py."""
 _MIN_SIDE_PX = 1.0
 _MOVES = np.array([1.0, 1.0, 0.0, 0.0])
 """Which of the four sides have a velocity."""
@@ -56,23 +67,23 @@ class BoxState:
         return _size(self.position)
 
 
-def start(box_xyxy: FloatArray) -> BoxState:
+def start(box_xyxy: FloatArray, motion: Motion) -> BoxState:
     """Return the state after the first detection: the place is known, the speed is not."""
     position = _to_centre(box_xyxy)
     size = _size(position)
     return BoxState(
         position=position,
         velocity=np.zeros(4),
-        position_variance=np.full(4, (MEASUREMENT_NOISE * size) ** 2),
+        position_variance=np.full(4, (motion.measurement * size) ** 2),
         covariance=np.zeros(4),
-        velocity_variance=_MOVES * (INITIAL_SPEED * size) ** 2,
+        velocity_variance=_MOVES * (motion.initial_speed * size) ** 2,
     )
 
 
-def predict(state: BoxState, elapsed_s: float) -> BoxState:
+def predict(state: BoxState, motion: Motion, elapsed_s: float) -> BoxState:
     """Return the state `elapsed_s` later, without a detection (white-noise acceleration; random walk of the size)."""
-    acceleration = _MOVES * (ACCELERATION_NOISE * state.size) ** 2
-    growth = (1 - _MOVES) * (GROWTH_NOISE * state.size) ** 2
+    acceleration = _MOVES * (motion.acceleration * state.size) ** 2
+    growth = (1 - _MOVES) * (motion.growth * state.size) ** 2
     grown_covariance = state.covariance + elapsed_s * state.velocity_variance
     return BoxState(
         position=state.position + elapsed_s * state.velocity,
@@ -88,10 +99,10 @@ def predict(state: BoxState, elapsed_s: float) -> BoxState:
     )
 
 
-def correct(state: BoxState, box_xyxy: FloatArray) -> BoxState:
+def correct(state: BoxState, motion: Motion, box_xyxy: FloatArray) -> BoxState:
     """Return the state after a detection at the moment of `state`."""
     measured = _to_centre(box_xyxy)
-    innovation_variance = state.position_variance + (MEASUREMENT_NOISE * _size(measured)) ** 2
+    innovation_variance = state.position_variance + (motion.measurement * _size(measured)) ** 2
     gain = state.position_variance / innovation_variance
     velocity_gain = state.covariance / innovation_variance
     residual = measured - state.position

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from luna_processor.detections import Detections, FloatArray
 from luna_processor.tracking import kalman
-from luna_processor.tracking.association import Matching, assign, distance_costs, overlap_costs
+from luna_processor.tracking.association import CostMatrix, assign, distance_costs, overlap_costs
+
+MAX_JITTER_S = 1.0
+"""Time stamps that step back by more begin anew (a counter that wrapped, a recording that is looped)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
-    """Named thresholds of the tracker."""
+    """Named thresholds of the tracker; as they stand for faces."""
 
     strong_score: float = 0.5
     """Detections from here on are associated first."""
@@ -28,12 +32,14 @@ class TrackerSettings:
     """Detections below are ignored."""
     birth_score: float = 0.55
     """A detection from here on that continues nothing begins a track."""
-    min_iou: float = 0.2
-    """Overlap with the prediction that continues a track with a strong detection."""
+    min_iou: float = 0.1
+    """Overlap with the prediction that continues a track with a strong detection; heads are small and quick."""
     min_iou_weak: float = 0.4
     """The same with a weak detection, which must lie better."""
     max_deviations: float = 3.0
     """Distance from the prediction, in its standard deviations, that continues a track without overlap."""
+    finds_lost_by_distance: bool = True
+    """Whether that also holds after a picture missed it; otherwise only overlap does."""
     evidence_floor: float = 0.4
     """A detection counts as evidence with its score above this; weaker ones are no evidence."""
     evidence_needed: float = 0.8
@@ -42,6 +48,17 @@ class TrackerSettings:
     """A track ends after this long without a detection (FaceStream: 36 frames, at 25 frames per second)."""
     max_lost_unconfirmed_s: float = 0.3
     """The same before it is confirmed, once a picture has missed it."""
+    motion: kalman.Motion = kalman.HEADS
+    """How what is followed moves."""
+
+
+def for_bodies(settings: TrackerSettings) -> TrackerSettings:
+    """Return the thresholds as they stand for bodies, which are large and slow.
+
+    Where one goes out, another often comes in. That place lies within any distance of the first one's prediction, but
+    does not overlap with it: the prediction has left the picture by then.
+    """
+    return replace(settings, min_iou=0.2, finds_lost_by_distance=False, motion=kalman.BODIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +93,14 @@ class TrackUpdate:
 class _Track:
     """State of one track; only its tracker touches it."""
 
-    def __init__(self, track_id: str, box_xyxy: FloatArray, pts_s: float) -> None:
+    def __init__(self, track_id: str, box_xyxy: FloatArray, motion: kalman.Motion, now_s: float) -> None:
         self.track_id = track_id
-        self.state = kalman.start(box_xyxy)
+        self.state = kalman.start(box_xyxy, motion)
         self.last_xyxy = box_xyxy
-        self.first_seen_s = pts_s
-        self.last_seen_s = pts_s
+        self.first_seen_s = now_s
+        self.last_seen_s = now_s
+        self.is_fresh = True
+        """Whether the last picture showed it."""
         self.detection_count = 0
         self.evidence = 0.0
         self.is_confirmed = False
@@ -102,7 +121,7 @@ class Tracker:
         self._settings = settings
         self._new_id = new_id
         self._tracks: list[_Track] = []
-        self._now_s: float | None = None
+        self._clock = _Clock()
 
     @property
     def confirmed_count(self) -> int:
@@ -116,51 +135,49 @@ class Tracker:
             detections: of the picture, boxes in pixels of a frame that keeps its size.
             pts_s: time of the picture in seconds; a step backwards counts as no time passed.
         """
-        previous_s = self._now_s
-        self._predict(pts_s)
-        ended = self._end_lost(pts_s, previous_s)
+        elapsed_s = self._clock.advance(pts_s)
+        for track in self._tracks:
+            track.state = kalman.predict(track.state, self._settings.motion, elapsed_s)
+        ended = self._end_lost()
         # In an order of their own, so that ties do not depend on the detector's.
         order = np.lexsort(detections.boxes_xyxy.T)
-        observations = self._take_in(detections.take(order), pts_s)
+        observations = self._take_in(detections.take(order))
+        for track in self._tracks:
+            track.is_fresh = track.last_seen_s == self._clock.now_s
         return TrackUpdate(
             tuple(replace(seen, detection=int(order[seen.detection])) for seen in observations), tuple(ended)
         )
 
-    def _take_in(self, detections: Detections, pts_s: float) -> list[Observation]:
+    def _take_in(self, detections: Detections) -> list[Observation]:
         """Continue tracks with the detections and begin new ones with what is left."""
         pairs = self._associate(detections)
-        observations = [self._observe(track, index, detections, pts_s) for track, index in pairs]
+        observations = [self._observe(track, index, detections) for track, index in pairs]
         taken = {observation.detection for observation in observations}
         for index in np.flatnonzero(detections.scores >= self._settings.birth_score):
             if int(index) not in taken:
-                track = _Track(self._new_id(), detections.boxes_xyxy[index], pts_s)
+                box, motion = detections.boxes_xyxy[index], self._settings.motion
+                track = _Track(self._new_id(), box, motion, self._clock.now_s)
                 self._tracks.append(track)
-                observations.append(self._observe(track, int(index), detections, pts_s))
+                observations.append(self._observe(track, int(index), detections))
         return observations
 
     def end_all(self) -> tuple[EndedTrack, ...]:
         """End every track: the stream is over or interrupted, or its picture was cut."""
         ended = tuple(track.ended() for track in self._tracks)
         self._tracks.clear()
-        self._now_s = None
         return ended
 
-    def _predict(self, pts_s: float) -> None:
-        elapsed_s = 0.0 if self._now_s is None else max(0.0, pts_s - self._now_s)
-        for track in self._tracks:
-            track.state = kalman.predict(track.state, elapsed_s)
-        self._now_s = pts_s
-
-    def _end_lost(self, pts_s: float, previous_s: float | None) -> list[EndedTrack]:
-        lost = [track for track in self._tracks if pts_s - track.last_seen_s > self._patience_s(track, previous_s)]
+    def _end_lost(self) -> list[EndedTrack]:
+        now_s = self._clock.now_s
+        lost = [track for track in self._tracks if now_s - track.last_seen_s > self._patience_s(track)]
         self._tracks = [track for track in self._tracks if track not in lost]
         return [track.ended() for track in lost]
 
-    def _patience_s(self, track: _Track, previous_s: float | None) -> float:
+    def _patience_s(self, track: _Track) -> float:
         settings = self._settings
         # What the last picture showed was missed by none since, however few pictures a second there are.
-        is_fresh = track.last_seen_s == previous_s
-        return settings.max_lost_s if track.is_confirmed or is_fresh else settings.max_lost_unconfirmed_s
+        has_time = track.is_confirmed or track.is_fresh
+        return settings.max_lost_s if has_time else settings.max_lost_unconfirmed_s
 
     def _associate(self, detections: Detections) -> list[tuple[_Track, int]]:
         """Pair tracks with detections: strong ones, confirmed tracks first; then weak ones; then by distance."""
@@ -172,34 +189,54 @@ class Tracker:
         pairs: list[tuple[_Track, int]] = []
 
         def pair_up(
-            tracks: list[_Track], chosen: Sequence[int], by_overlap: float | None
+            tracks: list[_Track], chosen: Sequence[int], costs_of: Callable[[list[_Track], FloatArray], CostMatrix]
         ) -> tuple[list[_Track], list[int]]:
-            boxes = detections.boxes_xyxy[np.array(chosen, np.intp)]
-            states = [track.state for track in tracks]
-            costs = (
-                distance_costs(states, boxes, settings.max_deviations)
-                if by_overlap is None
-                else overlap_costs(
-                    [state.box_xyxy for state in states], [track.last_xyxy for track in tracks], boxes, by_overlap
-                )
-            )
-            matching: Matching = assign(costs)
+            matching = assign(costs_of(tracks, detections.boxes_xyxy[np.array(chosen, np.intp)]))
             pairs.extend((tracks[row], int(chosen[column])) for row, column in matching.pairs)
             return [tracks[row] for row in matching.alone_tracks], [int(chosen[c]) for c in matching.alone_detections]
 
-        confirmed, open_strong = pair_up(confirmed, strong.tolist(), settings.min_iou)
-        tentative, open_strong = pair_up(tentative, open_strong, settings.min_iou)
-        alone, _ = pair_up(confirmed + tentative, weak.tolist(), settings.min_iou_weak)
-        pair_up(alone, open_strong, None)
+        confirmed, open_strong = pair_up(confirmed, strong.tolist(), partial(_overlaps, min_iou=settings.min_iou))
+        tentative, open_strong = pair_up(tentative, open_strong, partial(_overlaps, min_iou=settings.min_iou))
+        alone, _ = pair_up(confirmed + tentative, weak.tolist(), partial(_overlaps, min_iou=settings.min_iou_weak))
+        if not settings.finds_lost_by_distance:
+            alone = [track for track in alone if track.is_fresh]
+        pair_up(alone, open_strong, self._distances)
         return pairs
 
-    def _observe(self, track: _Track, index: int, detections: Detections, pts_s: float) -> Observation:
+    def _distances(self, tracks: list[_Track], boxes_xyxy: FloatArray) -> CostMatrix:
+        settings = self._settings
+        return distance_costs([each.state for each in tracks], settings.motion, boxes_xyxy, settings.max_deviations)
+
+    def _observe(self, track: _Track, index: int, detections: Detections) -> Observation:
         settings = self._settings
         if track.detection_count:
-            track.state = kalman.correct(track.state, detections.boxes_xyxy[index])
+            track.state = kalman.correct(track.state, settings.motion, detections.boxes_xyxy[index])
         track.last_xyxy = detections.boxes_xyxy[index]
-        track.last_seen_s = pts_s
+        track.last_seen_s = self._clock.now_s
         track.detection_count += 1
         track.evidence += max(0.0, float(detections.scores[index]) - settings.evidence_floor)
         track.is_confirmed = track.is_confirmed or track.evidence >= settings.evidence_needed
         return Observation(track.track_id, index, track.is_confirmed)
+
+
+def _overlaps(tracks: list[_Track], boxes_xyxy: FloatArray, min_iou: float) -> CostMatrix:
+    """Return the costs by overlap; only what the last picture showed may still be where it was then."""
+    predicted = [track.state.box_xyxy for track in tracks]
+    last = [track.last_xyxy if track.is_fresh else box_xyxy for track, box_xyxy in zip(tracks, predicted, strict=True)]
+    return overlap_costs(predicted, last, boxes_xyxy, min_iou)
+
+
+class _Clock:
+    """Seconds that never run backwards, whatever the time stamps of a source do."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._offset_s: float | None = None
+
+    def advance(self, pts_s: float) -> float:
+        """Take in the next time stamp; returns the seconds that have passed."""
+        if self._offset_s is None or self.now_s - (pts_s + self._offset_s) > MAX_JITTER_S:
+            self._offset_s = self.now_s - pts_s
+        elapsed_s = max(0.0, pts_s + self._offset_s - self.now_s)
+        self.now_s += elapsed_s
+        return elapsed_s

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luna_processor.tracking.association import assign, distance_costs, overlap_costs
-from luna_processor.tracking.kalman import predict, start
+from luna_processor.tracking.kalman import HEADS, predict, start
 
 cost = st.one_of(st.just(float("inf")), st.floats(0, 10))
 
@@ -76,15 +76,15 @@ def test_a_track_is_also_where_it_was_last_seen() -> None:
 
 
 def test_the_gate_widens_with_the_time_out_of_sight() -> None:
-    state = start(np.array([100, 100, 160, 160], np.float32))
+    state = start(np.array([100, 100, 160, 160], np.float32), HEADS)
     far = np.array([[400, 100, 460, 160]], np.float32)
-    assert np.isinf(distance_costs([predict(state, 0.04)], far, 3)).all()
-    assert np.isfinite(distance_costs([predict(state, 1.0)], far, 3)).all()
+    assert np.isinf(distance_costs([predict(state, HEADS, 0.04)], HEADS, far, 3)).all()
+    assert np.isfinite(distance_costs([predict(state, HEADS, 1.0)], HEADS, far, 3)).all()
 
 
 def test_another_size_is_another_face_unless_one_side_still_fits() -> None:
-    state = predict(start(np.array([100, 100, 160, 160], np.float32)), 0.5)
+    state = predict(start(np.array([100, 100, 160, 160], np.float32), HEADS), HEADS, 0.5)
     huge = np.array([[40, 40, 220, 220]], np.float32)
     narrow = np.array([[120, 100, 135, 160]], np.float32)
-    assert np.isinf(distance_costs([state], huge, 3)).all()
-    assert np.isfinite(distance_costs([state], narrow, 3)).all()
+    assert np.isinf(distance_costs([state], HEADS, huge, 3)).all()
+    assert np.isfinite(distance_costs([state], HEADS, narrow, 3)).all()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.tracking.kalman import BoxState, correct, predict, start
+from luna_processor.tracking.kalman import HEADS, BoxState, correct, predict, start
 
 
 def box(x: float, y: float = 100.0, side: float = 40.0) -> np.ndarray:
@@ -17,16 +17,16 @@ def box(x: float, y: float = 100.0, side: float = 40.0) -> np.ndarray:
 
 
 def follow(positions: list[float], step_s: float) -> BoxState:
-    state = start(box(positions[0]))
+    state = start(box(positions[0]), HEADS)
     for x in positions[1:]:
-        state = correct(predict(state, step_s), box(x))
+        state = correct(predict(state, HEADS, step_s), HEADS, box(x))
     return state
 
 
 def test_speed_is_learnt_and_carried_on() -> None:
     state = follow([100 + 5 * t for t in range(20)], 0.04)
     assert state.velocity[0] == pytest.approx(125, rel=0.05)
-    assert predict(state, 0.4).position[0] == pytest.approx(195 + 50, abs=4)
+    assert predict(state, HEADS, 0.4).position[0] == pytest.approx(195 + 50, abs=4)
 
 
 def test_the_same_motion_gives_the_same_speed_at_any_frame_rate() -> None:
@@ -36,20 +36,20 @@ def test_the_same_motion_gives_the_same_speed_at_any_frame_rate() -> None:
 
 
 def test_a_shrinking_box_is_not_extrapolated() -> None:
-    state = start(box(100, side=80))
+    state = start(box(100, side=80), HEADS)
     for side in (70, 55, 40):
-        state = correct(predict(state, 0.04), box(100, side=side))
-    assert predict(state, 1.0).position[2] == pytest.approx(state.position[2])
+        state = correct(predict(state, HEADS, 0.04), HEADS, box(100, side=side))
+    assert predict(state, HEADS, 1.0).position[2] == pytest.approx(state.position[2])
 
 
 @given(st.lists(st.floats(0, 0.5), max_size=10), st.floats(5, 500))
 def test_variances_stay_positive_and_grow_without_detections(steps: Any, side: Any) -> None:
-    state = start(box(100, side=side))
+    state = start(box(100, side=side), HEADS)
     for step in steps:
-        following = predict(state, step)
+        following = predict(state, HEADS, step)
         assert (following.position_variance >= state.position_variance).all()
         assert (following.position_variance * following.velocity_variance >= following.covariance**2 * 0.999).all()
         state = following
-    corrected = correct(state, box(120, side=side))
+    corrected = correct(state, HEADS, box(120, side=side))
     assert (corrected.position_variance > 0).all()
     assert (corrected.position_variance <= state.position_variance).all()
