@@ -6,6 +6,7 @@ outside, but each has a bound.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from luna_processor.errors import SourceFailed
+from luna_processor.sources.memory import bound_allocations
 from luna_processor.sources.reference import Opening
 from luna_processor.sources.variants import Variant, choose_variant
 
@@ -30,7 +32,7 @@ _TRUNCATED_BELOW = 0.95
 _TRUNCATED_BY_S = 1.0
 _TRANSPORT_PACKET_BYTES = (188, 192, 204)
 """Plain, with time stamps (M2TS), with error correction."""
-_WITHOUT_STAMPS = frozenset({"mjpeg", "mpjpeg", "h264", "hevc", "m4v", "mpegvideo"})
+_WITHOUT_STAMPS = frozenset({"mjpeg", "mpjpeg", "jpeg_pipe", "h264", "hevc", "m4v", "mpegvideo"})
 """Containers that are none: pictures one after another, whose times FFmpeg invents."""
 
 
@@ -63,6 +65,7 @@ class VideoPackets:
         self._opening = opening
         self._timeout_s = min(patience.timeout_s, MAX_TIMEOUT_S)
         self._is_stopped = patience.is_stopped
+        self._is_http = opening.url.lower().startswith(("http:", "https:"))
         self.container = self._open()
         self.variants = self._find_videos()
         self.variant = self.variants[0] if preferred_width is None else choose_variant(self.variants, preferred_width)
@@ -83,6 +86,7 @@ class VideoPackets:
             SourceFailed: if reading fails, or no packet of the video comes in time.
         """
         last_s = time.monotonic()
+        has_begun = False
         try:
             for packet in self.container.demux():
                 if self._is_stopped():
@@ -91,10 +95,12 @@ class VideoPackets:
                     of_video = cast("Packet[VideoStream]", packet)
                     self._note_end(of_video)
                     yield of_video
-                    last_s = time.monotonic()
+                    last_s, has_begun = time.monotonic(), True
                 elif self._opening.is_live and time.monotonic() - last_s > self._timeout_s:
                     raise SourceFailed(f"{self._opening.shown_as} sends no video any more")
         except av.error.FFmpegError as e:
+            if has_begun and self._is_end_of_body(e):
+                return
             raise SourceFailed(f"{self._opening.shown_as} cannot be read: {_reason(e, self._timeout_s)}") from e
 
     def frame_rate(self) -> float | None:
@@ -116,7 +122,7 @@ class VideoPackets:
         return float(stream.start_time * stream.time_base)
 
     def check_complete(self) -> None:
-        """Look whether a file that was read to its end is all there.
+        """Look whether a file that was read to its end, here or from a server, is all there.
 
         Raises:
             SourceFailed: if it was cut off.
@@ -137,6 +143,7 @@ class VideoPackets:
         self.container.close()
 
     def _open(self) -> InputContainer:
+        bound_allocations()
         try:
             return av.open(
                 self._opening.url,
@@ -174,6 +181,14 @@ class VideoPackets:
         [selected] = (stream for stream in self.container.streams.video if stream.index == variant.index)
         return selected
 
+    def _is_end_of_body(self, error: av.error.FFmpegError) -> bool:
+        """Tell whether a server closed a connection whose answer had no length: that is how it says the end.
+
+        FFmpeg takes it for an error where the server does not announce it. A file whose container says how long it is
+        is compared with that afterwards.
+        """
+        return self._is_http and error.errno == errno.EIO
+
     def _note_end(self, packet: Packet[VideoStream]) -> None:
         """Remember how far the packets reach, whether they can be decoded or not."""
         if packet.pts is not None and packet.time_base is not None:
@@ -189,7 +204,7 @@ class VideoPackets:
     def _declared_duration_s(self) -> float | None:
         """Return how long the video says it is; the container's figure counts only where no audio can be longer."""
         stream, container = self.stream, self.container
-        if self._opening.is_live:
+        if self._opening.is_live and not self._is_http:
             return None
         if container.format.name == "avi" and stream.frames and (rate := self.frame_rate()):
             return stream.frames / rate  # FFmpeg shortens the duration of a file that is cut off, but not this
@@ -214,5 +229,9 @@ def _reason(error: Exception, timeout_s: float) -> str:
         return "not a video, or one that is damaged or cut off (invalid data)"
     if isinstance(error, av.error.ArgumentError):
         return "not a video format that is accepted"
+    if isinstance(error, av.error.BlockingIOError):
+        return "what it sends is no video any more"
+    if isinstance(error, av.error.MemoryError):
+        return "it sends more than a picture can be"
     reason = getattr(error, "strerror", None)
     return reason if isinstance(reason, str) else type(error).__name__

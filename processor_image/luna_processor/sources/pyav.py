@@ -34,6 +34,8 @@ _MAX_BARREN_AT_START = 500
 """Packets in a row that no frame comes from before a live source counts as broken: two of the longest usual GOPs."""
 _MAX_BARREN = 125
 """The same once there were frames; it is the codec then, or the way here."""
+_MAX_BARREN_AT_END = 25
+"""The same at the end of a file, whose rest was lost then."""
 
 
 class Pictures:
@@ -148,6 +150,8 @@ class PyAvSource:
         )
         number = 0
         for decoded in self._decoded():
+            if number and decoded.is_corrupt and not self._fits(decoded):
+                continue  # another codec's bits make pictures of any size
             stamp_s = _stamp_s(decoded)
             frame = PyAvFrame(number, timeline.at(stamp_s, time.monotonic()), decoded, self._pictures)
             if number == 0:
@@ -173,10 +177,7 @@ class PyAvSource:
             frames = _decode(packet)
             barren_in_a_row = 0 if frames else barren_in_a_row + 1
             if self._opening.is_live and barren_in_a_row >= (_MAX_BARREN if has_begun else _MAX_BARREN_AT_START):
-                why = ", its codec may have changed" if has_begun else ""
-                raise SourceFailed(
-                    f"{self._opening.shown_as} cannot be decoded: no frame in {barren_in_a_row} packets{why}"
-                )
+                raise self._barren(barren_in_a_row, has_begun=has_begun)
             for frame in frames:
                 has_begun = True
                 if frame.key_frame:
@@ -184,6 +185,17 @@ class PyAvSource:
                     frames_since_key = 0
                 frames_since_key += 1
                 yield frame
+        if has_begun and barren_in_a_row > _MAX_BARREN_AT_END:
+            raise self._barren(barren_in_a_row, has_begun=True)
+
+    def _barren(self, packet_count: int, *, has_begun: bool) -> SourceFailed:
+        why = "any more, its codec may have changed" if has_begun else ""
+        return SourceFailed(
+            f"{self._opening.shown_as} cannot be decoded{f' {why}' if why else ''}: no frame in {packet_count} packets"
+        )
+
+    def _fits(self, frame: VideoFrame) -> bool:
+        return {frame.width, frame.height} == {self._info.width, self._info.height}
 
     def _note_gop(self, size: int) -> None:
         if size and size != self._info.gop_size:

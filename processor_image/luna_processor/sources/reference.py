@@ -21,8 +21,11 @@ from luna_processor.plan import SourcePlan
 SCHEMES: Final = {"tcp": ("rtsp", "rtsps", "http", "https"), "udp": ("rtsp", "udp")}
 """What each transport carries: RTSP negotiates either, HTTP and HLS run over TCP, `udp://` is MPEG-TS in datagrams."""
 _NETWORK_PROTOCOLS = "rtsp,rtsps,rtp,rtcp,http,https,tls,tcp,udp,crypto,httpproxy"
-_FILE_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,h264,hevc,ivf,m4v,gif"
-_NETWORK_FORMATS = _FILE_FORMATS + ",rtsp,hls,mjpeg,mpjpeg"
+_FILE_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,h264,hevc,ivf,m4v,gif,"
+    "mjpeg,jpeg_pipe"
+)
+_NETWORK_FORMATS = _FILE_FORMATS + ",rtsp,hls,mpjpeg"
 _UDP_OPTIONS: Final = ("localaddr", "sources", "block", "reuse", "ttl", "buffer_size")
 """What may stand in the query of `udp://`: FFmpeg's others take memory without bound, or write."""
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*):")
