@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,9 +43,10 @@ class _Track:
 
     def __init__(self, plan: AnalyticsPlan, began: Moment) -> None:
         self.history: TrackHistory[Shot] = TrackHistory(plan.sending, began)
+        self.is_confirmed = False
         self.yaws = YawWindow(plan.yaws)
-        self.gathered: list[_Candidate] = []
-        """Waits for the yaws to be compared; the shots are made."""
+        self._compared: deque[_Candidate] = deque(maxlen=plan.yaws.count)
+        """Of the frames whose yaws are compared: which of them are candidates may change. The shots are made."""
         self.liveness = LivenessRecord(plan.liveness) if plan.liveness else None
 
     @property
@@ -56,7 +58,8 @@ class _Track:
         """Take over what is known about another track of the same person."""
         self.history.absorb(other.history)
         self.yaws.absorb(other.yaws)
-        self.gathered += other.gathered
+        self._compared += other._compared
+        self.is_confirmed = self.is_confirmed or other.is_confirmed
         if self.liveness and other.liveness:
             self.liveness.absorb(other.liveness)
 
@@ -65,19 +68,25 @@ class _Track:
         self.history.consider_face(candidate.moment, candidate.quality, candidate.take)
 
     def compare_yaw(self, candidate: _Candidate, yaw: float) -> None:
-        """Consider a face, and what was gathered before, unless its yaw goes with nothing."""
-        number = candidate.moment.frame_number
-        self.yaws.add(number, yaw)
+        """Consider a face, and those it is compared with, as far as their yaws go together."""
+        self.yaws.add(candidate.moment.frame_number, yaw)
+        if shot := candidate.take():
+            self._compared.append(replace(candidate, take=lambda: shot))
         if self.yaws.is_collecting:
-            if shot := candidate.take():
-                self.gathered.append(replace(candidate, take=lambda: shot))
             return
         outliers = self.yaws.outliers()
         self.history.faces.discard(lambda shot: shot.frame_number in outliers)
-        waiting, self.gathered = [*self.gathered, candidate], []
-        for each in waiting:
+        for each in self._compared:
             if each.moment.frame_number not in outliers:
                 self.consider_face(each)
+
+    def due(self, now: Moment) -> DueSet[Shot]:
+        """Return what is to be sent now."""
+        periods_before = self.history.periods_over
+        found = self.history.due(now, self.verdict)
+        if self.history.periods_over != periods_before:
+            self._compared.clear()  # they were considered, and belong to that period
+        return found
 
 
 class Chooser:
@@ -99,6 +108,7 @@ class Chooser:
         for subject in subjects:
             if subject.track_id not in self._tracks:
                 self._tracks[subject.track_id] = _Track(self.plan, scene.moment)
+            self._tracks[subject.track_id].is_confirmed = subject.is_confirmed
         if not scene.frame.is_damaged:
             for subject in subjects if self._primary is None else self._primary_of(subjects, scene, self._primary):
                 track = self._tracks[subject.track_id]
@@ -111,10 +121,12 @@ class Chooser:
         kept = (*history.faces.best(), *history.bodies.best())
         return any(shot.frame_number == scene.moment.frame_number for shot in kept)
 
-    def due(self, subject: Subject, scene: Scene) -> list[tuple[Shot, ...]]:
-        """Return the sets of a subject that are to be sent now."""
-        track = self._tracks[subject.track_id]
-        return self._sets(track.history.due(scene.moment, track.verdict))
+    def due(self, scene: Scene) -> Iterator[tuple[str, tuple[Shot, ...]]]:
+        """Yield the sets that are to be sent now and their tracks, also of those that are out of sight for a moment."""
+        for track_id, track in self._tracks.items():
+            if track.is_confirmed:
+                for shots in self._sets(track.due(scene.moment)):
+                    yield track_id, shots
 
     def merge(self, track_id: str, into: str) -> None:
         """Two subjects turned out to be one."""

@@ -122,9 +122,8 @@ class Pipeline:
             for subject in update.seen:
                 if chooser.keeps_shot_of(subject, scene):
                     taken.add((chooser.plan.mode, subject.track_id))
-                if subject.is_confirmed:
-                    for shots in chooser.due(subject, scene):
-                        self._send(chooser.plan, subject.track_id, shots)
+            for track_id, shots in chooser.due(scene):
+                self._send(chooser.plan, track_id, shots)
         found = sum(len(updates[mode].seen) for mode in self._counted_modes)
         self._stats.detection_count = found
         self._stats.detections_total += found

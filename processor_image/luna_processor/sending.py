@@ -12,6 +12,9 @@ from typing import Generic, Literal, TypeVar
 
 from luna_processor.bestshot import Selection
 
+_ROUNDING_S = 1e-6
+"""Times are binary fractions: 2.12 s - 0.12 s is less than 2 s, which must not cost a period a frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class SendingPolicy:
@@ -54,6 +57,8 @@ class Schedule:
         self._policy = policy
         self._began = began
         self._is_silent = False
+        self.periods_over = 0
+        """Search periods that have ended."""
 
     def is_searching(self, now: Moment) -> bool:
         """Return whether shots are looked for; ends a silence that is over."""
@@ -74,16 +79,22 @@ class Schedule:
         """
         self._began = now
         self._is_silent = has_sent and self._policy.silent_period != 0
+        self.periods_over += 1
 
     def end(self) -> None:
         """Search no more: what is to be sent of this track was sent."""
         self._is_silent = True
         self._policy = SendingPolicy(silent_period=-1)
 
+    def absorb(self, other: Schedule) -> None:
+        """Keep silent if either of two tracks that turned out to be one does."""
+        if other._is_silent and not self._is_silent:
+            self._policy, self._began, self._is_silent = other._policy, other._began, True
+
     def _elapsed(self, now: Moment) -> float:
         if self._policy.unit == "frames":
             return now.frame_number - self._began.frame_number
-        return now.pts_s - self._began.pts_s
+        return now.pts_s - self._began.pts_s + _ROUNDING_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,11 @@ class TrackHistory(Generic[_Shot]):
         """Return whether shots are looked for at present."""
         return self._schedule.is_searching(now)
 
+    @property
+    def periods_over(self) -> int:
+        """Search periods that have ended, whether or not anything was sent."""
+        return self._schedule.periods_over
+
     def consider_face(self, now: Moment, value: float, take: Callable[[], _Shot | None]) -> bool:
         """Keep a face if it is clearly better than what is kept; see `Selection.consider`."""
         return self.is_searching(now) and self.faces.consider(now.pts_s, value, take)
@@ -173,6 +189,7 @@ class TrackHistory(Generic[_Shot]):
 
     def absorb(self, other: TrackHistory[_Shot]) -> None:
         """Take over what another track has gathered: both turned out to be one."""
+        self._schedule.absorb(other._schedule)
         self.faces.absorb(other.faces)
         self.bodies.absorb(other.bodies)
         self._body_detections += other._body_detections

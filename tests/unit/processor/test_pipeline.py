@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,77 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from luna_processor.frames import SourceInfo
 from luna_processor.headpose import HeadPose
-from luna_processor.pipeline import Pipeline, Stages
-from luna_processor.plan import Platform, make_plan
-from luna_processor.scene import Estimators
-from luna_processor.stats import StreamStats
 from luna_processor.view import Picture
-from luna_streams.rest import v2
-from support.frames import EPOCH, ArrayFrame, EventList, PaintDetector, ToldLiveness, ToldMouth, ToldPose
+from support.films import FPS, HEIGHT, INFO, WIDTH, Film, body, empty, face, two_faces
+from support.frames import EPOCH
 from support.processor_builders import STREAM_ID
 from support.streams_server import stream_v2
-
-WIDTH, HEIGHT, FPS = 320, 240, 25
-RED, GREEN = 0, 1
-INFO = SourceInfo(WIDTH, HEIGHT, FPS, 0, 10.0)
-
-
-class Film:
-    """A pipeline and what came out of it."""
-
-    def __init__(self, info: SourceInfo = INFO, kind: str = "videofile", **data: Any) -> None:
-        body = stream_v2("/clip.mp4" if kind == "videofile" else "rtsp://cam/1", kind=kind, **data.pop("analytics", {}))
-        body["data"] |= data
-        self.use(body, info)
-        self.number = 0
-
-    def use(self, body: dict[str, Any], info: SourceInfo = INFO) -> None:
-        """Begin with another stream."""
-        platform = Platform("http://lp", 6, frozenset({"mask", "flying_faces"}))
-        plan = make_plan(v2.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), platform)
-        self.sink, self.stats = EventList(), StreamStats()
-        self.faces, self.bodies = PaintDetector(RED), PaintDetector(GREEN)
-        self.pose, self.mouth = ToldPose(), ToldMouth()
-        self.mask, self.flying_faces = ToldLiveness(), ToldLiveness()
-        estimators = Estimators(self.pose, self.mouth, {"mask": self.mask, "flying_faces": self.flying_faces})
-        stages = Stages(self.faces, self.bodies, estimators)
-        self.pipeline = Pipeline(plan, info, stages, self.sink, self.stats)
-
-    def show(self, pictures: Iterable[Picture], **frame: Any) -> None:
-        for picture in pictures:
-            self.pipeline.step(ArrayFrame(picture, self.number, self.number / FPS, **frame))
-            self.number += 1
-
-    def boxes(self) -> list[tuple[int, ...]]:
-        faces = [event.shots[0].face for event in self.sink.events]
-        return [tuple(int(side) for side in face.box_xyxy) for face in faces if face]
-
-
-def face(x: int = 100, y: int = 80, width: int = 40, height: int = 60, noise: int = 40) -> Picture:
-    """Return a picture with a red rectangle; the noise makes it sharp."""
-    rng = np.random.default_rng(7)
-    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-    picture[y : y + height, x : x + width] = (255, 0, 0)
-    picture[y : y + height, x : x + width, 2] = rng.integers(0, 1 + noise * 6, (height, width))
-    return picture
-
-
-def body(x: int = 85, y: int = 75, width: int = 70, height: int = 150, head: bool = False) -> Picture:
-    """Return a picture with a green rectangle, and a red one at its top where the face is seen, too."""
-    rng = np.random.default_rng(7)
-    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-    picture[y : y + height, x : x + width] = (0, 255, 0)
-    picture[y : y + height, x : x + width, 2] = rng.integers(0, 240, (height, width))
-    if head:
-        middle = slice(x + width // 2 - 15, x + width // 2 + 15)
-        picture[y + 5 : y + 45, middle, :2] = (255, 0)
-    return picture
-
-
-def empty() -> Picture:
-    return np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
 
 
 def test_a_track_sends_its_best_shot_when_it_ends() -> None:
@@ -212,6 +146,12 @@ def test_periods_send_while_the_track_goes_on() -> None:
     film.show(face() for _ in range(5 * FPS))
     assert len(film.sink.events) == 2
     assert len({event.track_id for event in film.sink.events}) == 1
+
+
+def test_a_period_ends_though_nobody_is_seen_at_that_moment() -> None:
+    film = Film(analytics={"sending": {"time_period_of_searching": 1}})
+    film.show([face()] * 20 + [empty()] * 10)
+    assert len(film.sink.events) == 1
 
 
 def test_several_best_shots_are_one_event() -> None:
@@ -477,13 +417,6 @@ def gate(**analytics: Any) -> Film:
     return Film(analytics={"primary_track_policy": GATE, **analytics})
 
 
-def two_faces(left: int, right: int) -> Picture:
-    """Return a picture with two faces of these heights."""
-    picture = face(x=20, y=40, width=60, height=left)
-    picture[:, 160:] = face(x=200, y=40, width=60, height=right)[:, 160:]
-    return picture
-
-
 def test_only_the_nearest_face_is_sent() -> None:
     film = gate()
     film.show(two_faces(80, 110) for _ in range(10))
@@ -555,6 +488,21 @@ def test_a_frame_whose_yaw_goes_with_nothing_is_not_sent(
 @pytest.mark.parametrize(("collects", "count"), [(True, 0), (False, 1)])
 def test_collecting_sends_nothing_before_all_frames_are_there(collects: bool, count: int) -> None:
     assert len(yaws(6, collects=collects, shown=[0] * 5).sink.events) == count
+
+
+def test_a_frame_that_was_passed_over_is_sent_when_a_better_one_turns_out_to_be_turned() -> None:
+    [event] = yaws(3, collects=False, shown=[0, 20, 40]).sink.events
+    pts_s = event.shots[0].pts_s
+    assert pts_s is not None
+    assert round(pts_s * FPS) == 1, "the best frame (0) and the last are 20 degrees from the mean"
+
+
+def test_what_was_compared_in_one_period_is_not_sent_in_the_next() -> None:
+    film = Film(
+        analytics={"filtering": {"yaw_number": 3}, "sending": {"time_period_of_searching": 10, "type": "frames"}}
+    )
+    film.show([face()] * 11 + [face(noise=5)] * 10)
+    assert [round((event.shots[0].pts_s or 0) * FPS) for event in film.sink.events] == [0, 11]
 
 
 def test_yaws_beyond_the_threshold_are_not_compared() -> None:

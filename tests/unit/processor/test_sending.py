@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -69,6 +69,24 @@ def test_periods_and_silences_alternate(search_s: int, silent_s: int, times: Any
     silence = silent_s * factor if silent_s > 0 else silent_s
     sent = film(history(search_period=search_s * factor, silent_period=silence, unit=unit), 9, kind)
     assert [time for time, _ in sent] == pytest.approx(times)
+
+
+@given(st.integers(0, 100_000), st.integers(0, 3), st.integers(1, 3), st.sampled_from([5, 10, 25, 30]))
+def test_seconds_and_frames_are_the_same_where_frames_are_equally_far_apart(
+    first: int, search_s: int, silent_s: int, fps: int
+) -> None:
+    moments = [Moment(number / fps, number) for number in range(first, first + 9 * fps)]
+    units: tuple[tuple[Literal["sec", "frames"], int], ...] = (("sec", 1), ("frames", fps))
+    sent: list[list[int]] = []
+    for unit, factor in units:
+        policy = SendingPolicy(search_period=search_s * factor, silent_period=silent_s * factor, unit=unit)
+        track: TrackHistory[Any] = TrackHistory(policy, moments[0])
+        sent.append([])
+        for now in moments:
+            track.consider_face(now, 0.5, constant(now))
+            if track.due(now):
+                sent[-1].append(now.frame_number)
+    assert sent[0] == sent[1]
 
 
 def test_a_frame_of_the_silence_is_never_sent() -> None:
@@ -182,6 +200,25 @@ def test_two_tracks_that_turn_out_to_be_one_send_their_shots_once() -> None:
     body.consider_body(at(1), 0.5, lambda: "body")
     face.absorb(body)
     assert face.rest() == DueSet(("face",), ("body",))
+
+
+def test_who_was_sent_at_once_is_not_sent_again_under_an_older_id() -> None:
+    older, face = history(), history()
+    face.hurry()
+    face.consider_face(at(0), 0.5, lambda: "face")
+    assert face.due(at(0))
+    older.absorb(face)
+    assert not older.consider_face(at(1), 0.9, lambda: "again")
+    assert not older.rest()
+
+
+def test_a_silence_goes_on_under_an_older_id() -> None:
+    older, face = history(search_period=1, silent_period=2), history(search_period=1, silent_period=2)
+    face.consider_face(at(0), 0.5, lambda: "face")
+    assert face.due(at(1))
+    older.absorb(face)
+    assert not older.is_searching(at(2.9))
+    assert older.is_searching(at(3))
 
 
 # -- whatever happens -------------------------------------------------------------------------------------------------
