@@ -14,28 +14,15 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from luna_processor.detections import FloatArray
-from luna_processor.engine import Engine
+from luna_processor.engine import BatchPolicy, Engine
 from luna_processor.errors import EngineFailed
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPolicy:
-    """How batches are made."""
-
-    workers: int
-    """Threads that run the engine."""
-    max_batch: int = 1
-    """Pictures per call."""
-    deadline_s: float = 0.0
-    """How long the first picture of a batch waits for others."""
+from luna_processor.preparation import NetworkInput
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    picture: FloatArray
+    picture: NetworkInput
     answer: Future[list[FloatArray]] = field(default_factory=Future)
     arrived_s: float = field(default_factory=time.monotonic)
 
@@ -57,7 +44,7 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def run(self, picture: FloatArray) -> list[FloatArray]:
+    def run(self, picture: NetworkInput) -> list[FloatArray]:
         """Return the outputs for one picture (without batch axis); blocks until they are there.
 
         Raises:
@@ -99,7 +86,7 @@ class Batcher:
     def _work(self) -> None:
         while (batch := self._next_batch()) is not None:
             try:
-                outputs = self._engine.run(np.stack([request.picture for request in batch]))
+                outputs = self._engine.run([request.picture for request in batch])
                 for index, request in enumerate(batch):
                     request.answer.set_result([output[index] for output in outputs])
             except Exception as e:

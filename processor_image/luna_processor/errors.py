@@ -35,6 +35,10 @@ class EngineFailed(ProcessorError):
     """Inference failed; the stream whose picture it was fails, others go on."""
 
 
+class DeviceLost(EngineFailed):
+    """The GPU is gone for this process: streams say so, go to other workers, and the process ends."""
+
+
 class ServerUnavailable(ProcessorError):
     """The LUNA Streams server did not answer properly: ask again later."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from luna_processor.batcher import Batcher, BatchPolicy
+from luna_processor.batcher import Batcher
 from luna_processor.detector import (
     DetectorSettings,
     HeadPoseEstimator,
@@ -13,7 +13,9 @@ from luna_processor.detector import (
     MouthCoverEstimator,
     make_detector,
 )
-from luna_processor.engine import CpuEngine
+from luna_processor.engine import BatchPolicy, Engine
+from luna_processor.engines.card import Card, open_card
+from luna_processor.engines.loading import open_engine
 from luna_processor.liveness import Check
 from luna_processor.models import ModelLibrary, ModelSpec, Task
 from luna_processor.pipeline import Stages
@@ -28,10 +30,15 @@ LIVENESS_TASKS: Mapping[Check, Task] = {"mask": "liveness_mask", "flying_faces":
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A network, ready to run, and what the manifest says of it."""
+    """A network, ready to run, what the manifest says of it, and how its batches are made."""
 
     spec: ModelSpec
-    engine: CpuEngine
+    engine: Engine
+    policy: BatchPolicy
+
+    def batcher(self, name: str) -> Batcher:
+        """Return what gathers pictures for it."""
+        return Batcher(self.engine, self.policy, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +51,21 @@ class Engines:
     mouth_cover: LoadedModel
     liveness: Mapping[Check, LoadedModel]
     """Of the checks that the user supplied models for."""
+    card: Card | None = None
+    """The GPU they run on; None for the CPU."""
 
 
 def load_engines(settings: Settings) -> Engines:
-    """Load the models the settings name.
+    """Load the models the settings name, on the device they name.
 
     Raises:
-        StartupError: if a model is missing or not what the manifest says.
+        StartupError: if a model is missing or not what the manifest says, or there is no such device.
     """
+    card = open_card(settings) if settings.device == "gpu" else None
     library = ModelLibrary(*[folder for folder in (settings.extra_models_dir, settings.models_dir) if folder])
 
     def open_model(model: ModelSpec) -> LoadedModel:
-        return LoadedModel(model, CpuEngine(model, library.read(model)))
+        return LoadedModel(model, *open_engine(model, library.read(model), settings, card))
 
     def load(task: Task, name: str | None) -> LoadedModel:
         return open_model(library.choose(task, name))
@@ -66,6 +76,7 @@ def load_engines(settings: Settings) -> Engines:
         load("head_pose", settings.head_pose_model),
         load("mouth_cover", settings.mouth_cover_model),
         {check: open_model(model) for check, task in LIVENESS_TASKS.items() if (model := library.find(task))},
+        card,
     )
 
 
@@ -78,17 +89,17 @@ class Inference:
     """
 
     def __init__(self, settings: Settings, engines: Engines) -> None:
-        workers = BatchPolicy(settings.inference_workers)
+        self.card = engines.card
+        """The GPU; None on the CPU."""
         self.batchers = {
-            "faces_waiting": Batcher(engines.faces.engine, workers, "faces"),
-            "bodies_waiting": Batcher(engines.bodies.engine, workers, "bodies"),
-            "head_poses_waiting": Batcher(engines.head_pose.engine, workers, "head-pose"),
-            "mouths_waiting": Batcher(engines.mouth_cover.engine, workers, "mouth-cover"),
+            "faces_waiting": engines.faces.batcher("faces"),
+            "bodies_waiting": engines.bodies.batcher("bodies"),
+            "head_poses_waiting": engines.head_pose.batcher("head-pose"),
+            "mouths_waiting": engines.mouth_cover.batcher("mouth-cover"),
         }
         """By the name of the metric that tells how much waits for them."""
         liveness = {
-            check: (model.spec, Batcher(model.engine, workers, f"liveness-{check}"))
-            for check, model in engines.liveness.items()
+            check: (model.spec, model.batcher(f"liveness-{check}")) for check, model in engines.liveness.items()
         }
         self.batchers |= {f"liveness_{check}_waiting": batcher for check, (_, batcher) in liveness.items()}
         search = DetectorSettings(longest_side=settings.detector_size)
@@ -105,11 +116,13 @@ class Inference:
     @property
     def ailments(self) -> Sequence[str]:
         """What is wrong with the networks, if anything."""
-        return [
+        hanging = [
             f"inference hangs: {name}"
             for name, batcher in self.batchers.items()
             if not batcher.is_alive(INFERENCE_PATIENCE_S)
         ]
+        lost = self.card.condition.lost_because if self.card else None
+        return [*hanging, lost] if lost else hanging
 
     def close(self) -> None:
         """Stop the networks; pictures that wait are answered with an error."""

@@ -111,6 +111,12 @@ class ModelSpec(_Entry):
         return self.input.shape[3] == 3
 
     @property
+    def fixed_batch(self) -> int | None:
+        """Pictures of each batch, for a model that takes no other number of them."""
+        first = self.input.shape[0]
+        return first if isinstance(first, int) else None
+
+    @property
     def input_size(self) -> tuple[int, int] | None:
         """Width and height of the input; None where they may vary."""
         height, width = self.input.shape[1:3] if self.is_channels_last else self.input.shape[2:4]

@@ -79,7 +79,23 @@ class Settings(BaseModel):
     min_body_detections: int = Field(default=3, ge=0, le=10000)
     """Detections of a body that belong to a full set (FaceStream's minimal_body_track_length_to_send)."""
     inference_workers: int = Field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))), ge=1, le=256)
-    """Threads that run models; by default one per core."""
+    """Threads that run models on the CPU; by default one per core."""
+    device: Literal["cpu", "gpu"] = "cpu"
+    """What computes: the CPU, or an NVIDIA GPU; a GPU that is asked for and missing ends the start."""
+    gpu_index: int = Field(default=0, ge=0)
+    """Which GPU, of those that the process sees, counted as nvidia-smi does."""
+    gpu_runtime: Literal["auto", "cuda", "tensorrt"] = "auto"
+    """What runs models on a GPU; auto is tensorrt where it is installed and `engine_cache_dir` is set, else cuda."""
+    tensorrt_fp16: bool = True
+    """Whether TensorRT may compute in FP16."""
+    engine_cache_dir: Path | None = None
+    """Folder in which TensorRT keeps what it builds, minutes for each model; it must outlive the process."""
+    max_batch: int = Field(default=16, ge=1, le=256)
+    """Pictures of several streams that a GPU takes at once."""
+    batch_deadline: float = Field(default=0.01, ge=0, le=1)
+    """Seconds that a picture waits for others on an idle GPU; more than the time between two frames gains nothing."""
+    decoder: Decoder = "auto"
+    """What decodes with `device` gpu: auto takes the CPU, and says so, where the GPU cannot; gpu fails the stream."""
     outbox_size: int = Field(default=1000, ge=1)
     """Events that may wait for delivery; beyond, files wait and live streams drop."""
     delivery_timeout: float = Field(default=10.0, gt=0)

@@ -34,8 +34,8 @@ def constant_network(shape: Sequence[int | str], outputs: dict[str, np.ndarray])
     return _serialized(shape, nodes, constants, declared)
 
 
-def brightness_classifier(side: int) -> bytes:
-    """Return a classifier of pictures (1, 3, side, side), 0 to 1: how bright is it, and how dark."""
+def brightness_classifier(side: int | str) -> bytes:
+    """Return a classifier of pictures (1, 3, side, side), 0 to 1: how bright is it, and how dark; a word leaves it open."""
     nodes = [
         helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Reshape", ["mean", "column"], ["bright"]),

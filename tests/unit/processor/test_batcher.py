@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
-from luna_processor.batcher import Batcher, BatchPolicy
+from luna_processor.batcher import Batcher
 from luna_processor.detections import FloatArray
+from luna_processor.engine import BatchPolicy
 from luna_processor.errors import EngineFailed
+from luna_processor.preparation import NetworkInput, host_arrays
 from support.waiting import eventually_blocking
 
 
@@ -24,9 +27,10 @@ class Doubler:
         self.gate = threading.Event()
         self.gate.set()
 
-    def run(self, batch: FloatArray) -> list[FloatArray]:
+    def run(self, pictures: Sequence[NetworkInput]) -> list[FloatArray]:
         self.entered.set()
         self.gate.wait(20)
+        batch = np.stack(host_arrays(pictures))
         self.batches.append(batch.shape)
         if (batch < 0).any():
             raise EngineFailed("negative picture")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from luna_processor.batcher import Batcher, BatchPolicy
+from luna_processor.batcher import Batcher
 from luna_processor.detector import DetectorSettings, LivenessClassifier, ObjectDetector, make_detector
-from luna_processor.engine import CpuEngine
+from luna_processor.engine import BatchPolicy
+from luna_processor.engines.onnx import OnnxEngine
 from luna_processor.errors import EngineFailed, StartupError
 from luna_processor.models import ModelLibrary, ModelSpec, Task
 from luna_processor.view import PixelRect, Rotation, View
@@ -36,7 +37,7 @@ def view(rotation: Rotation = 0) -> View:
 def opened(folder: Path, task: Task = "bodies") -> Iterator[tuple[ModelSpec, Batcher]]:
     library = ModelLibrary(folder)
     model = library.choose(task, None)
-    batcher = Batcher(CpuEngine(model, library.read(model)), BatchPolicy(1), "test")
+    batcher = Batcher(OnnxEngine(model, library.read(model)), BatchPolicy(1), "test")
     try:
         yield model, batcher
     finally:
@@ -122,7 +123,7 @@ def test_colours_reach_the_model_in_the_form_its_manifest_says(
     add_model(tmp_path, constant_network(shape, outputs), input=image, **entry(outputs, "yolov8", picture=form))
     seen: list[np.ndarray] = []
 
-    class Watched(CpuEngine):
+    class Watched(OnnxEngine):
         def run(self, batch: Any) -> Any:
             seen.append(batch)
             return super().run(batch)
@@ -183,7 +184,7 @@ def test_a_wider_margin_lets_the_model_see_the_surroundings(tmp_path: Path) -> N
 
 
 def test_a_liveness_model_without_a_size_is_refused(tmp_path: Path) -> None:
-    add_model(tmp_path, brightness_classifier(32), **liveness_entry([1, 3, "h", "w"]))
+    add_model(tmp_path, brightness_classifier("side"), **liveness_entry([1, 3, "h", "w"]))
     with (
         opened(tmp_path, "liveness_mask") as (model, batcher),
         pytest.raises(StartupError, match="input of model live must have a fixed height and width"),

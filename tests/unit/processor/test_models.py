@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from luna_processor.engine import CpuEngine
+from luna_processor.engines.onnx import OnnxEngine
 from luna_processor.errors import StartupError
 from luna_processor.models import MANIFEST, ModelLibrary, default_folder
 from support.networks import add_model, constant_network
@@ -34,17 +34,17 @@ def change(folder: Path, **fields: Any) -> None:
     (folder / MANIFEST).write_text(yaml.safe_dump(manifest))
 
 
-def load(folder: Path) -> CpuEngine:
+def load(folder: Path) -> OnnxEngine:
     library = ModelLibrary(folder)
     model = library.choose("faces", None)
-    return CpuEngine(model, library.read(model))
+    return OnnxEngine(model, library.read(model))
 
 
 def test_every_shipped_model_is_what_the_manifest_says_and_has_its_licence() -> None:
     library = ModelLibrary(default_folder())
     for entry in yaml.safe_load((default_folder() / MANIFEST).read_text())["models"]:
         model = library.choose(entry["task"], entry["name"])
-        CpuEngine(model, library.read(model))
+        OnnxEngine(model, library.read(model))
         assert (default_folder() / str(model.licence_file)).is_file()
 
 
@@ -133,7 +133,7 @@ def test_models_of_a_folder_of_the_user_go_first_and_need_few_lines(tmp_path: Pa
     library = ModelLibrary(tmp_path, default_folder())
     mine = library.choose("bodies", None)
     assert mine.name == "mine"
-    CpuEngine(mine, library.read(mine))
+    OnnxEngine(mine, library.read(mine))
     shipped = library.choose("bodies", "coco-ssd-int8")
     assert library.read(shipped)
     assert library.find("faces") is not None

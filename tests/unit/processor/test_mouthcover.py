@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 
 import luna_local.demo
-from luna_processor.batcher import Batcher, BatchPolicy
+from luna_processor.batcher import Batcher
 from luna_processor.detector import MouthCoverEstimator
-from luna_processor.engine import CpuEngine
+from luna_processor.engine import BatchPolicy
+from luna_processor.engines.onnx import OnnxEngine
 from luna_processor.models import ModelLibrary, default_folder
 
 CLIP = Path(luna_local.demo.__file__).parent / "faces.mp4"
@@ -31,7 +32,7 @@ def picture_and_box() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
 def measure(picture: npt.NDArray[np.uint8], box: npt.NDArray[np.float32]) -> float:
     library = ModelLibrary(default_folder())
     model = library.choose("mouth_cover", None)
-    batcher = Batcher(CpuEngine(model, library.read(model)), BatchPolicy(workers=1), "test")
+    batcher = Batcher(OnnxEngine(model, library.read(model)), BatchPolicy(workers=1), "test")
     try:
         return MouthCoverEstimator(batcher).estimate(picture, box)
     finally:
