@@ -48,7 +48,7 @@ class Frame(Protocol):
         """Return the picture stretched to this size, uint8 (height, width, 3)."""
 
     def luma(self) -> Picture:
-        """Return the brightness, uint8 (H, W)."""
+        """Return the brightness, uint8 (H, W), as the source has it: 16 to 235 with most; not to be written to."""
 
 
 @dataclass(frozen=True, slots=True)

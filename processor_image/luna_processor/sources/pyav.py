@@ -49,7 +49,9 @@ class Pictures:
         """Return a frame in a format and size, uint8."""
         with self._lock:
             reformatter = self._reformatters.setdefault((pixel_format, width, height), VideoReformatter())
-            converted = reformatter.reformat(frame, width=width, height=height, format=pixel_format)
+            # One thread, the caller's: by default FFmpeg starts one per core for each context of each stream, which
+            # gains nothing beside other streams.
+            converted = reformatter.reformat(frame, width=width, height=height, format=pixel_format, threads=1)
             return np.asarray(converted.to_ndarray(), np.uint8)
 
 
@@ -92,13 +94,24 @@ class PyAvFrame:
         return self._convert("rgb24", width, height)
 
     def luma(self) -> Picture:
-        """Return the brightness, uint8 (H, W)."""
-        return self._convert("gray", self.width, self.height)
+        """Return the brightness, uint8 (H, W): the decoder's own plane where there is one, not copied."""
+        luma = _luma_plane(self._frame)
+        if luma is None:
+            return self._convert("gray", self.width, self.height)
+        return np.rot90(luma, -self.quarter_turns)
 
     def _convert(self, pixel_format: str, width: int, height: int) -> Picture:
         if self.quarter_turns % 2:
             width, height = height, width
         return np.rot90(self._pictures.convert(self._frame, pixel_format, width, height), -self.quarter_turns)
+
+
+def _luma_plane(frame: VideoFrame) -> Picture | None:
+    """Return the brightness of a frame whose format has a plane of bytes for it, as most have."""
+    first, plane = frame.format.components[0], frame.planes[0]
+    if not (first.is_luma and first.bits == 8 and frame.format.is_planar and plane.line_size > 0):
+        return None
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
 
 
 class PyAvSource:
