@@ -83,6 +83,11 @@ Uuid = Annotated[str, StringConstraints(pattern=r"^[a-f0-9]{8}-[a-f0-9]{4}-[a-f0
 PlatformUrl = Annotated[str, StringConstraints(max_length=1024), AfterValidator(without_user_info)]
 """A URL of LUNA PLATFORM, without user info."""
 
+WebhookUrl = Annotated[
+    str, StringConstraints(max_length=1024, pattern=r"^https?://[^\s/?#]+[^\s]*$"), AfterValidator(without_user_info)
+]
+"""An address that events are posted to, without user info."""
+
 Zone = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 """Value of the node label topology.kubernetes.io/zone."""
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
 
 from luna_streams import naming
 from luna_streams.model import (
@@ -25,6 +28,7 @@ from luna_streams.model import (
     StreamName,
     Time,
     Uuid,
+    WebhookUrl,
     Zone,
 )
 from luna_streams.policies import (
@@ -58,6 +62,7 @@ ErrorText = Annotated[str, StringConstraints(max_length=ERROR_LIMIT)]
 ConditionWord = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Z][A-Za-z]*$")]
 ObjectName = Annotated[str, StringConstraints(max_length=253)]
 SourceType = Literal["tcp", "udp", "videofile", "images"]
+EventHandlerType = Literal["luna_handler", "cloudevents"]
 
 
 class StreamState(StrEnum):
@@ -130,21 +135,46 @@ class Authorization(Model):
 
 
 class EventHandler(Model):
-    """Where best shots are delivered."""
+    """Where best shots are delivered: a handler of LUNA PLATFORM, or a webhook that takes CloudEvents."""
 
-    type: Literal["luna_handler"] = "luna_handler"
-    handler_id: Uuid
-    """LUNA PLATFORM handler that makes events of best shots."""
+    type: EventHandlerType = "luna_handler"
+    """Kind of receiver: `luna_handler` or `cloudevents`."""
+    handler_id: Uuid | None = None
+    """luna_handler only: handler of LUNA PLATFORM that makes events of best shots."""
+    url: WebhookUrl | None = None
+    """cloudevents only: address that events are posted to."""
     frame_store: PlatformUrl | None = None
     """URL for source frames: an Image Store bucket or the `/images` resource; unset stores none."""
     authorization: Authorization | None = None
-    """Unset means the account of the stream."""
+    """Unset means the account of the stream; a webhook is shown a token or nothing."""
     origin: PlatformUrl | None = None
-    """Origin of LUNA PLATFORM; unset means the one the worker is configured with (REST v2 has no such field)."""
+    """luna_handler only: origin of LUNA PLATFORM; unset means the one the worker is configured with (REST v2 has no
+    such field)."""
     api_version: Int32 | None = None
-    """Version of LUNA PLATFORM's API; unset as `origin`."""
+    """luna_handler only: version of LUNA PLATFORM's API; unset as `origin`."""
     detection_handler_id: Uuid | None = None
     """Deprecated, REST v1 only: stored and returned, without effect."""
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        needed, foreign = _FIELDS_OF_TYPE[self.type]
+        if getattr(self, needed) is None:
+            raise ValueError(f"{to_camel(needed)} is required for type {self.type}")
+        for field in foreign:
+            if getattr(self, field) is not None:
+                raise ValueError(f"{to_camel(field)} is not permitted for type {self.type}")
+        if self.type == "cloudevents" and self.authorization is not None and self.authorization.account_id is not None:
+            raise ValueError("a webhook is authorized by tokenFrom, not by accountId")
+        return self
+
+
+_FIELDS_OF_TYPE: Final[Mapping[EventHandlerType, tuple[str, tuple[str, ...]]]] = MappingProxyType(
+    {
+        "luna_handler": ("handler_id", ("url",)),
+        "cloudevents": ("url", ("handler_id", "origin", "api_version", "detection_handler_id")),
+    }
+)
+"""What a type of event handler needs, and what only other types have."""
 
 
 class LivenessChecks(Liveness):
@@ -214,6 +244,11 @@ class StreamData(Model):
     def is_endless(self) -> bool:
         """Whether the end of the source is an error."""
         return self.type in ("tcp", "udp") and self.endless is not False
+
+    @property
+    def event_handler_types(self) -> frozenset[EventHandlerType]:
+        """What kinds of receivers a worker must know, also those of analytics that are not enabled."""
+        return frozenset(item.event_handler.type for item in self.analytics)
 
 
 GroupAffinity = Literal["None", "PreferSamePod", "PreferSpread"]

@@ -6,9 +6,12 @@ nothing is silently left out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 
+from typing import Final
+from urllib.parse import urlsplit
 from luna_processor.bestshot import BodyFilters, FaceFilters
 from luna_processor.errors import UnsuitableStream
 from luna_processor.events import EventFormat, Target
@@ -21,11 +24,13 @@ from luna_processor.view import Region, Rotation
 from luna_processor.yaws import YawPolicy
 from luna_streams.policies import Liveness, Location, PrimaryTrackPolicy, RoiPercent
 from luna_streams.rest.submission import QueuedStream
-from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Analytics, SourceType, StreamData
+from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Analytics, EventHandler, SourceType, StreamData
 
 MAX_YAW_NUMBER = 100
 """Pictures of that many frames are held per track while they are gathered."""
 
+_FITS_A_HEADER: Final = re.compile(r"[\x20-\x7e]*")
+_BLANK: Final = re.compile(r"[\s\x00-\x1f]")
 
 class Kinds(Enum):
     """What is sent: the documented scale of `bestshot_settings.type` and `full_frame_settings`."""
@@ -292,15 +297,36 @@ def _target(analytics: Analytics, account_id: str, token: str | None, platform: 
         raise UnsuitableStream(
             "the stream does not say where LUNA PLATFORM is and this processor was started without --platform-origin"
         )
-    if not origin.startswith(("http://", "https://")):
-        raise UnsuitableStream(f"origin of LUNA PLATFORM '{origin}' is not an http or https address")
-    authorization = handler.authorization
     api_version = handler.api_version if handler.api_version is not None else platform.api_version
-    resource = "events" if platform.event_format == "events" else "stream_events"
+    if token is not None and not _FITS_A_HEADER.fullmatch(token := token.strip()):
+        raise UnsuitableStream("the token of event_handler has characters that no HTTP header can hold")
+    is_webhook = handler.type == "cloudevents"
     return Target(
-        format=platform.event_format,
-        url=f"{origin.rstrip('/')}/{api_version}/handlers/{handler.handler_id}/{resource}",
-        frame_store=handler.frame_store or None,
-        account_id=(authorization.account_id if authorization else None) or account_id,
+        format="cloudevents" if is_webhook else platform.event_format,
+        url=_checked(handler.url or "", "the webhook") if is_webhook else _handler_url(handler, platform),
+        frame_store=_checked(handler.frame_store, "frame_store") if handler.frame_store else None,
+        account_id=(handler.authorization.account_id if handler.authorization else None) or account_id,
         token=token,
     )
+
+
+def _handler_url(handler: EventHandler, platform: Platform) -> str:
+    resource = "events" if platform.event_format == "events" else "stream_events"
+    checked = _checked(origin, "LUNA PLATFORM").rstrip("/")
+    return f"{checked}/{api_version}/handlers/{handler.handler_id}/{resource}"
+
+
+def _checked(address: str, whose: str) -> str:
+    """Return an address that can be posted to.
+
+    Raises:
+        UnsuitableStream: if it cannot.
+    """
+    try:
+        parts = urlsplit(address)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        is_good = False
+    if not is_good or _BLANK.search(address):
+        raise UnsuitableStream(f"the address of {whose}, '{address}', is not an http or https address")
+    return address

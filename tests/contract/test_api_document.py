@@ -15,13 +15,13 @@ from luna_streams.rest.messages import log_response
 from luna_streams.v1alpha1 import LogEntry, Preview, PreviewUrl, StreamState, VideoInfo
 from support.builders import a_record, a_stream
 from support.documented_schemas import component, document, flat, json_schema, leaves
-from support.strategies import v1_bodies, v2_bodies
+from support.strategies import documented_v1_bodies, documented_v2_bodies
 
 LONGEST_READABLE_DESCRIPTION = 128
 """The document lets a description have 512 characters and forbids itself to show more than these."""
 
 
-@given(v1_bodies)
+@given(documented_v1_bodies)
 @settings(max_examples=30)
 def test_an_answer_of_v1_is_one_that_is_documented(body: dict[str, Any]) -> None:
     request = v1.StreamToBeCreatedV1.from_rest(json.dumps(readable(body)))
@@ -33,7 +33,7 @@ def test_an_answer_of_v1_is_one_that_is_documented(body: dict[str, Any]) -> None
     check(answer, "stream_response")
 
 
-@given(v2_bodies)
+@given(documented_v2_bodies)
 @settings(max_examples=30)
 def test_an_answer_of_v2_is_one_that_is_documented(body: dict[str, Any]) -> None:
     request = v2.StreamToBeCreatedV2.from_rest(json.dumps(readable(body)))

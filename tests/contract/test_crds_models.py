@@ -216,6 +216,8 @@ def whole(kind: str, path: list[str], value: Any) -> dict[str, Any]:
     else:
         is_images = path[-1] == "mask" or (path[-2:] == ["data", "type"] and value == "images")
         spec = a_spec(data=some_data(type="images" if is_images else "tcp")).to_resource()
+        if path[-2:] == ["eventHandler", "url"] or value == "cloudevents":
+            spec["data"]["analytics"][0]["eventHandler"] = {"type": "cloudevents", "url": "https://hook/events"}
     node: Any = spec
     for step, following in itertools.pairwise(path):
         if step == "[]":

@@ -129,6 +129,13 @@ def a_region(**changes: Any) -> dict[str, Any]:
     return {"x": 0, "y": 0, "width": 10, "height": 10} | changes
 
 
+def a_webhook(**changes: Any) -> dict[str, Any]:
+    """Return the spec of a stream with one webhook; None takes a field out."""
+    handler = {"type": "cloudevents", "url": "https://hook/events"} | changes
+    handler = {name: value for name, value in handler.items() if value is not None}
+    return a_spec(analytics=[{"eventHandler": handler}])
+
+
 SECRET = {"name": "camera", "key": "reference"}
 NO_USER = "put user:password into a Secret and name its key in referenceFrom"
 SCHEME = "reference has an unknown scheme; permitted are rtsp, rtsps, rtmp"
@@ -181,6 +188,16 @@ REFUSED: list[tuple[str, str, dict[str, Any], str]] = [
     ),
     ("user-info-in-origin", "Stream", a_handler(origin=f"http://a:{PASSWORD}@luna"), "origin must not contain user"),
     ("user-info-in-store", "Stream", a_handler(frameStore=f"http://a:{PASSWORD}@luna"), "frameStore must not contain"),
+    ("no-handler", "Stream", an_analysis(eventHandler={}), "handlerId is required for type luna_handler"),
+    ("url-of-a-handler", "Stream", a_handler(url="http://hook"), "url is permitted for type cloudevents only"),
+    ("webhook-without-url", "Stream", a_webhook(url=None), "url is required for type cloudevents"),
+    ("handler-of-a-webhook", "Stream", a_webhook(handlerId=HANDLER), "are permitted for type luna_handler only"),
+    ("origin-of-a-webhook", "Stream", a_webhook(origin="http://luna"), "are permitted for type luna_handler only"),
+    ("account-of-a-webhook", "Stream", a_webhook(authorization={"accountId": ACCOUNT}), "authorized by tokenFrom"),
+    ("user-info-of-a-webhook", "Stream", a_webhook(url=f"http://a:{PASSWORD}@hook"), "url must not contain user"),
+    ("webhook-without-http", "Stream", a_webhook(url="file:///etc/passwd"), "should match"),
+    ("webhook-without-host", "Stream", a_webhook(url="http://"), "should match"),
+    ("unknown-receiver", "Stream", a_webhook(type="kafka"), '"luna_handler", "cloudevents"'),
     ("upper-case-uuid", "Stream", a_handler(handlerId=HANDLER.upper()), "should match"),
     ("uuid-and-a-line", "Stream", a_handler(handlerId=HANDLER + "\n"), "handlerId"),
     ("big-number", "Stream", an_analysis(filtering={"yawNumber": 2**31}), "yawNumber"),
@@ -244,6 +261,9 @@ ALLOWED: list[tuple[str, str, dict[str, Any]]] = [
     ("token", "Stream", a_handler(authorization={"tokenFrom": SECRET})),
     ("account", "Stream", a_handler(authorization={"accountId": OTHER_ACCOUNT})),
     ("origin", "Stream", a_handler(origin="http://luna:5000/", frameStore="http://luna:5020/1/buckets/frames/images")),
+    ("webhook", "Stream", a_webhook()),
+    ("webhook-with-all", "Stream", a_webhook(authorization={"tokenFrom": SECRET}, frameStore="http://luna/6/images")),
+    ("webhook-with-a-query", "Stream", a_webhook(url="http://[::1]:8080/a?b=c@d")),
     ("biggest-number", "Stream", an_analysis(filtering={"yawNumber": 2**31 - 1, "minScoreFace": -1e30})),
     ("group", "StreamGroup", {"accountId": ACCOUNT, "groupName": "x" * 128}),
     ("smallest-pool", "StreamProcessor", {}),

@@ -136,6 +136,14 @@ def _sources(required: dict[str, Strategy[Any]], optional: dict[str, Strategy[An
     )
 
 
+webhooks = st.fixed_dictionaries(
+    {"type": st.just("cloudevents"), "url": st.sampled_from(["http://hook", "https://[::1]:8443/events?a=b@c"])},
+    optional={
+        "frame_store": frame_stores,
+        "authorization": st.none() | st.fixed_dictionaries({"token": tokens}),
+    },
+)
+
 # --- version 1 ------------------------------------------------------------------------------------------------------
 
 _handler = st.fixed_dictionaries({"handler_id": uuids})
@@ -164,10 +172,18 @@ _v1_policies = some_of(
     healthcheck=healthchecks,
     **_decoding,
 )
-v1_bodies: Strategy[dict[str, Any]] = st.fixed_dictionaries(
-    {"account_id": uuids, "data": _sources({}, _picture | {"droi": regions}), "event_handler": _v1_handlers},
-    optional=_frame | {"policies": _v1_policies},
-)
+
+
+def _v1_bodies(handlers: Strategy[dict[str, Any]]) -> Strategy[dict[str, Any]]:
+    data = _sources({}, _picture | {"droi": regions})
+    return st.fixed_dictionaries(
+        {"account_id": uuids, "data": data, "event_handler": handlers}, optional=_frame | {"policies": _v1_policies}
+    )
+
+
+v1_bodies = _v1_bodies(_v1_handlers | webhooks)
+documented_v1_bodies = _v1_bodies(_v1_handlers)
+"""Without what LUNA Streams does not have."""
 
 # --- version 2 ------------------------------------------------------------------------------------------------------
 
@@ -175,31 +191,32 @@ _v2_handlers = st.fixed_dictionaries(
     {"handler_id": uuids, "frame_store": frame_stores, "authorization": authorizations},
     optional={"type": st.just("luna_handler")},
 )
-_analytics = st.fixed_dictionaries(
-    {"event_handler": _v2_handlers},
-    optional={
-        "enabled": st.booleans(),
-        "mode": st.sampled_from([1, 2, 3]),
-        "droi": regions,
-        "filtering": some_of(**_filters, min_score_face=numbers, min_score_body=numbers),
-        "primary_track_policy": primary_track_policies,
-        "sending": some_of(
-            **_periods,
-            body=some_of(send_only_full_set=st.booleans(), delete_track_after_sending=st.booleans()),
-            bestshot_settings=some_of(type=shots, face_bestshots_to_send=int32, body_bestshots_to_send=int32),
-            full_frame_settings=shots,
-        ),
-        "healthcheck": healthchecks,
-        "liveness": some_of(**_liveness, livenesses_weights=st.lists(numbers, min_size=2, max_size=2)),
-    },
-)
-v2_bodies: Strategy[dict[str, Any]] = st.fixed_dictionaries(
-    {
-        "account_id": uuids,
-        "data": _sources({"analytics": st.lists(_analytics, min_size=1, max_size=3)}, _picture | _decoding),
-    },
-    optional=_frame,
-)
+_analytics_fields: dict[str, Strategy[Any]] = {
+    "enabled": st.booleans(),
+    "mode": st.sampled_from([1, 2, 3]),
+    "droi": regions,
+    "filtering": some_of(**_filters, min_score_face=numbers, min_score_body=numbers),
+    "primary_track_policy": primary_track_policies,
+    "sending": some_of(
+        **_periods,
+        body=some_of(send_only_full_set=st.booleans(), delete_track_after_sending=st.booleans()),
+        bestshot_settings=some_of(type=shots, face_bestshots_to_send=int32, body_bestshots_to_send=int32),
+        full_frame_settings=shots,
+    ),
+    "healthcheck": healthchecks,
+    "liveness": some_of(**_liveness, livenesses_weights=st.lists(numbers, min_size=2, max_size=2)),
+}
+
+
+def _v2_bodies(handlers: Strategy[dict[str, Any]]) -> Strategy[dict[str, Any]]:
+    analytics = st.fixed_dictionaries({"event_handler": handlers}, optional=_analytics_fields)
+    data = _sources({"analytics": st.lists(analytics, min_size=1, max_size=3)}, _picture | _decoding)
+    return st.fixed_dictionaries({"account_id": uuids, "data": data}, optional=_frame)
+
+
+v2_bodies = _v2_bodies(_v2_handlers | webhooks)
+documented_v2_bodies = _v2_bodies(_v2_handlers)
+"""Without what LUNA Streams does not have."""
 
 # --- resources ------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ UNION_TAGS: Final[Mapping[str, frozenset[str]]] = {
     "roi": frozenset({"abs", "percent"}),
     "droi": frozenset({"abs", "percent"}),
     "authorization": frozenset({"TokenAuthorization", "AccountAuthorization"}),
+    "event_handler": frozenset({"luna_handler", "cloudevents"}),
 }
 """What pydantic v2 inserts into a path behind a field that is a union."""
 

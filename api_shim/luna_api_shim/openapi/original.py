@@ -89,11 +89,14 @@ def _one_kind_of_region(document: Json) -> None:
             schema["oneOf"] = schema.pop("anyOf")
 
 
-def _kinds_of_handlers(document: Json) -> None:
-    for schema in fields_of(document, ("AnalyticsV2.event_handler", "AnalyticsV2Answer.event_handler")):
-        reference = schema.pop("$ref")
-        mapping = {"luna_handler": reference}
-        schema |= {"oneOf": [{"$ref": reference}], "discriminator": {"propertyName": "type", "mapping": mapping}}
+def _one_kind_of_handler(document: Json) -> None:
+    for schema in fields_of(document, ("AnalyticsV2*.event_handler", "*StreamV?.event_handler", "*V1.event_handler")):
+        [reference] = [one["$ref"] for one in schema.pop("oneOf") if "CloudEvents" not in one["$ref"]]
+        if "V2" in reference:
+            mapping = {"luna_handler": reference}
+            schema |= {"oneOf": [{"$ref": reference}], "discriminator": {"propertyName": "type", "mapping": mapping}}
+        else:
+            schema["$ref"] = reference
 
 
 def _only_plain_figures(document: Json) -> None:
@@ -207,7 +210,9 @@ RESTATEMENTS: Final[tuple[Restatement, ...]] = (
     Restatement(say("ImagesDataV*.mask", minLength=0), "every text fulfils it"),
     Restatement(say("Groups.groups", "Logs.logs", "StreamsV?.streams", minItems=0), "every list fulfils it"),
     Restatement(say("AutorestartState.status", nullable=False), "nothing is null unless it is said"),
-    Restatement(_kinds_of_handlers, "there is one kind"),
+    Restatement(
+        _one_kind_of_handler, "a webhook is this service's own kind: nobody meets one who has not asked for one"
+    ),
     Restatement(say("StreamsDelete.names[[]]", "*Filters.names[[]]", default=""), "an item of a list has no default"),
     Restatement(
         say_of_parameter("getStream*", "names", lambda one: one["schema"]["items"].update(default="")),

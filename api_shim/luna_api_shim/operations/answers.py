@@ -13,7 +13,7 @@ from pydantic import Field, RootModel, StringConstraints
 
 from luna_streams.model import GroupName, Model, StreamName, Time, Uuid
 from luna_streams.policies import AutorestartPolicy, Location, Preview, VideoInfo
-from luna_streams.rest.v1 import EventHandlerV1, PoliciesV1, SourceV1
+from luna_streams.rest.v1 import EventHandlerV1, HandlerV1, PoliciesV1, SourceV1
 from luna_streams.rest.v2 import SourceV2
 from luna_streams.stream import LoggedState, ReadableState, StreamState
 
@@ -119,7 +119,7 @@ class StreamV1(_Stream):
     """A stream in the form of version 1."""
 
     data: SourceV1
-    event_handler: EventHandlerV1
+    event_handler: HandlerV1
     policies: PoliciesV1
 
 

@@ -8,13 +8,24 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, SecretStr, StringConstraints
 
 from luna_streams.credentials import REFERENCE_KEY, Credentials, token_key
-from luna_streams.model import INT32_MAX, GroupName, Int32, Model, NotBoolean, StreamName, Uuid
+from luna_streams.model import (
+    INT32_MAX,
+    GroupName,
+    Int32,
+    Model,
+    NotBoolean,
+    PlatformUrl,
+    StreamName,
+    Uuid,
+    WebhookUrl,
+)
 from luna_streams.policies import WHOLE_FRAME, AutorestartPolicy, Location, Roi
 from luna_streams.references import join_reference, split_reference
 from luna_streams.stream import (
     Authorization,
     AutorestartState,
     Reference,
+    EventHandler,
     SecretKeyRef,
     Stream,
     StreamData,
@@ -69,6 +80,41 @@ class NewStream(Model):
 
     account_id: Uuid
     """Account the stream belongs to; its events are sent in its name."""
+class CloudEventsHandler(Model):
+    """A webhook that takes CloudEvents; alike in both versions, and not in LUNA's own document."""
+
+    type: Literal["cloudevents"]
+    url: WebhookUrl
+    """Address that events are posted to."""
+    frame_store: PlatformUrl | None = None
+    """Where source frames are kept; null keeps none."""
+    authorization: TokenAuthorization | None = None
+    """Token that the webhook is shown; null shows none."""
+
+    def to_handler(self, index: int, secret: str) -> EventHandler:
+        """Return the resource's form.
+
+        Args:
+            index: of the analytics.
+            secret: name of the Secret that is to hold the token.
+        """
+        return EventHandler(
+            type=self.type,
+            url=self.url,
+            frame_store=self.frame_store,
+            authorization=to_authorization(self.authorization, index, secret),
+        )
+
+
+def handler_type(value: Any) -> str:
+    """Return which kind of handler is meant: what does not say so is LUNA's, as in the document.
+
+    Its other errors are then told of the form that the document has.
+    """
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return "cloudevents" if kind == "cloudevents" else "luna_handler"
+
+
     name: StreamName = ""
     """For people and for filters; it need not be unique."""
     description: Annotated[str, StringConstraints(max_length=512)] = ""
@@ -244,6 +290,21 @@ def response_frame(stream: Stream, stream_id: str, record: StreamStatus) -> dict
         "name": spec.display_name,
         "description": spec.description,
         "location": spec.location.to_rest(),
+def rest_token(authorization: RestAuthorization | None) -> SecretStr | None:
+    """Return the token of an authorization, None where it is by account."""
+    return SecretStr(authorization.token) if isinstance(authorization, TokenAuthorization) else None
+
+
+def webhook_response(handler: EventHandler, token: str | None) -> dict[str, Any]:
+    """Return a webhook as both versions answer it."""
+    return {
+        "type": handler.type,
+        "url": handler.url,
+        "frame_store": handler.frame_store,
+        "authorization": None if token is None else {"token": token},
+    }
+
+
         "autorestart": spec.autorestart.to_rest() | _autorestart_state(record.autorestart),
         "version": record.version,
         "create_time": stream.create_time.isoformat().replace("+00:00", "Z"),

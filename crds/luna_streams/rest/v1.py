@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Discriminator, Field, Tag
 
 from luna_streams.credentials import Credentials
 from luna_streams.model import Int32, Model, PlatformUrl, Uuid
@@ -28,6 +28,7 @@ from luna_streams.policies import (
     SendingPeriod,
 )
 from luna_streams.rest.submission import (
+    CloudEventsHandler,
     Decoding,
     ImagesSource,
     NewStream,
@@ -36,16 +37,18 @@ from luna_streams.rest.submission import (
     Source,
     Submission,
     TcpSource,
-    TokenAuthorization,
     UdpSource,
     VideofileSource,
+    handler_type,
     queued,
     response_frame,
     rest_authorization,
+    rest_token,
     shared_fields,
     source_fields,
     source_response,
     to_authorization,
+    webhook_response,
 )
 from luna_streams.stream import (
     MODE_BODIES,
@@ -81,6 +84,23 @@ class EventHandlerV1(Model):
     """Where source frames are kept; null keeps none."""
     authorization: RestAuthorization | None = None
     """How to authorize at LUNA PLATFORM; without it, with the account of the stream."""
+
+    def to_handler(self, index: int, secret: str) -> EventHandler:
+        """Return the resource's form; see `CloudEventsHandler.to_handler`."""
+        return EventHandler(
+            handler_id=self.bestshot_handler.handler_id,
+            frame_store=self.frame_store,
+            authorization=to_authorization(self.authorization, index, secret),
+            origin=self.origin,
+            api_version=self.api_version,
+            detection_handler_id=self.detection_handler.handler_id if self.detection_handler else None,
+        )
+
+
+HandlerV1 = Annotated[
+    Annotated[EventHandlerV1, Tag("luna_handler")] | Annotated[CloudEventsHandler, Tag("cloudevents")],
+    Discriminator(handler_type),
+]
 
 
 class SendingV1(SendingPeriod):
@@ -150,7 +170,7 @@ class StreamToBeCreatedV1(NewStream):
     """Body of POST /1/streams and PUT /1/streams/{stream_id}."""
 
     data: SourceV1
-    event_handler: EventHandlerV1
+    event_handler: HandlerV1
     policies: PoliciesV1 = PoliciesV1()
 
     def to_submission(self, secret: str) -> Submission:
@@ -161,29 +181,21 @@ class StreamToBeCreatedV1(NewStream):
         """
         source, user_info = source_fields(self.data, secret)
         decoding = shared_fields(self.policies, Decoding)
-        authorization = self.event_handler.authorization
-        token = SecretStr(authorization.token) if isinstance(authorization, TokenAuthorization) else None
+        token = rest_token(self.event_handler.authorization)
         return self.submission(
             StreamData(analytics=(self._analytics(secret),), **source, **decoding),
             Credentials(user_info=user_info, tokens=(token,)),
         )
 
     def _analytics(self, secret: str) -> Analytics:
-        policies, handler = self.policies, self.event_handler
+        policies = self.policies
         return Analytics(
             mode=MODE_FACES,
             droi=self.data.droi,
             filtering=_filtering(policies.filtering),
             primary_track_policy=policies.primary_track_policy,
             sending=_sending(policies.sending),
-            event_handler=EventHandler(
-                handler_id=handler.bestshot_handler.handler_id,
-                frame_store=handler.frame_store,
-                authorization=to_authorization(handler.authorization, 0, secret),
-                origin=handler.origin,
-                api_version=handler.api_version,
-                detection_handler_id=handler.detection_handler.handler_id if handler.detection_handler else None,
-            ),
+            event_handler=self.event_handler.to_handler(0, secret),
             healthcheck=policies.healthcheck,
             liveness=_liveness(policies.liveness),
         )
@@ -239,6 +251,8 @@ def _liveness(rest: LivenessV1) -> LivenessChecks:
 
 def _handler_response(spec: StreamSpec, index: int, credentials: Credentials) -> dict[str, Any]:
     handler = spec.data.analytics[index].event_handler
+    if handler.type == "cloudevents":
+        return webhook_response(handler, credentials.token(index))
     body: dict[str, Any] = {
         "bestshot_handler": {"handler_id": handler.handler_id},
         "detection_handler": {"handler_id": handler.detection_handler_id} if handler.detection_handler_id else None,

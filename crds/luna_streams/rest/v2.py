@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Discriminator, Field, Tag
 
 from luna_streams.credentials import Credentials
 from luna_streams.model import Model, NotBoolean, PlatformUrl, Uuid
@@ -21,6 +21,7 @@ from luna_streams.policies import (
     Sending,
 )
 from luna_streams.rest.submission import (
+    CloudEventsHandler,
     Decoding,
     ImagesSource,
     NewStream,
@@ -29,16 +30,18 @@ from luna_streams.rest.submission import (
     Source,
     Submission,
     TcpSource,
-    TokenAuthorization,
     UdpSource,
     VideofileSource,
+    handler_type,
     queued,
     response_frame,
     rest_authorization,
+    rest_token,
     shared_fields,
     source_fields,
     source_response,
     to_authorization,
+    webhook_response,
 )
 from luna_streams.stream import (
     MODE_HUMANS,
@@ -63,6 +66,20 @@ class EventHandlerV2(Model):
     authorization: RestAuthorization
     """How to authorize at LUNA PLATFORM."""
 
+    def to_handler(self, index: int, secret: str) -> EventHandler:
+        """Return the resource's form; see `CloudEventsHandler.to_handler`."""
+        return EventHandler(
+            handler_id=self.handler_id,
+            frame_store=self.frame_store,
+            authorization=to_authorization(self.authorization, index, secret),
+        )
+
+
+HandlerV2 = Annotated[
+    Annotated[EventHandlerV2, Tag("luna_handler")] | Annotated[CloudEventsHandler, Tag("cloudevents")],
+    Discriminator(handler_type),
+]
+
 
 class AnalyticsV2(Model):
     """One analysis of a stream."""
@@ -76,7 +93,7 @@ class AnalyticsV2(Model):
     filtering: Filtering = Filtering()
     primary_track_policy: PrimaryTrackPolicy = PrimaryTrackPolicy()
     sending: Sending = Sending()
-    event_handler: EventHandlerV2
+    event_handler: HandlerV2
     healthcheck: Healthcheck = Healthcheck()
     liveness: Liveness = Liveness()
 
@@ -120,7 +137,7 @@ class StreamToBeCreatedV2(NewStream):
         """
         source, user_info = source_fields(self.data, secret)
         source["analytics"] = tuple(_analytics(item, index, secret) for index, item in enumerate(self.data.analytics))
-        tokens = tuple(_token(item.event_handler) for item in self.data.analytics)
+        tokens = tuple(rest_token(item.event_handler.authorization) for item in self.data.analytics)
         return self.submission(StreamData(**source), Credentials(user_info=user_info, tokens=tokens))
 
 
@@ -142,19 +159,9 @@ def queued_stream(body: dict[str, Any]) -> QueuedStream:
     return queued(body, StreamToBeCreatedV2.from_peer({**body, "status": "pending"}))
 
 
-def _token(handler: EventHandlerV2) -> SecretStr | None:
-    authorization = handler.authorization
-    return SecretStr(authorization.token) if isinstance(authorization, TokenAuthorization) else None
-
-
 def _analytics(item: AnalyticsV2, index: int, secret: str) -> Analytics:
-    handler = item.event_handler
     return Analytics(
-        event_handler=EventHandler(
-            handler_id=handler.handler_id,
-            frame_store=handler.frame_store,
-            authorization=to_authorization(handler.authorization, index, secret),
-        ),
+        event_handler=item.event_handler.to_handler(index, secret),
         liveness=LivenessChecks(**item.liveness.model_dump()),
         **{name: getattr(item, name) for name in AnalyticsV2.model_fields if name not in ("event_handler", "liveness")},
     )
@@ -163,12 +170,19 @@ def _analytics(item: AnalyticsV2, index: int, secret: str) -> Analytics:
 def _analytics_response(spec: StreamSpec, index: int, credentials: Credentials) -> dict[str, Any]:
     analytics = spec.data.analytics[index]
     body = analytics.to_rest()
-    body["event_handler"] = {
-        "type": analytics.event_handler.type,
-        "handler_id": analytics.event_handler.handler_id,
-        "frame_store": analytics.event_handler.frame_store,
-        "authorization": rest_authorization(spec, index, credentials),
-    }
+    body["event_handler"] = _handler_response(spec, index, credentials)
     body["liveness"] = analytics.liveness.model_dump(mode="json", include=set(Liveness.model_fields))
     body["healthcheck"] = analytics.healthcheck.model_dump(mode="json", exclude_none=True)
     return body
+
+
+def _handler_response(spec: StreamSpec, index: int, credentials: Credentials) -> dict[str, Any]:
+    handler = spec.data.analytics[index].event_handler
+    if handler.type == "cloudevents":
+        return webhook_response(handler, credentials.token(index))
+    return {
+        "type": handler.type,
+        "handler_id": handler.handler_id,
+        "frame_store": handler.frame_store,
+        "authorization": rest_authorization(spec, index, credentials),
+    }

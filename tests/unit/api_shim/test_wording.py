@@ -16,6 +16,7 @@ from luna_streams.rest.messages import FeedbackRequest, QueueRequest, StreamPatc
 from luna_streams.rest.submission import RestAuthorization
 from luna_streams.rest.v1 import SourceV1, StreamToBeCreatedV1
 from luna_streams.rest.v2 import StreamToBeCreatedV2
+from luna_streams.stream import EventHandlerType
 from support.builders import HANDLER, v1_body, v2_body
 from support.worker import VIDEO_INFO
 
@@ -30,6 +31,10 @@ def with_data(**changes: Any) -> dict[str, Any]:
 def with_analytics(**changes: Any) -> dict[str, Any]:
     body = v2_body()
     return with_data(analytics=[body["data"]["analytics"][0] | changes])
+
+
+def with_handler(handler: object) -> dict[str, Any]:
+    return with_analytics(event_handler=handler)
 
 
 def with_authorization(value: object) -> dict[str, Any]:
@@ -99,6 +104,19 @@ CASES: list[tuple[type[Model], object, str, str]] = [
      "value is not a valid uuid"),
     (StreamToBeCreatedV2, with_authorization(5), f"{ITEM}.event_handler.authorization", "value is not a valid dict"),
     (StreamToBeCreatedV1, v1_body(event_handler={}), "event_handler.origin", "field required"),
+    (StreamToBeCreatedV1, v1_body(event_handler=5), "event_handler", "value is not a valid dict"),
+    (StreamToBeCreatedV1, v1_body(event_handler={"type": "cloudevents"}), "event_handler.url", "field required"),
+    (StreamToBeCreatedV2, with_handler({"type": "kafka"}), f"{ITEM}.event_handler.type",
+     "unexpected value; permitted: 'luna_handler'"),
+    (StreamToBeCreatedV2, with_handler({"type": "cloudevents", "url": "hook"}), f"{ITEM}.event_handler.url",
+     'string does not match regex "^https?://[^\\s/?#]+[^\\s]*$"'),
+    (StreamToBeCreatedV2, with_handler({"type": "cloudevents", "url": "http://u:p@hook"}), f"{ITEM}.event_handler.url",
+     "must not contain user or password; use authorization"),
+    (StreamToBeCreatedV2, with_handler({"type": "cloudevents", "url": "http://hook", "handler_id": HANDLER}),
+     f"{ITEM}.event_handler.handler_id", "extra fields not permitted"),
+    (StreamToBeCreatedV2, with_handler({"type": "cloudevents", "url": "http://hook",
+                                        "authorization": {"account_id": HANDLER}}),
+     f"{ITEM}.event_handler.authorization.token", "field required"),
     (StreamToBeCreatedV1, v1_body(policies={"healthcheck": {"timeout": -1}}), "policies.healthcheck.timeout",
      "ensure this value is greater than or equal to 0"),
     (StreamPatch, {}, "", "at least one field must have a value"),
@@ -137,6 +155,7 @@ def test_every_tag_of_a_union_is_known() -> None:
     }
     assert UNION_TAGS["authorization"] == authorizations
     assert UNION_TAGS["data"] == sources
+    assert UNION_TAGS["event_handler"] == set(get_args(EventHandlerType))
 
 
 def test_a_long_name_of_a_field_is_cut() -> None:

@@ -73,8 +73,10 @@ def test_a_v2_stream_read_through_v1_shows_its_first_enabled_analytics(body: dic
         (item for item in body["data"]["analytics"] if item.get("enabled", True)), body["data"]["analytics"][0]
     )
     assert_holds(answer, {"data": {name: body["data"][name] for name in ("type", "reference")}})
-    assert_holds(answer["event_handler"]["authorization"], shown["event_handler"]["authorization"])
-    assert answer["event_handler"]["bestshot_handler"]["handler_id"] == shown["event_handler"]["handler_id"]
+    handler = shown["event_handler"]
+    assert answer["event_handler"].get("authorization") == handler.get("authorization")
+    assert answer["event_handler"].get("bestshot_handler", {}).get("handler_id") == handler.get("handler_id")
+    assert answer["event_handler"].get("url") == handler.get("url")
     assert_holds(answer["policies"]["healthcheck"], shown.get("healthcheck", {}))
     assert_holds(answer["policies"]["primary_track_policy"], shown.get("primary_track_policy", {}))
 
@@ -94,6 +96,53 @@ def test_a_stream_that_was_declared_as_a_manifest_is_shown_through_v1_without_an
         "frame_store": None,
         "authorization": {"account_id": ACCOUNT},
     }
+
+
+@pytest.mark.parametrize("token", [None, "jwt"], ids=["open", "by-token"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_webhook_that_was_declared_as_a_manifest_is_shown_as_what_it_is(version: int, token: str | None) -> None:
+    reference = SecretKeyRef(name="hook", key="token")
+    handler = EventHandler(
+        type="cloudevents",
+        url="https://hook/events",
+        authorization=None if token is None else Authorization(token_from=reference),
+    )
+    stream = a_stream(data=some_data(analytics=(an_analytics(event_handler=handler),)))
+    credentials = resolve(stream.spec.data, {reference: token}.get)
+    if version == 1:
+        shown = answer_v1(stream, credentials)["event_handler"]
+    else:
+        shown = answer_v2(stream, credentials)["data"]["analytics"][0]["event_handler"]
+    assert shown == {
+        "type": "cloudevents",
+        "url": "https://hook/events",
+        "frame_store": None,
+        "authorization": None if token is None else {"token": token},
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        pytest.param({}, "handlerId is required for type luna_handler", id="nothing"),
+        pytest.param({"handler_id": HANDLER, "url": "http://hook"}, "url is not permitted", id="url-of-a-handler"),
+        pytest.param({"type": "cloudevents"}, "url is required for type cloudevents", id="webhook-without-url"),
+        pytest.param(
+            {"type": "cloudevents", "url": "http://hook", "handler_id": HANDLER}, "handlerId", id="handler-of-a-webhook"
+        ),
+        pytest.param({"type": "cloudevents", "url": "http://hook", "api_version": 6}, "apiVersion", id="api-version"),
+        pytest.param(
+            {"type": "cloudevents", "url": "http://hook", "authorization": {"accountId": ACCOUNT}},
+            "a webhook is authorized by tokenFrom",
+            id="account",
+        ),
+        pytest.param({"type": "cloudevents", "url": "ftp://hook"}, "should match", id="no-http"),
+        pytest.param({"type": "cloudevents", "url": "http://a:b@hook"}, "must not contain user", id="password"),
+    ],
+)
+def test_an_event_handler_has_the_fields_of_its_type(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        EventHandler(**fields)
 
 
 def test_an_answer_fills_in_the_defaults_as_the_original_does() -> None:

@@ -234,6 +234,49 @@ def test_what_is_said_of_the_source_reaches_its_place() -> None:
 
 
 @pytest.mark.parametrize(
+    ("event_format", "resource"),
+    [("events", "events"), ("stream_events", "stream_events"), ("stream_events_6_18", "stream_events")],
+)
+def test_the_setting_says_which_resource_of_a_handler_is_posted_to(event_format: Any, resource: str) -> None:
+    [analytics] = plan_v2(platform=Platform("http://platform:5000/", 6, event_format=event_format)).analytics
+    assert analytics.target.url == f"http://platform:5000/6/handlers/{HANDLER}/{resource}"
+    assert analytics.target.format == event_format
+
+
+@pytest.mark.parametrize("event_format", ["events", "stream_events"])
+def test_a_webhook_is_sent_cloudevents_whatever_handlers_are_sent(event_format: Any) -> None:
+    hook = a_webhook("https://hook:8443/a?b=c", authorization={"token": "jwt"})
+    [analytics] = plan_v2(hook, platform=Platform(None, 6, event_format=event_format)).analytics
+    target = analytics.target
+    assert (target.format, target.url, target.token) == ("cloudevents", "https://hook:8443/a?b=c", "jwt")
+    assert (target.origin, target.account_id) == ("https://hook:8443", ACCOUNT)
+
+
+def test_a_token_is_sent_without_the_line_end_that_files_have() -> None:
+    [analytics] = plan_v2(a_webhook(authorization={"token": "jwt\n"})).analytics
+    assert analytics.target.token == "jwt"
+
+
+@pytest.mark.parametrize("token", ["one\ntwo", "tökén", "a\x00b"])
+def test_a_token_that_no_header_can_hold_is_refused_without_being_shown(token: str) -> None:
+    with pytest.raises(UnsuitableStream, match="characters that no HTTP header can hold") as refused:
+        plan_v2(a_webhook(authorization={"token": token}))
+    assert token not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "store", ["odd", "file:///frames", "http://", "http://[::1", "http://a:b", "http://a b/6/images"]
+)
+def test_a_frame_store_that_is_no_address_is_refused(store: str) -> None:
+    with pytest.raises(UnsuitableStream, match="frame_store"):
+        plan_v2(a_webhook(frame_store=store))
+
+
+def a_webhook(url: str = "http://hook", **fields: Any) -> dict[str, Any]:
+    return stream_v2("/clip.mp4", event_handler={"type": "cloudevents", "url": url} | fields)
+
+
+@pytest.mark.parametrize(
     ("platform", "text"), [(Platform(None, 6), "platform-origin"), (Platform("ftp://x", 6), "ftp://x")]
 )
 def test_a_stream_without_a_platform_says_so(platform: Any, text: Any) -> None:
