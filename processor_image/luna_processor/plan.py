@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-
 from typing import Final
 from urllib.parse import urlsplit
+
 from luna_processor.bestshot import BodyFilters, FaceFilters
 from luna_processor.errors import UnsuitableStream
 from luna_processor.events import EventFormat, Target
@@ -28,9 +28,9 @@ from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Analytics,
 
 MAX_YAW_NUMBER = 100
 """Pictures of that many frames are held per track while they are gathered."""
-
 _FITS_A_HEADER: Final = re.compile(r"[\x20-\x7e]*")
 _BLANK: Final = re.compile(r"[\s\x00-\x1f]")
+
 
 class Kinds(Enum):
     """What is sent: the documented scale of `bestshot_settings.type` and `full_frame_settings`."""
@@ -292,12 +292,6 @@ def _sending(analytics: Analytics, platform: Platform) -> SendingPolicy:
 
 def _target(analytics: Analytics, account_id: str, token: str | None, platform: Platform) -> Target:
     handler = analytics.event_handler
-    origin = handler.origin or platform.origin
-    if not origin:
-        raise UnsuitableStream(
-            "the stream does not say where LUNA PLATFORM is and this processor was started without --platform-origin"
-        )
-    api_version = handler.api_version if handler.api_version is not None else platform.api_version
     if token is not None and not _FITS_A_HEADER.fullmatch(token := token.strip()):
         raise UnsuitableStream("the token of event_handler has characters that no HTTP header can hold")
     is_webhook = handler.type == "cloudevents"
@@ -311,6 +305,12 @@ def _target(analytics: Analytics, account_id: str, token: str | None, platform: 
 
 
 def _handler_url(handler: EventHandler, platform: Platform) -> str:
+    origin = handler.origin or platform.origin
+    if not origin:
+        raise UnsuitableStream(
+            "the stream does not say where LUNA PLATFORM is and this processor was started without --platform-origin"
+        )
+    api_version = handler.api_version if handler.api_version is not None else platform.api_version
     resource = "events" if platform.event_format == "events" else "stream_events"
     checked = _checked(origin, "LUNA PLATFORM").rstrip("/")
     return f"{checked}/{api_version}/handlers/{handler.handler_id}/{resource}"

@@ -24,8 +24,8 @@ from luna_streams.references import join_reference, split_reference
 from luna_streams.stream import (
     Authorization,
     AutorestartState,
-    Reference,
     EventHandler,
+    Reference,
     SecretKeyRef,
     Stream,
     StreamData,
@@ -75,11 +75,6 @@ class AccountAuthorization(Model):
 RestAuthorization = TokenAuthorization | AccountAuthorization
 
 
-class NewStream(Model):
-    """What both versions ask of a new stream besides its data."""
-
-    account_id: Uuid
-    """Account the stream belongs to; its events are sent in its name."""
 class CloudEventsHandler(Model):
     """A webhook that takes CloudEvents; alike in both versions, and not in LUNA's own document."""
 
@@ -115,6 +110,11 @@ def handler_type(value: Any) -> str:
     return "cloudevents" if kind == "cloudevents" else "luna_handler"
 
 
+class NewStream(Model):
+    """What both versions ask of a new stream besides its data."""
+
+    account_id: Uuid
+    """Account the stream belongs to; its events are sent in its name."""
     name: StreamName = ""
     """For people and for filters; it need not be unique."""
     description: Annotated[str, StringConstraints(max_length=512)] = ""
@@ -271,6 +271,21 @@ def to_authorization(rest: RestAuthorization | None, index: int, secret: str) ->
     return Authorization(account_id=rest.account_id)
 
 
+def rest_token(authorization: RestAuthorization | None) -> SecretStr | None:
+    """Return the token of an authorization, None where it is by account."""
+    return SecretStr(authorization.token) if isinstance(authorization, TokenAuthorization) else None
+
+
+def webhook_response(handler: EventHandler, token: str | None) -> dict[str, Any]:
+    """Return a webhook as both versions answer it."""
+    return {
+        "type": handler.type,
+        "url": handler.url,
+        "frame_store": handler.frame_store,
+        "authorization": None if token is None else {"token": token},
+    }
+
+
 def rest_authorization(spec: StreamSpec, index: int, credentials: Credentials) -> dict[str, str]:
     """Return the API's form; where none was given, the account of the stream, as LUNA Streams answers."""
     token = credentials.token(index)
@@ -290,21 +305,6 @@ def response_frame(stream: Stream, stream_id: str, record: StreamStatus) -> dict
         "name": spec.display_name,
         "description": spec.description,
         "location": spec.location.to_rest(),
-def rest_token(authorization: RestAuthorization | None) -> SecretStr | None:
-    """Return the token of an authorization, None where it is by account."""
-    return SecretStr(authorization.token) if isinstance(authorization, TokenAuthorization) else None
-
-
-def webhook_response(handler: EventHandler, token: str | None) -> dict[str, Any]:
-    """Return a webhook as both versions answer it."""
-    return {
-        "type": handler.type,
-        "url": handler.url,
-        "frame_store": handler.frame_store,
-        "authorization": None if token is None else {"token": token},
-    }
-
-
         "autorestart": spec.autorestart.to_rest() | _autorestart_state(record.autorestart),
         "version": record.version,
         "create_time": stream.create_time.isoformat().replace("+00:00", "Z"),
