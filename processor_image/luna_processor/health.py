@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+MIN_RETRY_DELAY_S = 0.1
+"""Shortest pause before another attempt: a stream that asks for none would do nothing but fail."""
+_MAX_MOMENTS = 4096
+"""Errors whose moments are kept one by one; of more, two neighbours at a time become one, the later."""
+
 
 @dataclass(frozen=True, slots=True)
 class HealthPolicy:
@@ -41,7 +46,8 @@ class Health:
     """The errors of one stream."""
 
     policy: HealthPolicy
-    _error_times_s: deque[float] = field(default_factory=deque)
+    _moments: deque[tuple[float, int]] = field(default_factory=deque)
+    """When errors happened, and how many at each moment."""
 
     def failed(self, now_s: float) -> Verdict:
         """Take in an error and say what to do.
@@ -49,10 +55,19 @@ class Health:
         Args:
             now_s: a clock that never goes back.
         """
-        self._error_times_s.append(now_s)
-        while self._error_times_s and now_s - self._error_times_s[0] > self.policy.period_s:
-            self._error_times_s.popleft()
-        count = len(self._error_times_s)
+        self._moments.append((now_s, 1))
+        while now_s - self._moments[0][0] > self.policy.period_s:
+            self._moments.popleft()
+        if len(self._moments) > _MAX_MOMENTS:
+            self._merge_neighbours()
+        count = sum(errors for _, errors in self._moments)
         if count >= self.policy.max_error_count:
             return GiveUp(count)
-        return Retry(max(0.0, self.policy.retry_delay_s))
+        return Retry(max(MIN_RETRY_DELAY_S, self.policy.retry_delay_s))
+
+    def _merge_neighbours(self) -> None:
+        """Halve what is kept; no error is forgotten before its time, some by a half thousandth of the period after."""
+        moments = list(self._moments)
+        pairs = zip(moments[::2], moments[1::2], strict=False)
+        rest = moments[len(moments) // 2 * 2 :]
+        self._moments = deque([(later, first + second) for (_, first), (later, second) in pairs] + rest)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from luna_processor.stats import StreamStats
+from luna_processor.stats import LATENCY_BUCKETS_S, StreamStats
 
-_FAST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0)
+_FAST_BUCKETS = LATENCY_BUCKETS_S
 _SLOW_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 OUTCOMES = ("sent", "rejected", "refused", "given_up", "overflow", "failed")
 """What becomes of a best shot."""
@@ -34,6 +34,11 @@ class Metrics:
         )
         for outcome in OUTCOMES:  # from the start: no increase is seen in a series that begins with 8
             self.best_shots.labels(outcome)
+        self.best_shots_known = Counter(
+            "luna_processor_best_shots_known",
+            "Best shots found once more by a repeated run, that wait already or were settled before",
+            registry=self.registry,
+        )
         self.delivery_retries = Counter(
             "luna_processor_delivery_retries", "Repeated event requests", registry=self.registry
         )
@@ -63,10 +68,13 @@ class Metrics:
         )
         self.preview_viewers = Gauge("luna_processor_preview_viewers", "Open live previews", registry=self.registry)
 
+    def add_gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Show a figure that is read when somebody scrapes."""
+        Gauge(f"luna_processor_{name}", text, registry=self.registry).set_function(read)
+
     def add_queue(self, name: str, size: Callable[[], float]) -> None:
         """Show the length of a queue."""
-        gauge = Gauge(f"luna_processor_{name}", f"Length of the queue: {name}", registry=self.registry)
-        gauge.set_function(size)
+        self.add_gauge(name, f"Length of the queue: {name}", size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +108,30 @@ class StreamCollector(Collector):
             for stream in streams:
                 counter.add_metric([stream.stream_id, stream.name], read_counter(stream.stats))
             yield counter
+        latency = HistogramMetricFamily(
+            "luna_processor_stream_latency_seconds",
+            "Time from decoding a frame to the end of its analysis",
+            labels=_LABELS,
+        )
+        for stream in streams:
+            buckets, total_s = stream.stats.latencies
+            latency.add_metric([stream.stream_id, stream.name], buckets, total_s)
+        yield latency
 
 
 _LABELS = ("stream_id", "name")
 _Read = Callable[[StreamStats], float]
 _GAUGES: tuple[tuple[str, str, _Read], ...] = (
     ("fps", "Frames analysed per second", lambda stats: stats.frames_per_second),
-    ("detections_in_frame", "Faces, bodies or humans in the last frame", lambda stats: stats.detection_count),
+    ("detections_in_frame", "Faces, bodies or humans in the frame searched last", lambda stats: stats.detection_count),
     ("live_tracks", "Tracks that go on", lambda stats: stats.live_tracks),
+    ("picture_is_black", "1 while the camera shows nothing", lambda stats: stats.is_black),
+    ("picture_is_frozen", "1 while the camera repeats one picture", lambda stats: stats.is_frozen),
 )
 _COUNTERS: tuple[tuple[str, str, _Read], ...] = (
     ("frames_read", "Frames decoded", lambda stats: stats.frames_read),
     ("frames_analysed", "Frames analysed", lambda stats: stats.frames_analysed),
+    ("frames_searched", "Frames in which faces or bodies were looked for", lambda stats: stats.frames_searched),
     ("frames_dropped", "Frames skipped under load", lambda stats: stats.frames_dropped),
     ("detections", "Faces, bodies or humans found", lambda stats: stats.detections_total),
     ("tracks", "Tracks ended", lambda stats: stats.tracks_total),

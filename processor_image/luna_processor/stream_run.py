@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
+from luna_processor.accounts import Account
 from luna_processor.errors import (
     DeliveryRefused,
     ProcessorError,
@@ -28,10 +29,11 @@ from luna_processor.events import ShotEvent
 from luna_processor.frames import Frame, Source
 from luna_processor.health import GiveUp, Health
 from luna_processor.metrics import Metrics
-from luna_processor.outbox import Account
+from luna_processor.picturewatch import TEXTS, PictureWatch
 from luna_processor.pipeline import Pipeline, Stages, Step
 from luna_processor.plan import SourcePlan, StreamPlan
 from luna_processor.ring import FrameRing
+from luna_processor.runs import RunStart
 from luna_processor.stats import StreamStats
 from luna_streams.policies import VideoInfo
 
@@ -39,11 +41,27 @@ log = logging.getLogger(__name__)
 
 RING_CAPACITY = 2
 """Live: the newest frame, and the one that is being picked. A file needs no more either."""
+STILL_PICTURE_CODECS = ("mjpeg", "png", "bmp")
+"""A camera that sends single pictures may send the same one on purpose."""
 _INT32_MAX = 2**31 - 1
 
 
 class Deliverer(Protocol):
     """Takes events over for delivery; may be called by any thread."""
+
+    def begin_run(self, start: RunStart, *, is_repeatable: bool) -> Account:
+        """Return the account of a run that begins.
+
+        Args:
+            start: of the run.
+            is_repeatable: whether its source could be read again from the start.
+        """
+
+    def finish_run(self, stream_id: str, version: int) -> None:
+        """Say that a run will not go on: the next one has everything to send anew."""
+
+    def forget_runs(self, stream_id: str) -> None:
+        """Say that a stream is gone for good; what waits is delivered all the same."""
 
     def submit(self, event: ShotEvent, account: Account, wait_unless: Callable[[], bool] | None) -> bool:
         """Accept an event, or return False."""
@@ -109,19 +127,21 @@ class StreamRun:
     """
 
     def __init__(self, plan: StreamPlan, context: RunContext) -> None:
-        self.plan = plan
+        self._began_at = datetime.now(UTC)
+        start = RunStart(plan.stream_id, plan.version, self._began_at, plan.reported_began_at)
+        self.account = context.delivery.begin_run(start, is_repeatable=not plan.source.is_live)
+        self.plan = replace(plan, run_number=self.account.run_number)
         self.stats = StreamStats()
         self.latest_frame: Frame | None = None
-        self.account = Account()
         self._context = context
         self._report = RunReport("in_progress")
-        self._began_at = datetime.now(UTC)
         self._health = Health(plan.source.health)
         self._interrupted = threading.Event()
         self._is_stopped = False
         self._sends_rest = True
         self._refusal: str | None = None
         self._remark: str | None = None
+        self._watch: PictureWatch | None = None
         self._ring: FrameRing[tuple[Source, Frame]] | None = None
         self._thread = threading.Thread(target=self._run, name=f"stream-{plan.stream_id[:8]}", daemon=True)
 
@@ -229,12 +249,14 @@ class StreamRun:
                 source, frame = item
                 if pipeline is None:
                     opened = source
+                    self._watch = self._make_watch(source)
                     pipeline = Pipeline(self.plan, source.info, self._context.stages, self, self.stats)
                 self._analyse(pipeline, frame, source)
                 self.stats.frames_dropped = dropped_before + ring.dropped_count
             self._remark = opened.info.remark if opened else None
         finally:
             self._ring = None
+            self.stats.is_black = self.stats.is_frozen = False
             ring.stop()
             if pipeline is not None and self._sends_rest:
                 pipeline.finish()
@@ -244,13 +266,30 @@ class StreamRun:
     def _analyse(self, pipeline: Pipeline, frame: Frame, source: Source) -> None:
         with self._context.metrics.analysis_seconds.time():
             step = pipeline.step(frame)
-        self._context.metrics.frame_age_seconds.observe((datetime.now(UTC) - frame.captured_at).total_seconds())
-        self.stats.analysed(frame.pts_s)
+        latency_s = (datetime.now(UTC) - frame.captured_at).total_seconds()
+        self._context.metrics.frame_age_seconds.observe(latency_s)
+        self.stats.analysed(frame.pts_s, latency_s)
         self.latest_frame = frame
         if self._context.onlooker is not None:
             self._context.onlooker.saw(step)
-        is_news = self._report.video_info is None or self._report.error is not None
-        self._set_report(RunReport("in_progress", None, self._video_info(source)), is_news=is_news)
+        error = self._look_for_faults(frame)
+        is_news = self._report.video_info is None or self._report.error != error
+        self._set_report(RunReport("in_progress", error, self._video_info(source)), is_news=is_news)
+
+    def _make_watch(self, source: Source) -> PictureWatch | None:
+        """Return what notices a dead camera; a file, also one that is sent, may well stand still or be black."""
+        if not (self.plan.source.is_live and self.plan.source.is_endless):
+            return None
+        return PictureWatch(notices_frozen=source.info.codec not in STILL_PICTURE_CODECS)
+
+    def _look_for_faults(self, frame: Frame) -> str | None:
+        """Return what is wrong with the picture of a camera, in words."""
+        if self._watch is None:
+            return None
+        self._watch.look(frame)
+        fault = self._watch.fault
+        self.stats.is_black, self.stats.is_frozen = fault == "black", fault == "frozen"
+        return TEXTS[fault] if fault else None
 
     def _decode(self, ring: FrameRing[tuple[Source, Frame]]) -> None:
         """Open the source and fill the ring; the decoding thread's whole life."""

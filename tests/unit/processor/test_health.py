@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.health import GiveUp, Health, HealthPolicy, Retry
+from luna_processor.health import MIN_RETRY_DELAY_S, GiveUp, Health, HealthPolicy, Retry
 
 
 def test_errors_below_the_limit_are_retried_after_the_delay() -> None:
@@ -30,8 +30,19 @@ def test_a_limit_of_one_or_less_gives_up_at_once(limit: Any) -> None:
     assert isinstance(Health(HealthPolicy(max_error_count=limit)).failed(0), GiveUp)
 
 
-def test_a_negative_delay_is_none() -> None:
-    assert Health(HealthPolicy(retry_delay_s=-1)).failed(0) == Retry(0)
+@pytest.mark.parametrize("delay", [0, -1])
+def test_no_delay_is_a_short_one(delay: Any) -> None:
+    assert Health(HealthPolicy(retry_delay_s=delay)).failed(0) == Retry(MIN_RETRY_DELAY_S)
+
+
+def test_any_number_of_errors_is_counted_in_bounded_memory() -> None:
+    health = Health(HealthPolicy(max_error_count=30_000, period_s=10_000, retry_delay_s=0))
+    verdicts = [health.failed(number) for number in range(10_000)]
+    assert all(isinstance(verdict, Retry) for verdict in verdicts)
+    assert len(health._moments) <= 4097
+    late = [health.failed(20_000 + number / 10) for number in range(30_000)]
+    assert late[-1] == GiveUp(30_000)
+    assert isinstance(late[-2], Retry)
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.integers(1, 8), st.floats(0, 200))
