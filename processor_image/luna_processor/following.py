@@ -59,6 +59,14 @@ class Following:
             )
         return updates
 
+    def is_doubtful(self, pts_s: float) -> bool:
+        """Return whether somebody could be lost, or stay unconfirmed, if a picture at this time were not searched."""
+        return self._faces.is_doubtful(pts_s) or self._bodies.is_doubtful(pts_s) or self._humans.is_doubtful
+
+    def nothing_new(self) -> Mapping[Mode, SubjectsUpdate]:
+        """Return what a picture changes that was not searched."""
+        return dict.fromkeys(self._modes, SubjectsUpdate((), (), ()))
+
     def end_all(self) -> Iterator[tuple[Mode, EndedSubject]]:
         """End every track: the stream is over or interrupted, or its picture was cut."""
         faces, bodies = self._faces.end_all(), self._bodies.end_all()

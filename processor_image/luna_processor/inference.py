@@ -111,6 +111,7 @@ class Inference:
                 MouthCoverEstimator(self.batchers["mouths_waiting"]),
                 {check: LivenessClassifier(spec, batcher) for check, (spec, batcher) in liveness.items()},
             ),
+            search_every=settings.detect_every,
         )
 
     @property

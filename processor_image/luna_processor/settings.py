@@ -76,6 +76,8 @@ class Settings(BaseModel):
     """Model that measures how far a mouth is covered; by default the first one of the manifest."""
     detector_size: int = Field(default=640, ge=128, le=2048)
     """Longest side of the picture that is searched, pixels, where the model leaves the choice."""
+    detect_every: int = Field(default=1, ge=1, le=30)
+    """Every n-th frame is searched for faces and bodies (FaceStream's detector-step); tracks go on in between."""
     min_body_detections: int = Field(default=3, ge=0, le=10000)
     """Detections of a body that belong to a full set (FaceStream's minimal_body_track_length_to_send)."""
     inference_workers: int = Field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))), ge=1, le=256)

@@ -78,6 +78,11 @@ class Humans:
         humans = {id(human): human for human in (*self._of_face.values(), *self._of_body.values())}
         return sum(human.is_confirmed for human in humans.values())
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a face and its body were seen apart, so that the next frames decide whether they belong together."""
+        return any(human.frames_apart > 0 for human in self._of_face.values())
+
     def update(self, faces: Sequence[Part], bodies: Sequence[Part], gone: Iterable[str]) -> SubjectsUpdate:
         """Take in a frame.
 

@@ -5,8 +5,8 @@ covariances never mix, so a 2x2 covariance per side is all there is, and no matr
 sizes is zero and stays so: a face that is being covered shrinks fast, and extrapolating that would leave a sliver that
 fits nothing when the face comes out again.
 All noise is relative to the size of the box, since a near face moves and jitters more pixels than a far one.
-Source: the idea is that of SORT and ByteTrack (Zhang et al. 2022), whose noise per frame is restated per second, so that
-dropped frames and variable frame rates need no special case.
+Source: as in SORT and ByteTrack (Zhang et al. 2022), whose noise per frame is restated per second, so that dropped
+frames and variable frame rates need no special case.
 """
 
 from __future__ import annotations
@@ -113,6 +113,11 @@ def correct(state: BoxState, motion: Motion, box_xyxy: FloatArray) -> BoxState:
         covariance=(1 - gain) * state.covariance,
         velocity_variance=state.velocity_variance - velocity_gain * state.covariance,
     )
+
+
+def leap(state: BoxState, elapsed_s: float) -> float:
+    """Return how far a box moves within a time, in its sizes."""
+    return float(np.hypot(*state.velocity[:2])) * elapsed_s / state.size
 
 
 def _to_centre(box_xyxy: FloatArray) -> Vector:

@@ -22,6 +22,10 @@ MAX_JITTER_S = 1.0
 """Time stamps that step back by more begin anew (a counter that wrapped, a recording that is looped)."""
 
 
+MAX_BLIND_LEAP = 0.5
+"""A face that moves further than this between two searches, in its sizes, is looked for in between."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
     """Named thresholds of the tracker; as they stand for faces."""
@@ -148,6 +152,18 @@ class Tracker:
             tuple(replace(seen, detection=int(order[seen.detection])) for seen in observations), tuple(ended)
         )
 
+    def is_doubtful(self, pts_s: float) -> bool:
+        """Return whether a picture at this time should be searched, though another one was a short while ago.
+
+        So it is while somebody new is not confirmed, and when somebody moves so fast that he could be lost. Nobody is
+        looked for who was not there in the last picture that was searched.
+        """
+        return any(
+            not track.is_confirmed or kalman.leap(track.state, self._clock.until(pts_s)) > MAX_BLIND_LEAP
+            for track in self._tracks
+            if track.is_fresh
+        )
+
     def _take_in(self, detections: Detections) -> list[Observation]:
         """Continue tracks with the detections and begin new ones with what is left."""
         pairs = self._associate(detections)
@@ -231,12 +247,17 @@ class _Clock:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self._offset_s: float | None = None
+        self._offset_s = 0.0
+        """From time stamps to `now_s`."""
+
+    def until(self, pts_s: float) -> float:
+        """Return the seconds from now to a time stamp."""
+        return max(0.0, pts_s + self._offset_s - self.now_s)
 
     def advance(self, pts_s: float) -> float:
         """Take in the next time stamp; returns the seconds that have passed."""
-        if self._offset_s is None or self.now_s - (pts_s + self._offset_s) > MAX_JITTER_S:
+        if self.now_s - (pts_s + self._offset_s) > MAX_JITTER_S:
             self._offset_s = self.now_s - pts_s
-        elapsed_s = max(0.0, pts_s + self._offset_s - self.now_s)
+        elapsed_s = self.until(pts_s)
         self.now_s += elapsed_s
         return elapsed_s
