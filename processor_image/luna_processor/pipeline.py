@@ -17,6 +17,7 @@ from luna_processor.imaging import jpeg
 from luna_processor.plan import AnalyticsPlan, StreamPlan
 from luna_processor.scene import Estimators, Found, Scene
 from luna_processor.scenecut import SceneCuts
+from luna_processor.search import SearchRhythm
 from luna_processor.shots import Shot
 from luna_processor.stats import StreamStats
 from luna_processor.tracking.subjects import SubjectsUpdate
@@ -60,6 +61,8 @@ class Step:
     """Mode and track of whom a shot of this frame is the best so far, or among the best."""
     is_cut: bool
     """Whether all tracks before this frame have ended."""
+    is_searched: bool = True
+    """Whether faces and bodies were looked for; otherwise nobody is seen, and nobody is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Stages:
     faces: Detector
     bodies: Detector
     estimators: Estimators
+    search_every: int = 1
+    """Every n-th frame of a source is searched; see `SearchRhythm`."""
 
 
 class Pipeline:
@@ -99,6 +104,7 @@ class Pipeline:
         self._counted_modes = {MODE_HUMANS} if MODE_HUMANS in modes else modes
         self._following = Following(modes, _tracker_settings(info.frame_rate), lambda: str(uuid.uuid4()))
         self._cuts = SceneCuts()
+        self._rhythm = SearchRhythm(stages.search_every)
         self._frame_count = 0
         self._choosers = [Chooser(item, resolve(item.droi, info.width, info.height, "droi")) for item in plan.analytics]
 
@@ -108,11 +114,60 @@ class Pipeline:
         Raises:
             EngineFailed: if inference fails.
         """
-        scene, is_cut = self._look(frame)
-        updates = self._following.update(scene.faces, scene.bodies, frame.pts_s)
+        picture = self._main_detector.picture(frame, self._view)
+        is_cut = self._cuts.is_cut(picture)
+        if is_cut:
+            self.finish()
+        is_doubtful = is_cut or self._following.is_doubtful(frame.pts_s)
+        is_searched = self._rhythm.is_due(frame.number, frame.pts_s, is_doubtful=is_doubtful)
+        found = self._search(frame, picture) if is_searched else Found(Detections.none(), Detections.none())
+        scene = Scene(frame, self._view, found, self._stages.estimators, self._frame_count)
+        self._frame_count += 1
+        updates = self._follow(scene) if is_searched else self._following.nothing_new()
+        taken = self._choose(scene, updates)
+        return Step(scene, updates, taken, is_cut, is_searched)
+
+    def finish(self) -> None:
+        """End all tracks and send what they have: the source is over or interrupted, or the picture was cut."""
+        for mode, ended in self._following.end_all():
+            self._end(mode, ended.track_id, is_confirmed=ended.is_confirmed)
+
+    @property
+    def _main_detector(self) -> Detector:
+        """The one whose picture tells cuts of the video, also in frames that are not searched."""
+        return self._stages.faces if self._needs_faces else self._stages.bodies
+
+    def _search(self, frame: Frame, picture: Picture) -> Found:
+        """Find what the analytics want.
+
+        Args:
+            frame: to search.
+            picture: of the frame, made by the main detector.
+        """
+        faces, bodies = Detections.none(), Detections.none()
+        if self._needs_bodies:
+            detector = self._stages.bodies
+            searched = detector.picture(frame, self._view) if self._needs_faces else picture
+            bodies = detector.detect(searched, self._view)
+        if self._needs_faces:
+            faces = self._stages.faces.detect(picture, self._view)
+        return Found(faces, bodies)
+
+    def _follow(self, scene: Scene) -> Mapping[Mode, SubjectsUpdate]:
+        """Continue the tracks with what was found; what has ended is sent."""
+        updates = self._following.update(scene.faces, scene.bodies, scene.frame.pts_s)
         for mode, update in updates.items():
             for ended in update.ended:
                 self._end(mode, ended.track_id, is_confirmed=ended.is_confirmed)
+        found = sum(len(updates[mode].seen) for mode in self._counted_modes)
+        self._stats.frames_searched += 1
+        self._stats.detection_count = found
+        self._stats.detections_total += found
+        self._stats.live_tracks = self._following.confirmed_count
+        return updates
+
+    def _choose(self, scene: Scene, updates: Mapping[Mode, SubjectsUpdate]) -> frozenset[tuple[Mode, str]]:
+        """Let the analytics choose their shots and send what is due; returns of whom a shot was kept."""
         taken: set[tuple[Mode, str]] = set()
         for chooser in self._choosers:
             update = updates[chooser.plan.mode]
@@ -124,34 +179,7 @@ class Pipeline:
                     taken.add((chooser.plan.mode, subject.track_id))
             for track_id, shots in chooser.due(scene):
                 self._send(chooser.plan, track_id, shots)
-        found = sum(len(updates[mode].seen) for mode in self._counted_modes)
-        self._stats.detection_count = found
-        self._stats.detections_total += found
-        self._stats.live_tracks = self._following.confirmed_count
-        return Step(scene, updates, frozenset(taken), is_cut)
-
-    def finish(self) -> None:
-        """End all tracks and send what they have: the source is over or interrupted, or the picture was cut."""
-        for mode, ended in self._following.end_all():
-            self._end(mode, ended.track_id, is_confirmed=ended.is_confirmed)
-
-    def _look(self, frame: Frame) -> tuple[Scene, bool]:
-        """Find what the analytics want, and tell whether the video was cut, which ends all tracks."""
-        faces, bodies = Detections.none(), Detections.none()
-        stages, view = self._stages, self._view
-        picture: Picture | None = None
-        if self._needs_bodies:
-            picture = stages.bodies.picture(frame, view)
-            bodies = stages.bodies.detect(picture, view)
-        if self._needs_faces:
-            picture = stages.faces.picture(frame, view)
-            faces = stages.faces.detect(picture, view)
-        is_cut = picture is not None and self._cuts.is_cut(picture)
-        if is_cut:
-            self.finish()
-        scene = Scene(frame, view, Found(faces, bodies), stages.estimators, self._frame_count)
-        self._frame_count += 1
-        return scene, is_cut
+        return frozenset(taken)
 
     def _end(self, mode: int, track_id: str, *, is_confirmed: bool) -> None:
         self._stats.tracks_total += is_confirmed and mode in self._counted_modes
