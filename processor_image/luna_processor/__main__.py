@@ -13,6 +13,7 @@ from luna_processor.errors import StartupError
 from luna_processor.inference import load_engines
 from luna_processor.process import Process
 from luna_processor.settings import PREFIX, Settings, load
+from luna_processor.spool_place import open_outbox
 
 EXIT_CANNOT_START = 2
 
@@ -24,7 +25,8 @@ def main(argv: list[str] | None = None) -> int:
         settings = load(flags, os.environ)
         _start_logging(settings.log_level)
         listener = _listen(settings.listen_host, settings.port)
-        process = Process(settings, load_engines(settings), listener)
+        outbox = open_outbox(settings, os.environ)
+        process = Process(settings, load_engines(settings), listener, outbox)
     except StartupError as e:
         print(f"luna-streams processor: {e}", file=sys.stderr)
         return EXIT_CANNOT_START

@@ -2,37 +2,38 @@
 
 Platforms are served side by side: each origin has its own lane, so that one that is down or slow holds up nobody else.
 How long an event is tried counts from when it was made: behind a platform that is down, those that wait their turn grow
-old too, and each is tried once at least.
+old too.
 Time-outs, connection errors, 5xx and 429 are tried again with back-off and jitter under the same request id; other 4xx
 are the request's own fault and dropped; 401 and 403 mean that the stream can deliver nothing at all.
+
+What waits is kept by the outbox, and is sent after a restart of the process, whether its stream is here again or not.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-import httpx
-import stamina
-
+from luna_processor.accounts import Account
 from luna_processor.events import ShotEvent
-from luna_processor.formats.requests import request_of
-from luna_processor.frame_store import frame_request, image_origin
-from luna_processor.http_reason import reason_of
+from luna_processor.lanes import Lane, Pauses
 from luna_processor.metrics import Metrics
-from luna_processor.outbox import Account, Outbox
+from luna_processor.outbox import LostEvent, Outbox
+from luna_processor.posting import Poster, Refused, Rejected, Transient
+from luna_processor.runs import RunStart
+from luna_processor.waiting import WaitingEvent
 from luna_streams.lifecycle import DELIVERY_TROUBLE
 
 log = logging.getLogger(__name__)
 
 AUTHORIZATION_FAILED = "Failed to authorize in Luna Platform"
 """The documented text: LUNA Streams does not restart a stream that failed with it."""
-_RETRIED_STATUSES = (408, 425, 429)
-_FRAME_STORE_TIMEOUT_S = 3.0
-_ONE_TRY_S = 0.001
-"""Time for an event that is too old already: enough to begin one try, not two."""
+_OVERFLOW = "too many events wait"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +42,21 @@ class DeliverySettings:
 
     timeout_s: float = 10.0
     """For one request."""
-    give_up_after_s: float = 300.0
-    """For one event, from when it was made; each is tried once at least."""
-    first_pause_s: float = 0.5
-    longest_pause_s: float = 15.0
+    give_up_after_s: float = 86_400.0
+    """For one event, from when it was made."""
+    pauses: Pauses = field(default_factory=Pauses)
     senders_per_origin: int = 4
 
 
-class _Transient(Exception):
-    """Worth another try; the text says what went wrong."""
+@dataclass(slots=True, eq=False)
+class _Origin:
+    """A platform."""
 
-
-class _Refused(Exception):
-    """401 or 403."""
-
-
-class _Rejected(Exception):
-    """The platform does not take this event and never will."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Parcel:
-    """An event on its way, whose it is, and until when it is tried (by the event loop's clock)."""
-
-    event: ShotEvent
-    account: Account
-    until_s: float
+    lane: Lane[WaitingEvent]
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there may be something to do."""
+    trouble: str = ""
+    """What went wrong last."""
 
 
 class Delivery:
@@ -87,23 +77,43 @@ class Delivery:
         self._metrics = metrics
         self._on_refused = on_refused
         self._loop = asyncio.get_running_loop()
-        self._http = httpx.AsyncClient(timeout=settings.timeout_s, follow_redirects=False)
-        self._lanes: dict[str, asyncio.Queue[_Parcel]] = {}
+        self._poster = Poster(settings.timeout_s, metrics)
+        self._origins: dict[str, _Origin] = {}
         self._senders: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        outbox.start(self._hand_over)
+
+    # -- for streams, in any thread -------------------------------------------------------------------------------
+
+    def begin_run(self, start: RunStart, *, is_repeatable: bool) -> Account:
+        """Return the account of a run that begins; see `Outbox.begin_run`."""
+        return self._outbox.begin_run(start, is_repeatable=is_repeatable)
 
     def submit(self, event: ShotEvent, account: Account, wait_unless: Callable[[], bool] | None) -> bool:
-        """Take an event over, from any thread; see `Outbox.add`. Returns False when it had to be dropped."""
-        if not self._outbox.add(event, account, wait_unless):
-            _lose(event, account, "too many events wait")
-            self._metrics.best_shots.labels("overflow").inc(len(event.shots))
-            return False
-        parcel = _Parcel(event, account, self._loop.time() + self._settings.give_up_after_s)
-        self._loop.call_soon_threadsafe(self._enqueue, parcel)
-        return True
+        """Take an event over; see `Outbox.add`. Returns False when it had to be dropped."""
+        admission = self._outbox.add(event, account, wait_unless)
+        if admission == "known":
+            self._metrics.best_shots_known.inc(len(event.shots))
+        if admission != "full":
+            return True
+        log.warning("stream %s: event %s is lost: %s", event.stream_id, event.request_id, _OVERFLOW)
+        account.lose(_OVERFLOW)
+        self._metrics.best_shots.labels("overflow").inc(len(event.shots))
+        return False
 
     def wait_delivered(self, account: Account, unless: Callable[[], bool]) -> bool:
-        """Wait, in a thread, until no event of a run is on its way; see `Outbox.wait_empty`."""
+        """Wait until no event of a run is on its way; see `Outbox.wait_empty`."""
         return self._outbox.wait_empty(account, unless)
+
+    def finish_run(self, stream_id: str, version: int) -> None:
+        """Say that a run will not go on; see `Outbox.finish_run`."""
+        self._outbox.finish_run(stream_id, version)
+
+    def forget_runs(self, stream_id: str) -> None:
+        """Say that a stream is gone for good; see `Outbox.forget_runs`."""
+        self._outbox.forget_runs(stream_id)
+
+    # -- for the process ------------------------------------------------------------------------------------------
 
     async def flush(self, grace_s: float) -> None:
         """Wait until everything was delivered, at most `grace_s`."""
@@ -112,121 +122,119 @@ class Delivery:
             await asyncio.sleep(0.05)
 
     async def close(self) -> None:
-        """Stop sending; what still waits is lost and said so."""
-        if self._outbox.size:
-            log.warning("%d events were not delivered before the end", self._outbox.size)
+        """Stop sending; what still waits stays in the spool for the next process, or is lost where there is none."""
+        self._is_closed = True
         for sender in self._senders:
             sender.cancel()
         await asyncio.gather(*self._senders, return_exceptions=True)
-        await self._http.aclose()
+        await self._poster.close()
+        if self._outbox.size:
+            fate = "wait in the spool for the next start" if self._outbox.is_lasting else "are lost"
+            log.warning("%d events were not delivered before the end and %s", self._outbox.size, fate)
+        await asyncio.to_thread(self._outbox.close)
 
-    def _enqueue(self, parcel: _Parcel) -> None:
-        origin = parcel.event.target.origin
-        lane = self._lanes.get(origin)
-        if lane is None:
-            lane = self._lanes[origin] = asyncio.Queue()
-            for _ in range(self._settings.senders_per_origin):
-                self._senders.add(asyncio.create_task(self._send_all(lane)))
-        lane.put_nowait(parcel)
+    # -- lanes ----------------------------------------------------------------------------------------------------
 
-    async def _send_all(self, lane: asyncio.Queue[_Parcel]) -> None:
+    def _hand_over(self, events: Sequence[WaitingEvent]) -> None:
+        """Take events from any thread into the event loop."""
+        if events:
+            self._loop.call_soon_threadsafe(self._enqueue, events)
+
+    def _enqueue(self, events: Sequence[WaitingEvent]) -> None:
+        if self._is_closed:
+            return
+        for waiting in events:
+            origin = self._origins.get(waiting.stored.origin)
+            if origin is None:
+                origin = self._origins[waiting.stored.origin] = _Origin(Lane(self._settings.pauses, random.random))
+                for _ in range(self._settings.senders_per_origin):
+                    self._senders.add(asyncio.create_task(self._send_all(origin)))
+            origin.lane.add(waiting)
+            origin.news.set()
+
+    async def _send_all(self, origin: _Origin) -> None:
+        lane = origin.lane
         while True:
-            parcel = await lane.get()
-            event, account = parcel.event, parcel.account
+            origin.news.clear()
+            if lane.is_down:
+                self._give_up_old(origin)
+            waiting = lane.pick(self._loop.time())
+            if waiting is None:
+                await self._wait(origin)
+                continue
             try:
-                outcome = await self._deliver(parcel)
-                self._metrics.best_shots.labels(outcome).inc(len(event.shots))
+                await self._send(origin, waiting)
             except Exception:  # a bug in one event must not end the lane; it is logged with its traceback
-                log.exception("event %s could not be sent", event.request_id)
-                _lose(event, account, "internal error")
-                self._metrics.best_shots.labels("failed").inc(len(event.shots))
-            finally:
-                self._outbox.done(event, account)
+                log.exception("event %s could not be sent", waiting.stored.request_id)
+                lane.passed()
+                self._lose(waiting, "failed", "internal error")
+            origin.news.set()
 
-    async def _deliver(self, parcel: _Parcel) -> str:
-        """Send an event until it is accepted or given up; returns the outcome as the metrics name it."""
-        event, account = parcel.event, parcel.account
-        origins = await self._store_frames(event)
-        settings = self._settings
-        attempts = stamina.retry_context(
-            on=_Transient,
-            attempts=None,
-            timeout=max(_ONE_TRY_S, parcel.until_s - self._loop.time()),
-            wait_initial=settings.first_pause_s,
-            wait_max=settings.longest_pause_s,
-            wait_jitter=settings.first_pause_s,
-        )
+    async def _wait(self, origin: _Origin) -> None:
+        look_s = origin.lane.next_look_s()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if look_s is None else max(0.0, look_s - self._loop.time())):
+                await origin.news.wait()
+
+    async def _send(self, origin: _Origin, waiting: WaitingEvent) -> None:
+        """Try to send an event once, and say what came of it."""
+        lane = origin.lane
+        if waiting.tries:
+            self._metrics.delivery_retries.inc()
         try:
-            async for attempt in attempts:
-                with attempt:
-                    if attempt.num > 1:
-                        self._metrics.delivery_retries.inc()
-                    await self._post(parcel, origins)
-        except _Refused:
-            self._on_refused(event.stream_id, event.version)
-            return "refused"
-        except _Rejected as e:
-            _lose(event, account, str(e))
-            return "rejected"
-        except _Transient as e:
-            _lose(event, account, str(e))
-            return "given_up"
-        account.meet(None)
-        return "sent"
+            await self._post(waiting)
+        except Transient as e:
+            lane.failed(waiting, self._loop.time())
+            self._note_trouble(origin, waiting, str(e))
+            if self._is_old(waiting):
+                lane.take_all(lambda item: item is waiting)
+                self._lose(waiting, "given_up", origin.trouble)
+            return
+        except LostEvent as e:
+            lane.passed()
+            self._lose(waiting, "failed", str(e))
+        except Refused:
+            lane.passed()
+            self._on_refused(waiting.stored.stream_id, waiting.stored.version)
+            self._lose(waiting, "refused", AUTHORIZATION_FAILED)
+        except Rejected as e:
+            lane.passed()
+            self._lose(waiting, "rejected", str(e))
+        else:
+            lane.passed()
+            waiting.account.meet(None)
+            self._settle(waiting, "sent", None)
 
-    async def _post(self, parcel: _Parcel, image_origins: tuple[str | None, ...]) -> None:
-        event = parcel.event
-        request = request_of(event, image_origins)
-        with self._metrics.delivery_seconds.time():
-            try:
-                answer = await self._http.post(
-                    request.url,
-                    params=request.params or None,  # an empty mapping would take away the query of the address
-                    headers=request.headers,
-                    content=request.content,
-                    files=request.files or None,
-                    data=request.data or None,
-                )
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
-                raise _Rejected(f"{request.url} is not an address: {e}") from e
-            except httpx.HTTPError as e:
-                raise _in_trouble(parcel, reason_of(e)) from e
-        if answer.status_code in (401, 403):
-            raise _Refused
-        if answer.status_code >= 500 or answer.status_code in _RETRIED_STATUSES:
-            raise _in_trouble(parcel, f"status {answer.status_code}")
-        if not answer.is_success:
-            raise _Rejected(f"{event.target.origin} answered with status {answer.status_code}")
+    async def _post(self, waiting: WaitingEvent) -> None:
+        event = await asyncio.to_thread(self._outbox.load, waiting)
+        origins = await self._poster.store_frames(event, waiting.image_origins)
+        if origins != waiting.image_origins:
+            self._outbox.note_frames(waiting, origins)
+        await self._poster.post(event, origins)
 
-    async def _store_frames(self, event: ShotEvent) -> tuple[str | None, ...]:
-        return tuple([await self._store_frame(event, shot.frame_jpeg) for shot in event.shots])
+    def _note_trouble(self, origin: _Origin, waiting: WaitingEvent, reason: str) -> None:
+        """Tell every stream that is concerned: when a platform is down, all that wait for it."""
+        origin.trouble = f"{DELIVERY_TROUBLE} to {waiting.stored.origin}: {reason}"
+        concerned = {waiting.account: waiting.stored.stream_id}
+        if origin.lane.is_down:
+            concerned |= {other.account: other.stored.stream_id for other in origin.lane}
+        for account, stream_id in concerned.items():
+            if account.meet(origin.trouble):
+                log.warning("stream %s: %s", stream_id, origin.trouble)
 
-    async def _store_frame(self, event: ShotEvent, frame_jpeg: bytes | None) -> str | None:
-        """Store a source frame and return its address; None if that fails, which stops nothing."""
-        request = None if frame_jpeg is None else frame_request(event, frame_jpeg)
-        if request is None:
-            return None
-        try:
-            answer = await self._http.post(
-                request.url, content=request.content, headers=request.headers, timeout=_FRAME_STORE_TIMEOUT_S
-            )
-            answer.raise_for_status()
-            url = image_origin(request.url, answer.json())
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as e:
-            log.warning("stream %s: source frame not stored at %s: %s", event.stream_id, request.url, e)
-            self._metrics.source_frames.labels("failed").inc()
-            return None
-        self._metrics.source_frames.labels("stored").inc()
-        return url
+    def _give_up_old(self, origin: _Origin) -> None:
+        """Give up what has waited for too long, tried or not: nothing else would come of it."""
+        for waiting in origin.lane.take_all(self._is_old):
+            self._lose(waiting, "given_up", origin.trouble)
 
+    def _is_old(self, waiting: WaitingEvent) -> bool:
+        return time.time() - waiting.stored.made_at_s >= self._settings.give_up_after_s
 
-def _lose(event: ShotEvent, account: Account, reason: str) -> None:
-    log.warning("stream %s: event %s is lost: %s", event.stream_id, event.request_id, reason)
-    account.lose(reason)
+    def _lose(self, waiting: WaitingEvent, outcome: str, reason: str) -> None:
+        log.warning("stream %s: event %s is lost: %s", waiting.stored.stream_id, waiting.stored.request_id, reason)
+        waiting.account.lose(reason)
+        self._settle(waiting, outcome, reason)
 
-
-def _in_trouble(parcel: _Parcel, reason: str) -> _Transient:
-    text = f"{DELIVERY_TROUBLE} to {parcel.event.target.origin}: {reason}"
-    if parcel.account.meet(text):
-        log.warning("stream %s: %s", parcel.event.stream_id, text)
-    return _Transient(text)
+    def _settle(self, waiting: WaitingEvent, outcome: str, loss: str | None) -> None:
+        self._metrics.best_shots.labels(outcome).inc(waiting.stored.shot_count)
+        self._outbox.settle(waiting, loss)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 from luna_processor.chooser import Chooser
 from luna_processor.detections import Detections
-from luna_processor.events import BestShot, ShotEvent, new_request_id
+from luna_processor.events import BestShot, ShotEvent
 from luna_processor.following import BODY_MODES, FACE_MODES, Following, Mode
+from luna_processor.identity import identities_of
 from luna_processor.frames import Frame, SourceInfo
 from luna_processor.imaging import jpeg
 from luna_processor.plan import AnalyticsPlan, StreamPlan
@@ -102,7 +102,8 @@ class Pipeline:
         self._needs_faces = bool(modes.intersection(FACE_MODES))
         self._needs_bodies = bool(modes.intersection(BODY_MODES))
         self._counted_modes = {MODE_HUMANS} if MODE_HUMANS in modes else modes
-        self._following = Following(modes, _tracker_settings(info.frame_rate), lambda: str(uuid.uuid4()))
+        self._identities = identities_of(plan)
+        self._following = Following(modes, _tracker_settings(info.frame_rate), self._identities.track_id)
         self._cuts = SceneCuts()
         self._rhythm = SearchRhythm(stages.search_every)
         self._frame_count = 0
@@ -114,6 +115,7 @@ class Pipeline:
         Raises:
             EngineFailed: if inference fails.
         """
+        self._identities.begin_frame(frame.number)
         picture = self._main_detector.picture(frame, self._view)
         is_cut = self._cuts.is_cut(picture)
         if is_cut:
@@ -193,13 +195,15 @@ class Pipeline:
         self._sink.send(
             ShotEvent(
                 stream_id=self._plan.stream_id,
+        encoded = tuple(self._encode(shot) for shot in shots)
+        analytics = self._plan.analytics.index(plan)
                 version=self._plan.version,
                 source=self._plan.name,
                 location=self._plan.location,
                 track_id=track_id,
                 target=plan.target,
-                shots=tuple(self._encode(shot) for shot in shots),
-                request_id=new_request_id(datetime.now(UTC)),
+                shots=encoded,
+                request_id=self._identities.request_id(analytics, track_id, encoded[0].kind),
             )
         )
 

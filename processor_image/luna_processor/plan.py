@@ -140,6 +140,12 @@ def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
     spec = submission.spec
     if spec.data.type == "images" and any(
         item.enabled and item.primary_track_policy.use_primary_track_policy for item in spec.data.analytics
+    created_at: datetime | None = None
+    """When the stream was made, as the server tells it."""
+    reported_began_at: datetime | None = None
+    """When its last run began that the server heard of; see `runs`."""
+    run_number: int = 0
+    """Counts the runs of this version that were finished before, as far as this processor knows."""
     ):
         raise UnsuitableStream("primary_track_policy is not intended for sources of type images")
     enabled = [(index, item) for index, item in enumerate(spec.data.analytics) if item.enabled]
@@ -172,6 +178,8 @@ def _analytics(item: Analytics, target: Target, platform: Platform) -> Analytics
         kinds=kinds,
         full_frames=Kinds(item.sending.full_frame_settings) if item.mode == MODE_HUMANS else Kinds.TOGETHER,
         droi=_region(item.droi),
+        created_at=queued.created_at,
+        reported_began_at=queued.reported_began_at,
         face_filters=_face_filters(item),
         body_filters=BodyFilters(filtering.min_score_body, filtering.min_body_size_threshold),
         yaws=YawPolicy(filtering.yaw_number, filtering.yaw_collection_mode),

@@ -11,7 +11,6 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator
 
-import stamina.instrumentation
 import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -44,13 +43,15 @@ class Process:
         settings: of the process.
         engines: loaded networks.
         listener: bound socket of the HTTP interface.
+        outbox: where events wait; closed at the end.
 
     Raises:
         StartupError: if a filter is malformed.
     """
 
-    def __init__(self, settings: Settings, engines: Engines, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, engines: Engines, listener: socket.socket, outbox: Outbox) -> None:
         self._settings = settings
+        self._outbox = outbox
         self._worker_settings = worker_settings(settings)
         self._listener = listener
         self._worker_id = str(uuid.uuid4())
@@ -62,14 +63,11 @@ class Process:
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        # Retries are counted by our own metrics and logged in our own words.
-        stamina.instrumentation.set_on_retry_hooks(())
-        outbox = Outbox(self._settings.outbox_size)
         settings = self._settings
         api = StreamsApi(settings.streams_origin, settings.api_version, self._worker_id, settings.token)
         async with contextlib.aclosing(api):
-            worker, delivery = self._connect(api, outbox)
-            self._watch(worker, outbox)
+            worker, delivery = self._connect(api)
+            self._watch(worker)
             server = _server(create_app(self._interface(worker)))
             serving = asyncio.create_task(server.serve(sockets=[self._listener]))
             working = asyncio.create_task(worker.serve())
@@ -84,13 +82,13 @@ class Process:
         await asyncio.to_thread(self._inference.close)
         return EXIT_FAILED if has_failed else 0
 
-    def _connect(self, api: StreamsApi, outbox: Outbox) -> tuple[Worker, Delivery]:
+    def _connect(self, api: StreamsApi) -> tuple[Worker, Delivery]:
         """Make the delivery and the worker, which know each other through callbacks only."""
         settings = self._settings
         delivery_settings = DeliverySettings(settings.delivery_timeout, settings.give_up_after)
         delivery = Delivery(
             delivery_settings,
-            outbox,
+            self._outbox,
             self._metrics,
             lambda stream_id, version: worker.refuse(stream_id, version, AUTHORIZATION_FAILED),
         )
@@ -113,12 +111,15 @@ class Process:
         )
         return worker, delivery
 
-    def _watch(self, worker: Worker, outbox: Outbox) -> None:
-        metrics = self._metrics
+    def _watch(self, worker: Worker) -> None:
+        metrics, outbox = self._metrics, self._outbox
         metrics.registry.register(
             StreamCollector(lambda: [StreamFigures(r.plan.stream_id, r.plan.name, r.stats) for r in worker.runs])
         )
         metrics.add_queue("events_waiting", lambda: outbox.size)
+        metrics.add_gauge("spool_bytes", "What the waiting events take", lambda: outbox.size_bytes)
+        metrics.add_gauge("spool_oldest_seconds", "Age of the event that waits longest", lambda: outbox.oldest_s)
+        metrics.add_gauge("spool_write_failures", "What the disk did not take", lambda: outbox.write_failures)
         for name, batcher in self._inference.batchers.items():
             metrics.add_queue(name, functools.partial(getattr, batcher, "waiting_count"))
 

@@ -98,12 +98,14 @@ class Settings(BaseModel):
     """Seconds that a picture waits for others on an idle GPU; more than the time between two frames gains nothing."""
     decoder: Decoder = "auto"
     """What decodes with `device` gpu: auto takes the CPU, and says so, where the GPU cannot; gpu fails the stream."""
-    outbox_size: int = Field(default=1000, ge=1)
-    """Events that may wait for delivery; beyond, files wait and live streams drop."""
+    spool_dir: Path | None = None
+    """Folder in which events wait for delivery, for this process alone: `~/.local/state/luna-streams/spool-PORT`."""
+    spool_size: int = Field(default=2**30, ge=0)
+    """Bytes of events that may wait; beyond, files wait, live streams drop. 0 keeps 64 MiB in memory, none on disk."""
     delivery_timeout: float = Field(default=10.0, gt=0)
     """Seconds for one request to LUNA PLATFORM."""
-    give_up_after: float = Field(default=300.0, gt=0)
-    """Seconds after which an event that cannot be delivered is dropped and counted."""
+    give_up_after: float = Field(default=86_400.0, gt=0)
+    """Seconds after which an event that cannot be delivered is dropped and counted; long, as the spool is bounded."""
     shutdown_grace: float = Field(default=20.0, ge=0)
     """Seconds for deliveries after SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -20,7 +20,7 @@ from luna_processor.plan import Platform, make_plan
 from luna_processor.stream_run import RunContext, RunReport, StreamRun
 from luna_processor.streams_api import FEEDBACK_TIMEOUT_S, StreamsApi, UnreadableStream
 from luna_streams.policies import Preview
-from luna_streams.rest.messages import FeedbackItem, FeedbackStreams, QueueFilters
+from luna_streams.rest.messages import FeedbackItem, FeedbackStream, FeedbackStreams, QueueFilters
 from luna_streams.rest.submission import QueuedStream
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class Worker:
 
     def _begin(self, stream: QueuedStream | UnreadableStream) -> None:
         if old := self._runs.pop(stream.stream_id, None):
-            old.stop(sends_rest=True)
+            old.stop(sends_rest=old.plan.source.is_live or old.plan.version != stream.version)
         self._ended.pop(stream.stream_id, None)
         if isinstance(stream, UnreadableStream):
             self._end(stream.stream_id, stream.version, RunReport("failure", stream.reason))
@@ -303,13 +303,26 @@ class Worker:
             ended = self._ended.get(item.stream_id)
             if ended and ended.version == item.version and item.status != "in_progress" and item.stream_id in heard:
                 del self._ended[item.stream_id]
+        self._finish(items, answer)
         for stream in answer.modified:
             run = self._runs.get(stream.stream_id)
             if run is not None and run is runs.get(stream.stream_id):
                 log.info("stream %s: stopped, the server says %s", stream.stream_id, stream.status)
                 del self._runs[stream.stream_id]
-                run.stop(sends_rest=stream.status != "not_found")
+                # What is read again from its start, here or elsewhere, will find the rest itself.
+                is_over = run.plan.source.is_live or _is_over(stream, run.plan.version)
+                run.stop(sends_rest=is_over and stream.status != "not_found")
         self._update_room()
+
+    def _finish(self, items: Sequence[FeedbackItem], answer: FeedbackStreams) -> None:
+        """Tell the delivery which runs will not go on, so that the next one of such a stream has all to send anew."""
+        versions = {item.stream_id: item.version for item in items}
+        for stream in (*answer.modified, *answer.unmodified):
+            version = versions.get(stream.stream_id)
+            if stream.status == "not_found":
+                self._context.delivery.forget_runs(stream.stream_id)
+            elif version is not None and _is_over(stream, version):
+                self._context.delivery.finish_run(stream.stream_id, version)
 
     @property
     def _report_timeout_s(self) -> float:
@@ -355,3 +368,11 @@ class Worker:
     async def _joined(self, runs: Sequence[StreamRun]) -> None:
         waits: list[Awaitable[None]] = [asyncio.to_thread(run.join, _JOIN_TIMEOUT_S) for run in runs]
         await asyncio.gather(*waits)
+
+
+def _is_over(stream: FeedbackStream, version: int) -> bool:
+    """Return whether the run of a version has ended, and was not just taken from its worker: by how the server says it.
+
+    A user who sends a stream in progress back to the queue cannot be told from a server that does.
+    """
+    return stream.version != version or stream.status not in ("pending", "in_progress")

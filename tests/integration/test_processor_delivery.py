@@ -9,25 +9,29 @@ from dataclasses import replace
 
 import pytest
 
+from luna_processor.accounts import Account
 from luna_processor.delivery import Delivery, DeliverySettings
+from luna_processor.event_codec import encode
 from luna_processor.events import ShotEvent
+from luna_processor.lanes import Pauses
 from luna_processor.metrics import Metrics
-from luna_processor.outbox import Account, Outbox
+from luna_processor.outbox import Outbox
+from luna_processor.spool import Spool
 from support.event_sink import EventSink, event_sink
 from support.processor_builders import STREAM_ID, a_shot, a_target, an_event
 from support.waiting import eventually
 
-QUICK = DeliverySettings(timeout_s=2, give_up_after_s=1.0, first_pause_s=0.05, longest_pause_s=0.2)
+QUICK = DeliverySettings(timeout_s=2, give_up_after_s=1.0, pauses=Pauses(0.05, 0.2))
 NOWHERE = "http://127.0.0.1:9"
 
 
 class Post:
     """A delivery and what it said."""
 
-    def __init__(self, settings: DeliverySettings = QUICK, capacity: int = 100) -> None:
+    def __init__(self, settings: DeliverySettings = QUICK, capacity_bytes: int = 10**6) -> None:
         self.refused: list[tuple[str, int]] = []
         self.metrics = Metrics()
-        self.outbox = Outbox(capacity)
+        self.outbox = Outbox(Spool(None), capacity_bytes)
         self.account = Account()
         self.delivery = Delivery(
             settings, self.outbox, self.metrics, lambda stream_id, version: self.refused.append((stream_id, version))
@@ -162,10 +166,12 @@ async def test_an_origin_that_is_no_address_loses_the_event_and_nothing_else(pos
 
 
 async def test_a_full_outbox_drops_live_events_and_counts_them() -> None:
-    post = Post(replace(QUICK, give_up_after_s=30), capacity=2)
-    accepted = [post.submit(an_event(target=a_target(origin=NOWHERE))) for _ in range(3)]
+    size_bytes = len(encode(an_event(target=a_target(NOWHERE))))
+    post = Post(replace(QUICK, give_up_after_s=30), capacity_bytes=2 * size_bytes)
+    accepted = [post.submit(an_event(target=a_target(NOWHERE))) for _ in range(3)]
     assert accepted == [True, True, False]
     assert post.count("overflow") == 1
+    assert post.account.losses == "1 event was not delivered; the last reason: too many events wait"
     await post.delivery.close()
 
 

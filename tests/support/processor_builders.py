@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from luna_processor.events import BestShot, BodyData, FaceData, ShotEvent, Target
+from luna_processor.events import BestShot, BodyData, FaceData, ShotEvent, Target, new_request_id
 from luna_processor.headpose import HeadPose
 from luna_streams.policies import Location
 
@@ -44,6 +44,7 @@ def a_body(box: tuple[float, float, float, float] = (0, 10, 130, 400), score: fl
 
 
 def an_event(**changes: Any) -> ShotEvent:
+    """Return an event under a name of its own."""
     event = ShotEvent(
         version=1,
         stream_id=STREAM_ID,
@@ -52,6 +53,6 @@ def an_event(**changes: Any) -> ShotEvent:
         track_id="6f1d5dbe-0b63-4c6d-9d5b-3a3c0f8f3b11",
         target=a_target(),
         shots=(a_shot(),),
-        request_id="1712275200,6f1d5dbe-0b63-4c6d-9d5b-3a3c0f8f3b11",
+        request_id=new_request_id(datetime(2024, 4, 5, tzinfo=UTC)),
     )
     return replace(event, **changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, SecretStr, StringConstraints
@@ -56,6 +57,10 @@ class QueuedStream(Model):
     stream_id: Uuid
     version: int
     submission: Submission
+    created_at: datetime | None = None
+    """As the server tells it; it stays when the stream is written anew."""
+    reported_began_at: datetime | None = None
+    """When the run began that was reported last, whoever's it was; None if none was since the stream was written."""
 
 
 class TokenAuthorization(Model):
@@ -258,11 +263,24 @@ def queued(body: Mapping[str, Any], wanted: StreamBody) -> QueuedStream:
         wanted: the same, parsed.
     """
     return QueuedStream(
-        stream_id=body.get("stream_id", ""), version=body.get("version", 0), submission=wanted.to_submission("queue")
+        stream_id=body.get("stream_id", ""),
+        version=body.get("version", 0),
+        submission=wanted.to_submission("queue"),
+        created_at=_moment(body.get("create_time")),
+        reported_began_at=_moment(video_info.get("start_time") if isinstance(video_info, Mapping) else None),
     )
 
 
 def to_authorization(rest: RestAuthorization | None, index: int, secret: str) -> Authorization | None:
+def _moment(value: object) -> datetime | None:
+    """Return a time of a server's answer; None if there is none that can be read, which is no reason to refuse it all."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
     """Return the resource's form: a token becomes a reference to its key of the Secret."""
     if rest is None:
         return None
