@@ -63,6 +63,7 @@ ConditionWord = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Z]
 ObjectName = Annotated[str, StringConstraints(max_length=253)]
 SourceType = Literal["tcp", "udp", "videofile", "images"]
 EventHandlerType = Literal["luna_handler", "cloudevents"]
+DEFAULT_HANDLER: Final[EventHandlerType] = "luna_handler"
 
 
 class StreamState(StrEnum):
@@ -137,7 +138,7 @@ class Authorization(Model):
 class EventHandler(Model):
     """Where best shots are delivered: a handler of LUNA PLATFORM, or a webhook that takes CloudEvents."""
 
-    type: EventHandlerType = "luna_handler"
+    type: EventHandlerType = DEFAULT_HANDLER
     """Kind of receiver: `luna_handler` or `cloudevents`."""
     handler_id: Uuid | None = None
     """luna_handler only: handler of LUNA PLATFORM that makes events of best shots."""

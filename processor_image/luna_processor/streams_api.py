@@ -1,7 +1,7 @@
 """Speak to LUNA Streams as a worker does: take streams from the queue, report about them.
 
 The documented protocol, so a genuine LUNA Streams is as good as ours. What only ours understands (`Prefer: wait`,
-`Luna-Worker-Id`, `Luna-Received-Until`, the pod's token) travels in headers that others ignore.
+`Luna-Worker-Id`, `Luna-Worker-Handlers`, `Luna-Received-Until`, the pod's token) travels in headers that others ignore.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final, get_args
 
 import httpx
 from pydantic import Field, SecretStr, ValidationError
@@ -26,6 +26,7 @@ from luna_streams.model import INT32_MAX, Model, Uuid
 from luna_streams.rest import v1, v2
 from luna_streams.rest.messages import FeedbackAnswer, FeedbackItem, FeedbackStreams, QueueFilters
 from luna_streams.rest.submission import QueuedStream
+from luna_streams.stream import EventHandlerType
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ FEEDBACK_TIMEOUT_S = 4.0
 """Less than half of the time after which unreported streams are stopped: there is time for a second try."""
 _ANSWER_MARGIN_S = 10.0
 RECEIVED_HEADER = "Luna-Received-Until"
+_HANDLERS: Final = {"Luna-Worker-Handlers": ", ".join(get_args(EventHandlerType))}
+"""Tells that streams may deliver to all of these; LUNA Streams itself has only the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class StreamsApi:
             self._queue,
             "/streams/processing/queue",
             {"filters": filters.model_dump(mode="json", exclude_defaults=True), "limit": limit},
-            headers={"Prefer": f"wait={wait_s:g}"} if wait_s else {},
+            headers=_HANDLERS | ({"Prefer": f"wait={wait_s:g}"} if wait_s else {}),
             timeout_s=wait_s + _ANSWER_MARGIN_S,
         )
         streams = body.get("streams") if isinstance(body, dict) else None

@@ -24,7 +24,7 @@ from luna_api_shim.previews.destinations import Address, address_of
 from luna_api_shim.replicas.election import Election
 from luna_api_shim.replicas.interregnum import Interregnum
 from luna_api_shim.replicas.peers import REPLICA_HEADER, Peers
-from luna_api_shim.workers.identity import RECEIVED_HEADER, WORKER_HEADER
+from luna_api_shim.workers.identity import HANDLERS_HEADER, RECEIVED_HEADER, WORKER_HEADER
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _NOT_LEADING: Final = "Luna-Not-Leading"
 _FORWARDED_FOR: Final = "Luna-Forwarded-For"
 """Address that the other replica heard the worker from."""
 _OF_PROXIES: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-IP")
-_PASSED_ON: Final = ("Authorization", "Content-Type", "Prefer", WORKER_HEADER, RECEIVED_HEADER)
+_PASSED_ON: Final = ("Authorization", "Content-Type", "Prefer", WORKER_HEADER, RECEIVED_HEADER, HANDLERS_HEADER)
 _BROUGHT_BACK: Final = ("Content-Type", "Location", RECEIVED_HEADER)
 _LOOK_AGAIN_S: Final = 0.1
 _CONNECT_TIMEOUT_S: Final = 1.0

@@ -29,12 +29,15 @@ from luna_kube import (
 )
 from luna_streams import naming
 from luna_streams.lifecycle import ANONYMOUS_WORKER
+from luna_streams.stream import DEFAULT_HANDLER
 
 log = logging.getLogger(__name__)
 
 WORKER_HEADER: Final = "Luna-Worker-Id"
 RECEIVED_HEADER: Final = "Luna-Received-Until"
 """In an answer of the queue: when the newest of its streams was taken. In feedback: the newest that was received."""
+HANDLERS_HEADER: Final = "Luna-Worker-Handlers"
+"""Types of event handlers that a worker delivers to, comma-separated; without it, as a FaceStream's, LUNA's only."""
 
 _WORKER_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _EXTRA: Final = "authentication.kubernetes.io/"
@@ -68,12 +71,14 @@ class Worker:
         pod: None for a worker from outside.
         address: its IP address, where it was looked for and is known.
         received_until: when the newest stream was taken that it has received; None where it does not say.
+        handlers: types of event handlers that it delivers to.
     """
 
     process: str
     pod: Pod | None = None
     address: Address | None = None
     received_until: datetime | None = None
+    handlers: frozenset[str] = frozenset({DEFAULT_HANDLER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,13 @@ class Workers:
         received_until = _time_of(headers.get(RECEIVED_HEADER))
         authorization = headers.get("Authorization")
         pod = None if authorization is None else await self._pod(authorization)
-        return Worker(process, pod, received_until=received_until)
+        handlers = headers.get(HANDLERS_HEADER, DEFAULT_HANDLER)
+        return Worker(
+            process,
+            pod,
+            received_until=received_until,
+            handlers=frozenset(name.strip() for name in handlers.split(",")),
+        )
 
     def knows(self, headers: Mapping[str, str]) -> bool:
         """Tell whether a request can be identified without the API server."""

@@ -177,9 +177,14 @@ class Queue:
 
     async def _claim(self, entry: Entry, worker: Worker) -> Entry | None:
         """Take one stream for a worker; None if it cannot have it."""
+        if foreign := entry.stream.spec.data.event_handler_types - worker.handlers:
+            await self._withhold(entry, _not_delivered(foreign))
+            return None
 
         def decide(current: Entry, record: StreamStatus, now: datetime) -> StreamStatus:
             if not (self.is_leader() and self._may_have(worker, current, record.status, record.processor.pod_uid)):
+                raise _NotForYou
+            if current.stream.spec.data.event_handler_types - worker.handlers:
                 raise _NotForYou
             self._store.credentials(current.stream)
             address = None if worker.address is None else str(worker.address)
@@ -202,6 +207,9 @@ class Queue:
         return claimed
 
     async def _withhold(self, entry: Entry, reason: str) -> None:
+        """Say why a stream stays in the queue, unless that was said."""
+        if entry.record.last_error == reason:
+            return
         with suppress(StreamNotFound):
             await self._records.move(entry, lambda _entry, record, now: advance(record, Withheld(reason), now).record)
 
@@ -328,6 +336,10 @@ async def _rings(bell: asyncio.Event, deadline: float) -> bool:
 
 def _withheld(missing: CredentialsMissing) -> str:
     return f"{missing}; it needs the label {naming.LABEL_CREDENTIALS}"
+
+
+def _not_delivered(types: Iterable[str]) -> str:
+    return f"The processor that asked for streams cannot deliver to event handlers of type {', '.join(sorted(types))}"
 
 
 def _waiting(entry: Entry) -> tuple[datetime, datetime, str]:

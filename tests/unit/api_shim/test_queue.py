@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,8 +16,8 @@ from luna_api_shim.workers.queue import Queue
 from luna_kube import Unavailable
 from luna_streams.lifecycle import Taken, UserRequest, advance
 from luna_streams.rest.messages import QueueFilters, QueueRequest
-from luna_streams.stream import ProcessorBinding, SecretKeyRef, Stream, StreamState
-from support.builders import NOW, STREAM_ID, a_pool, a_record, a_stream, some_data
+from luna_streams.stream import EventHandler, ProcessorBinding, SecretKeyRef, Stream, StreamState
+from support.builders import NOW, STREAM_ID, a_pool, a_record, a_stream, an_analytics, some_data
 from support.memory_store import MemoryStore
 
 OUTSIDE = Worker("outside")
@@ -61,6 +62,54 @@ async def test_streams_claimed_for_a_worker_that_left_meanwhile_go_back(store: M
 
     assert store.record(entry).status == StreamState.PENDING
     assert [item.status for item in store.record(entry).history][-3:] == ["handler_lost", "restart", "pending"]
+
+
+def a_webhook_stream(store: MemoryStore, pod: Pod | None = None) -> Entry:
+    handler = EventHandler(type="cloudevents", url="http://hook")
+    stream = a_stream(data=some_data(analytics=(an_analytics(), an_analytics(event_handler=handler, enabled=False))))
+    binding = ProcessorBinding(pod=pod.name, pod_uid=pod.uid) if pod else ProcessorBinding()
+    return store.add(stream.model_copy(update={"status": a_record(stream.spec, processor=binding)}))
+
+
+@pytest.mark.parametrize("worker", [OUTSIDE, MINE], ids=["from-outside", "of-a-pod"])
+async def test_a_worker_that_knows_no_webhooks_gets_no_stream_with_one(
+    store: MemoryStore, queue: Queue, worker: Worker
+) -> None:
+    entry = a_webhook_stream(store, worker.pod)
+    assert await take(queue, worker, wait_s=0.05) == []
+    assert store.record(entry).status == StreamState.PENDING
+    assert store.record(entry).last_error == (
+        "The processor that asked for streams cannot deliver to event handlers of type cloudevents"
+    )
+    knowing = replace(worker, handlers=frozenset({"luna_handler", "cloudevents"}))
+    assert await take(queue, knowing) == [entry.stream_id]
+    assert store.record(entry).last_error is None
+
+
+async def test_why_a_stream_is_not_handed_out_is_written_once(store: MemoryStore, queue: Queue) -> None:
+    a_webhook_stream(store)
+    writes: list[str] = []
+    store.before_write = lambda what, _stream: writes.append(what)
+    for _ in range(3):
+        await take(queue)
+    assert len(writes) == 1
+
+
+async def test_a_stream_that_changes_to_a_webhook_while_it_is_claimed_is_not_handed_out(
+    store: MemoryStore, queue: Queue
+) -> None:
+    entry = pending(store)
+
+    def replaced(_what: str, stream: Stream | None) -> None:
+        store.before_write = lambda _what, _stream: None
+        assert stream is not None
+        handler = EventHandler(type="cloudevents", url="http://hook")
+        data = some_data(analytics=(an_analytics(event_handler=handler),))
+        store.change(stream, spec=stream.spec.model_copy(update={"data": data}))
+
+    store.before_write = replaced
+    assert await take(queue) == []
+    assert store.record(entry).status == StreamState.PENDING
 
 
 def taken_by_another(store: MemoryStore) -> Callable[[str, Stream | None], None]:
