@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,7 +25,16 @@ from luna_processor.view import Region, Rotation
 from luna_processor.yaws import YawPolicy
 from luna_streams.policies import Liveness, Location, PrimaryTrackPolicy, RoiPercent
 from luna_streams.rest.submission import QueuedStream
-from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Analytics, EventHandler, SourceType, StreamData
+from luna_streams.stream import (
+    MODE_BODIES,
+    MODE_FACES,
+    MODE_HUMANS,
+    Analytics,
+    EventHandler,
+    SourceType,
+    StreamData,
+    StreamSpec,
+)
 
 MAX_YAW_NUMBER = 100
 """Pictures of that many frames are held per track while they are gathered."""
@@ -68,6 +78,10 @@ class Platform:
     """Detections of a body that make a full set (FaceStream's minimal_body_track_length_to_send)."""
     event_format: EventFormat = "events"
     """How handlers of LUNA PLATFORM are sent events."""
+    scaled_side: int = 640
+    """Pixels of the longest side of a frame that is processed scaled (FaceStream's scale-result-size)."""
+    converts_full_frames: bool = True
+    """What `auto` means for frame_processing_mode (FaceStream's convert_full_frame)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +138,20 @@ class StreamPlan:
     name: str
     description: str
     location: Location
+    spec: StreamSpec = field(repr=False)
+    """As the server handed it over, for those who ask what runs here."""
     source: SourcePlan
     roi: Region
     rotation: Rotation
     analytics: tuple[AnalyticsPlan, ...]
+    longest_side: int = 0
+    """Pixels that the analysed part of a frame is made smaller to; 0 keeps its size."""
+    created_at: datetime | None = None
+    """When the stream was made, as the server tells it."""
+    reported_began_at: datetime | None = None
+    """When its last run began that the server heard of; see `runs`."""
+    run_number: int = 0
+    """Counts the runs of this version that were finished before, as far as this processor knows."""
 
 
 def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
@@ -140,12 +164,6 @@ def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
     spec = submission.spec
     if spec.data.type == "images" and any(
         item.enabled and item.primary_track_policy.use_primary_track_policy for item in spec.data.analytics
-    created_at: datetime | None = None
-    """When the stream was made, as the server tells it."""
-    reported_began_at: datetime | None = None
-    """When its last run began that the server heard of; see `runs`."""
-    run_number: int = 0
-    """Counts the runs of this version that were finished before, as far as this processor knows."""
     ):
         raise UnsuitableStream("primary_track_policy is not intended for sources of type images")
     enabled = [(index, item) for index, item in enumerate(spec.data.analytics) if item.enabled]
@@ -158,13 +176,17 @@ def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
         name=spec.display_name,
         description=spec.description,
         location=spec.location,
+        spec=spec,
         source=_source(spec.data, submission.reference, enabled[0][1]),
         roi=_region(spec.data.roi),
         rotation=spec.data.rotation,
+        longest_side=_longest_side(spec.data, platform),
         analytics=tuple(
             _analytics(item, _target(item, spec.account_id, submission.credentials.token(index), platform), platform)
             for index, item in enabled
         ),
+        created_at=queued.created_at,
+        reported_began_at=queued.reported_began_at,
     )
 
 
@@ -178,8 +200,6 @@ def _analytics(item: Analytics, target: Target, platform: Platform) -> Analytics
         kinds=kinds,
         full_frames=Kinds(item.sending.full_frame_settings) if item.mode == MODE_HUMANS else Kinds.TOGETHER,
         droi=_region(item.droi),
-        created_at=queued.created_at,
-        reported_began_at=queued.reported_began_at,
         face_filters=_face_filters(item),
         body_filters=BodyFilters(filtering.min_score_body, filtering.min_body_size_threshold),
         yaws=YawPolicy(filtering.yaw_number, filtering.yaw_collection_mode),
@@ -266,6 +286,14 @@ def _source(data: StreamData, reference: str, first: Analytics) -> SourcePlan:
         preferred_width=data.preferred_program_stream_frame_width,
         thread_count=max(0, data.ffmpeg_threads_number),
     )
+
+
+def _longest_side(data: StreamData, platform: Platform) -> int:
+    """Return how large a frame is processed; pictures, for which the parameter is not intended, as they are."""
+    if data.type == "images":
+        return 0
+    is_full = {"full": True, "scale": False, "auto": platform.converts_full_frames}[data.frame_processing_mode]
+    return 0 if is_full else platform.scaled_side
 
 
 def _region(roi: object) -> Region:

@@ -105,6 +105,8 @@ class Process:
                 frozenset(self._inference.stages.estimators.liveness),
                 settings.min_body_detections,
                 settings.event_format,
+                settings.detector_size,
+                settings.convert_full_frame,
             ),
             context,
             lambda stream_id: preview_of(self._origin, stream_id),
@@ -130,6 +132,7 @@ class Process:
             previews=Previews(worker.run),
             metrics=self._metrics,
             origin=self._origin,
+            api_version=self._settings.api_version,
             ailments=lambda: self._inference.ailments,
             obstacles=lambda: worker.obstacles,
         )

@@ -92,23 +92,23 @@ class Scene:
 
     @property
     def rgb(self) -> Picture:
-        """The view of the frame."""
+        """The picture of the view: of its own size, or smaller by `view.picture_scale`."""
         if self._rgb is None:
-            self._rgb = self.view.apply(self.frame.rgb())
+            self._rgb = self._scaled_view() if self.view.picture_scale < 1 else self.view.apply(self.frame.rgb())
         return self._rgb
 
     def pose(self, face: int) -> HeadPose:
         """Return how a head is turned."""
-        return _once(self._poses, face, lambda: self._estimators.pose.estimate(self.rgb, self.faces.boxes_xyxy[face]))
+        return _once(self._poses, face, lambda: self._estimators.pose.estimate(self.rgb, self._face_in_picture(face)))
 
     def mouth_cover(self, face: int) -> float:
         """Return how far a mouth is covered, 0 to 1."""
-        return _once(self._mouths, face, lambda: self._estimators.mouth.estimate(self.rgb, self.faces.boxes_xyxy[face]))
+        return _once(self._mouths, face, lambda: self._estimators.mouth.estimate(self.rgb, self._face_in_picture(face)))
 
     def liveness(self, face: int, check: Check) -> float:
         """Return how surely a face is a person's by one check, 0 to 1."""
         estimator = self._estimators.liveness[check]
-        return _once(self._liveness, (face, check), lambda: estimator.estimate(self.rgb, self.faces.boxes_xyxy[face]))
+        return _once(self._liveness, (face, check), lambda: estimator.estimate(self.rgb, self._face_in_picture(face)))
 
     def face_height(self, face: int) -> float:
         """Return the height of a face as it is upright, pixels."""
@@ -132,8 +132,21 @@ class Scene:
 
     def crop(self, box_xyxy: FloatArray, margin: float, longest_side: int) -> Picture:
         """Return a copy of a box of the view with a margin around it (relative to the box)."""
-        rect = crop_rect(box_xyxy, margin, self.view.width, self.view.height)
+        height, width = self.rgb.shape[:2]
+        rect = crop_rect(box_xyxy * self.view.picture_scale, margin, width, height)
         return shrink(_cut(self.rgb, rect), longest_side).copy()
+
+    def _face_in_picture(self, face: int) -> FloatArray:
+        return np.asarray(self.faces.boxes_xyxy[face] * self.view.picture_scale, np.float32)
+
+    def _scaled_view(self) -> Picture:
+        """Return the view made smaller; of a whole frame without converting it in full."""
+        view = self.view
+        if not view.is_whole_frame:
+            return shrink(view.apply(self.frame.rgb()), view.longest_side)
+        scale = view.picture_scale
+        size = (max(1, round(view.frame_width * scale)), max(1, round(view.frame_height * scale)))
+        return view.turn(self.frame.scaled_rgb(*size))
 
     def _look(self, detections: Detections, index: int, front: float) -> Look:
         if self._luma is None:

@@ -15,6 +15,7 @@ from luna_streams.configuration import SettingsError, load_settings
 
 PREFIX = "LUNA_PROCESSOR_"
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
+Decoder = Literal["auto", "gpu", "cpu"]
 Names = tuple[str, ...]
 """Comma-separated in the environment and on the command line."""
 
@@ -76,6 +77,9 @@ class Settings(BaseModel):
     """Model that measures how far a mouth is covered; by default the first one of the manifest."""
     detector_size: int = Field(default=640, ge=128, le=2048)
     """Longest side of the picture that is searched, pixels, where the model leaves the choice."""
+    convert_full_frame: bool = True
+    """What `auto` means for frame_processing_mode (FaceStream's convert_full_frame): true processes frames in their
+    full size, false made smaller to the size that is searched, which costs less and gives small best shots."""
     detect_every: int = Field(default=1, ge=1, le=30)
     """Every n-th frame is searched for faces and bodies (FaceStream's detector-step); tracks go on in between."""
     min_body_detections: int = Field(default=3, ge=0, le=10000)

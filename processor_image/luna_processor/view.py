@@ -89,6 +89,13 @@ class View:
     rotation: Rotation
     frame_width: int
     frame_height: int
+    longest_side: int = 0
+    """Pixels that the picture of the view is made smaller to before anything is cut from it; 0 keeps its size."""
+
+    @property
+    def picture_scale(self) -> float:
+        """How much smaller its picture is than the view, at most 1."""
+        return min(1.0, self.longest_side / max(self.width, self.height)) if self.longest_side else 1.0
 
     @property
     def is_whole_frame(self) -> bool:

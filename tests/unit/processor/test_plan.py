@@ -17,6 +17,7 @@ from luna_processor.sending import SendingPolicy
 from luna_processor.view import Region
 from luna_processor.yaws import YawPolicy
 from luna_streams.rest import v1, v2
+from luna_streams.stream import SourceType
 from support.processor_builders import STREAM_ID
 from support.streams_server import ACCOUNT, HANDLER, stream_v1, stream_v2
 
@@ -274,6 +275,26 @@ def test_a_frame_store_that_is_no_address_is_refused(store: str) -> None:
 
 def a_webhook(url: str = "http://hook", **fields: Any) -> dict[str, Any]:
     return stream_v2("/clip.mp4", event_handler={"type": "cloudevents", "url": url} | fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "converts_full_frames", "longest_side"),
+    [
+        ("tcp", "full", False, 0),
+        ("tcp", "scale", True, 480),
+        ("tcp", "auto", True, 0),
+        ("tcp", "auto", False, 480),
+        ("videofile", "scale", True, 480),
+        ("images", "scale", True, 0),
+    ],
+)
+def test_frames_are_processed_in_full_or_scaled(
+    kind: SourceType, mode: str, converts_full_frames: bool, longest_side: int
+) -> None:
+    body = stream_v2("rtsp://cam/1" if kind == "tcp" else "/media", kind=kind)
+    body["data"] |= {"frame_processing_mode": mode} | ({"mask": "%d.jpg"} if kind == "images" else {})
+    platform = replace(PLATFORM, scaled_side=480, converts_full_frames=converts_full_frames)
+    assert plan_v2(body, platform).longest_side == longest_side
 
 
 @pytest.mark.parametrize(
