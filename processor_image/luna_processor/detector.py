@@ -26,6 +26,14 @@ from luna_processor.heads import (
 from luna_processor.imaging import resize
 from luna_processor.models import Decoder, ModelSpec
 from luna_processor.pipeline import Detector
+from luna_processor.preparation import (
+    DevicePicture,
+    NetworkInput,
+    SearchedPicture,
+    device_picture,
+    picture_size,
+    planes_of,
+)
 from luna_processor.view import Picture, View, crop_rect
 
 HEADS: Mapping[Decoder, Head] = {
@@ -41,7 +49,7 @@ HEADS: Mapping[Decoder, Head] = {
 class Inference(Protocol):
     """Runs one network, a picture at a time; may be called by several threads."""
 
-    def run(self, picture: FloatArray) -> Sequence[FloatArray]:
+    def run(self, picture: NetworkInput) -> Sequence[FloatArray]:
         """Return the outputs for one picture, without batch axis.
 
         Raises:
@@ -79,20 +87,20 @@ class CenterFaceDetector:
         self._batcher = batcher
         self._settings = settings
 
-    def picture(self, frame: Frame, view: View) -> Picture:
-        """Return the view of a frame in the size that is searched, uint8 (H, W, 3)."""
-        width, height = centerface.input_size(view.width, view.height, _searched_side(self._settings, view))
-        return _scaled(frame, view, width, height)
+    def picture(self, frame: Frame, view: View) -> SearchedPicture:
+        """Return the view of a frame in the size that is searched."""
+        size = centerface.input_size(view.width, view.height, _searched_side(self._settings, view))
+        return _searched(frame, view, size, size)
 
-    def detect(self, picture: Picture, view: View) -> Detections:
+    def detect(self, picture: SearchedPicture, view: View) -> Detections:
         """Return the faces of a picture made by `picture`, in pixels of the view.
 
         Raises:
             EngineFailed: if inference fails.
         """
-        outputs = self._batcher.run(centerface.to_input(picture))
-        found = centerface.decode(outputs, self._settings.min_score, self._settings.max_iou)
-        return found.scaled(view.width / picture.shape[1], view.height / picture.shape[0])
+        given = picture if isinstance(picture, DevicePicture) else centerface.to_input(picture)
+        found = centerface.decode(self._batcher.run(given), self._settings.min_score, self._settings.max_iou)
+        return _in_view(found, picture, view)
 
 
 class ObjectDetector:
@@ -111,28 +119,29 @@ class ObjectDetector:
         self._head = HEADS[model.decoder]
         self._max_iou = settings.max_iou if model.task == "faces" else settings.max_iou_bodies
 
-    def picture(self, frame: Frame, view: View) -> Picture:
-        """Return the view of a frame in the size that is searched, uint8 (H, W, 3), without the model's borders."""
-        width, height = self._input_size(view)
+    def picture(self, frame: Frame, view: View) -> SearchedPicture:
+        """Return the view of a frame in the size that is searched, without the model's borders."""
+        width, height = input_size = self._input_size(view)
         if self._model.picture.fit == "letterbox":
             factor = min(width / view.width, height / view.height)
             width, height = max(1, round(view.width * factor)), max(1, round(view.height * factor))
-        return _scaled(frame, view, width, height)
+        return _searched(frame, view, (width, height), input_size)
 
-    def detect(self, picture: Picture, view: View) -> Detections:
+    def detect(self, picture: SearchedPicture, view: View) -> Detections:
         """Return the objects of a picture made by `picture`, in pixels of the view.
 
         Raises:
             EngineFailed: if inference fails, or gives what is not the answer of this family.
         """
         width, height = self._input_size(view)
-        outputs = self._batcher.run(self._to_input(picture, width, height))
+        given = picture if isinstance(picture, DevicePicture) else self._to_input(picture, width, height)
+        outputs = self._batcher.run(given)
         wanted = HeadSettings(width, height, self._model.class_index, self._settings.min_score, self._max_iou)
         try:
             found = self._head(outputs, wanted)
         except ShapeError as e:
             raise EngineFailed(f"model {self._model.name} does not answer like {self._model.decoder}: {e}") from e
-        return found.scaled(view.width / picture.shape[1], view.height / picture.shape[0])
+        return _in_view(found, picture, view)
 
     def _input_size(self, view: View) -> tuple[int, int]:
         """Return width and height that the model takes: its own, or one that fits the view."""
@@ -218,6 +227,17 @@ def _to_input(model: ModelSpec, picture_rgb: FloatArray) -> FloatArray:
     tensor: FloatArray = colours - np.array(form.mean, np.float32)
     tensor /= np.array(form.deviation, np.float32)
     return np.ascontiguousarray(tensor if model.is_channels_last else tensor.transpose(2, 0, 1), np.float32)
+
+
+def _searched(frame: Frame, view: View, size: tuple[int, int], input_size: tuple[int, int]) -> SearchedPicture:
+    """Return what is searched of a frame; one on a device stays there, to be prepared beside the network."""
+    planes = planes_of(frame)
+    return _scaled(frame, view, *size) if planes is None else device_picture(planes, view, size, input_size)
+
+
+def _in_view(found: Detections, picture: SearchedPicture, view: View) -> Detections:
+    width, height = picture_size(picture)
+    return found.scaled(view.width / width, view.height / height)
 
 
 def _searched_side(settings: DetectorSettings, view: View) -> int:

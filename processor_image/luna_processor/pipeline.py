@@ -15,6 +15,7 @@ from luna_processor.identity import identities_of
 from luna_processor.frames import Frame, SourceInfo
 from luna_processor.imaging import jpeg
 from luna_processor.plan import AnalyticsPlan, StreamPlan
+from luna_processor.preparation import SearchedPicture, thumbnail_of
 from luna_processor.scene import Estimators, Found, Scene
 from luna_processor.scenecut import SceneCuts
 from luna_processor.search import SearchRhythm
@@ -22,7 +23,7 @@ from luna_processor.shots import Shot
 from luna_processor.stats import StreamStats
 from luna_processor.tracking.subjects import SubjectsUpdate
 from luna_processor.tracking.tracker import TrackerSettings
-from luna_processor.view import Picture, View, resolve
+from luna_processor.view import View, resolve
 from luna_streams.stream import MODE_HUMANS
 
 LOST_FRAMES = 36
@@ -36,10 +37,10 @@ FRAME_JPEG_QUALITY = 85
 class Detector(Protocol):
     """Finds faces, or bodies."""
 
-    def picture(self, frame: Frame, view: View) -> Picture:
+    def picture(self, frame: Frame, view: View) -> SearchedPicture:
         """Return what is searched."""
 
-    def detect(self, picture: Picture, view: View) -> Detections:
+    def detect(self, picture: SearchedPicture, view: View) -> Detections:
         """Return what was found, in pixels of the view."""
 
 
@@ -117,12 +118,15 @@ class Pipeline:
         """
         self._identities.begin_frame(frame.number)
         picture = self._main_detector.picture(frame, self._view)
-        is_cut = self._cuts.is_cut(picture)
-        if is_cut:
-            self.finish()
+        seen = thumbnail_of(picture)
+        is_cut = seen is not None and self._cuts.is_cut(seen)
         is_doubtful = is_cut or self._following.is_doubtful(frame.pts_s)
         is_searched = self._rhythm.is_due(frame.number, frame.pts_s, is_doubtful=is_doubtful)
         found = self._search(frame, picture) if is_searched else Found(Detections.none(), Detections.none())
+        if seen is None and (seen := thumbnail_of(picture)) is not None:  # a frame on a GPU shows itself when searched
+            is_cut = self._cuts.is_cut(seen)
+        if is_cut:
+            self.finish()
         scene = Scene(frame, self._view, found, self._stages.estimators, self._frame_count)
         self._frame_count += 1
         updates = self._follow(scene) if is_searched else self._following.nothing_new()
@@ -139,7 +143,7 @@ class Pipeline:
         """The one whose picture tells cuts of the video, also in frames that are not searched."""
         return self._stages.faces if self._needs_faces else self._stages.bodies
 
-    def _search(self, frame: Frame, picture: Picture) -> Found:
+    def _search(self, frame: Frame, picture: SearchedPicture) -> Found:
         """Find what the analytics want.
 
         Args:

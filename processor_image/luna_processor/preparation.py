@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -63,6 +63,20 @@ class DevicePlanes:
     """Clockwise, to make it upright."""
 
 
+@runtime_checkable
+class DeviceFrame(Protocol):
+    """A frame that may lie in the memory of a GPU."""
+
+    @property
+    def planes(self) -> DevicePlanes | None:
+        """Where, if it does."""
+
+
+def planes_of(frame: object) -> DevicePlanes | None:
+    """Return where a frame lies on a device; None for one of the host."""
+    return frame.planes if isinstance(frame, DeviceFrame) else None
+
+
 @dataclass(slots=True, eq=False)
 class DevicePicture:
     """What a detector searches, still to be made of a frame in device memory."""
@@ -85,6 +99,22 @@ class DevicePicture:
     def shape(self) -> tuple[str | int, ...]:
         """What pictures of one batch have in common."""
         return ("device", self.quarter_turns % 2, self.input_height, self.input_width)
+
+
+SearchedPicture = Picture | DevicePicture
+"""What a detector searches: made on the host, uint8 (H, W, 3), or still a frame on the device."""
+
+
+def thumbnail_of(picture: SearchedPicture) -> Picture | None:
+    """Return a picture of the host of what was searched, as small as it came; None if nothing did."""
+    return picture.thumbnail if isinstance(picture, DevicePicture) else picture
+
+
+def picture_size(picture: SearchedPicture) -> tuple[int, int]:
+    """Return width and height, without borders."""
+    if isinstance(picture, DevicePicture):
+        return picture.width, picture.height
+    return picture.shape[1], picture.shape[0]
 
 
 NetworkInput = FloatArray | DevicePicture

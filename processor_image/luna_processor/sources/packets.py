@@ -14,6 +14,7 @@ from typing import cast
 
 import av
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition
@@ -56,12 +57,20 @@ class VideoPackets:
         opening: what to open.
         patience: with it.
         preferred_width: pixels; of several videos the nearest is read. None takes the first.
+        accelerator: what decodes besides the CPU.
 
     Raises:
         SourceFailed: if it cannot be opened or holds no video.
     """
 
-    def __init__(self, opening: Opening, patience: Patience, preferred_width: int | None = None) -> None:
+    def __init__(
+        self,
+        opening: Opening,
+        patience: Patience,
+        preferred_width: int | None = None,
+        accelerator: HWAccel | None = None,
+    ) -> None:
+        self._accelerator = accelerator
         self._opening = opening
         self._timeout_s = min(patience.timeout_s, MAX_TIMEOUT_S)
         self._is_stopped = patience.is_stopped
@@ -151,6 +160,7 @@ class VideoPackets:
                 options=self._opening.options,
                 timeout=(self._timeout_s, self._timeout_s),
                 metadata_errors="replace",
+                hwaccel=self._accelerator,
             )
         except (av.error.FFmpegError, OSError, ValueError) as e:
             raise SourceFailed(f"{self._opening.shown_as} cannot be opened: {_reason(e, self._timeout_s)}") from e

@@ -1,5 +1,6 @@
-"""Decode videos with PyAV (FFmpeg) on the CPU: files, RTSP, HTTP and HLS, MPEG-TS in datagrams, cameras at this host.
+"""Decode videos with PyAV (FFmpeg): files, RTSP, HTTP and HLS, MPEG-TS in datagrams, cameras at this host.
 
+On the CPU, or by the decoder of a GPU (`cuda`).
 One thread decodes one stream unless the stream asks for more: with many streams per process, threads inside a decoder
 only add latency and memory. Frames are handed on undecoded into RGB; conversion happens when somebody asks for a
 picture.
@@ -22,6 +23,8 @@ from av.video.stream import VideoStream
 
 from luna_processor.errors import SourceFailed, UnsuitableSource
 from luna_processor.frames import SourceInfo
+from luna_processor.preparation import DevicePlanes
+from luna_processor.sources.cuda import GpuDecoding, planes_of
 from luna_processor.sources.packets import VideoPackets
 from luna_processor.sources.reference import Opening
 from luna_processor.sources.timeline import Timeline
@@ -44,6 +47,16 @@ class Pictures:
     def __init__(self) -> None:
         self._reformatters: dict[tuple[str, int, int], VideoReformatter] = {}
         self._lock = threading.Lock()
+        self._brought: tuple[VideoFrame, VideoFrame] | None = None
+
+    def on_host(self, frame: VideoFrame) -> VideoFrame:
+        """Return a frame of the host; one of a device is brought here, once for all that is asked of it in a row."""
+        if frame.sw_format is None:
+            return frame
+        with self._lock:
+            if self._brought is None or self._brought[0] is not frame:
+                self._brought = (frame, frame.reformat(format=frame.sw_format.name))
+            return self._brought[1]
 
     def convert(self, frame: VideoFrame, pixel_format: str, width: int, height: int) -> Picture:
         """Return a frame in a format and size, uint8."""
@@ -85,6 +98,11 @@ class PyAvFrame:
         """Pixels, upright."""
         return self._frame.width if self.quarter_turns % 2 else self._frame.height
 
+    @property
+    def planes(self) -> DevicePlanes | None:
+        """Where it lies in the memory of a GPU, if it does; whatever else is asked of it brings it to the host."""
+        return planes_of(self._frame, self.quarter_turns)
+
     def rgb(self) -> Picture:
         """Return the picture, uint8 (H, W, 3)."""
         return self.scaled_rgb(self.width, self.height)
@@ -95,7 +113,7 @@ class PyAvFrame:
 
     def luma(self) -> Picture:
         """Return the brightness, uint8 (H, W): the decoder's own plane where there is one, not copied."""
-        luma = _luma_plane(self._frame)
+        luma = _luma_plane(self._pictures.on_host(self._frame))
         if luma is None:
             return self._convert("gray", self.width, self.height)
         return np.rot90(luma, -self.quarter_turns)
@@ -103,7 +121,8 @@ class PyAvFrame:
     def _convert(self, pixel_format: str, width: int, height: int) -> Picture:
         if self.quarter_turns % 2:
             width, height = height, width
-        return np.rot90(self._pictures.convert(self._frame, pixel_format, width, height), -self.quarter_turns)
+        frame = self._pictures.on_host(self._frame)
+        return np.rot90(self._pictures.convert(frame, pixel_format, width, height), -self.quarter_turns)
 
 
 def _luma_plane(frame: VideoFrame) -> Picture | None:
@@ -121,9 +140,13 @@ class PyAvSource:
         opening: what was opened.
         packets: of it; closed with this.
         thread_count: of the decoder; 0 or 1 decodes in the thread that iterates.
+        gpu: that `packets` was opened for; None decodes on the CPU.
     """
 
-    def __init__(self, opening: Opening, packets: VideoPackets, thread_count: int = 0) -> None:
+    def __init__(
+        self, opening: Opening, packets: VideoPackets, thread_count: int = 0, gpu: GpuDecoding | None = None
+    ) -> None:
+        self._gpu = gpu
         self._opening = opening
         self._packets = packets
         self._pictures = Pictures()
@@ -168,6 +191,8 @@ class PyAvSource:
             stamp_s = _stamp_s(decoded)
             frame = PyAvFrame(number, timeline.at(stamp_s, time.monotonic()), decoded, self._pictures)
             if number == 0:
+                if self._gpu is not None:
+                    self._gpu.note_first(decoded, self._info.codec, self._opening.shown_as)
                 self._info = replace(self._info, width=frame.width, height=frame.height)
                 packets.start_s = timeline.origin_s
             check_size(self._info, frame)
