@@ -16,7 +16,7 @@ OPERATOR_IMAGE = os.environ.get("LUNA_E2E_OPERATOR_IMAGE", clusters.OPERATOR_IMA
 PROCESSOR_IMAGE = os.environ.get("LUNA_E2E_PROCESSOR_IMAGE", clusters.PROCESSOR_IMAGE)
 # Bytes without compression; above these somebody should look at what came in.
 LIMITS = {OPERATOR_IMAGE: 280_000_000, PROCESSOR_IMAGE: 560_000_000}
-COMMANDS = {OPERATOR_IMAGE: ("operator", "shim", "crds", "check"), PROCESSOR_IMAGE: ("processor",)}
+COMMANDS = {OPERATOR_IMAGE: ("operator", "shim", "crds", "check"), PROCESSOR_IMAGE: ("processor", "probe", "analyze")}
 NO_KNOWN_LICENCE = {"protobuf"}  # "3-Clause BSD License" is no name that cyclonedx-py takes over; its text is there
 USERS = ("65532:65532", "1000620000:0")  # the image's own, and one as OpenShift gives
 SITE = "opt/luna-streams/lib/python3.*/site-packages"

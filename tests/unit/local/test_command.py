@@ -7,7 +7,7 @@ import pytest
 
 from luna_local import command
 
-PARTS = ["up", "processor", "operator", "shim", "crds", "check"]
+PARTS = ["up", "processor", "probe", "analyze", "operator", "shim", "crds", "check"]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -36,6 +36,7 @@ def test_an_unknown_part_is_an_error(arguments: list[str]) -> None:
     ("part", "package", "extra"),
     [
         ("processor", "av", "processor"),
+        ("probe", "rich", "processor"),
         ("operator", "kopf", "operator"),
         ("shim", "uvicorn", "api-shim"),
         ("up", "rich", "local"),
