@@ -16,6 +16,8 @@ from luna_processor.settings import PREFIX, Settings, load
 from luna_processor.spool_place import open_outbox
 
 EXIT_CANNOT_START = 2
+VIEWER_PATIENCE_MS = 60_000
+"""Who takes nothing of a preview for so long has gone without a word; the kernel breaks the connection."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,6 +69,8 @@ def _listen(host: str, port: int) -> socket.socket:
         # Named TCP, else asyncio does not know that it is, leaves Nagle's algorithm on, and answers take 40 ms.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # what is accepted inherits it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VIEWER_PATIENCE_MS)
         listener.bind((host, port))
         listener.listen(128)
         return listener

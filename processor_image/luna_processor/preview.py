@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from luna_processor.frames import Frame
 from luna_processor.imaging import jpeg
-from luna_processor.stream_run import StreamRun
 
 LIVE_FPS = 10.0
 LIVE_WIDTH_PX = 640
@@ -21,6 +21,14 @@ BOUNDARY = "frame"
 _PART = b"--" + BOUNDARY.encode() + b"\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n"
 
 
+class Filmed(Protocol):
+    """A stream whose pictures can be looked at."""
+
+    @property
+    def latest_frame(self) -> Frame | None:
+        """The frame that was analysed last."""
+
+
 class Previews:
     """Encodes frames of runs; event loop only.
 
@@ -28,10 +36,10 @@ class Previews:
         find: returns a running stream by its id.
     """
 
-    def __init__(self, find: Callable[[str], StreamRun | None]) -> None:
+    def __init__(self, find: Callable[[str], Filmed | None]) -> None:
         self._find = find
-        self._encoded: WeakKeyDictionary[StreamRun, tuple[Frame, bytes]] = WeakKeyDictionary()
-        self._encoding: WeakKeyDictionary[StreamRun, asyncio.Lock] = WeakKeyDictionary()
+        self._encoded: WeakKeyDictionary[Filmed, tuple[Frame, bytes]] = WeakKeyDictionary()
+        self._encoding: WeakKeyDictionary[Filmed, asyncio.Lock] = WeakKeyDictionary()
 
     async def last_frame(self, stream_id: str) -> bytes | None:
         """Return the newest frame as JPEG; None if the stream does not run or has none yet."""
@@ -40,17 +48,21 @@ class Previews:
         return await asyncio.to_thread(_encode, frame, LAST_FRAME_WIDTH_PX) if frame else None
 
     async def live(self, stream_id: str) -> AsyncIterator[bytes]:
-        """Yield the parts of a multipart/x-mixed-replace body until the stream ends; slow viewers skip frames."""
-        shown: Frame | None = None
+        """Yield the parts of a multipart/x-mixed-replace body until the stream ends; slow viewers skip pictures.
+
+        A viewer may be slow for as long as it likes: meanwhile nothing but the picture it is sent is held for it.
+        """
+        shown: bytes | None = None
         while (run := self._find(stream_id)) is not None:
             picture = await self._current(run)
-            if picture is not None and picture[0] is not shown:
-                shown = picture[0]
-                yield _PART % (len(picture[1]), picture[1])
+            del run
+            if picture is not None and picture is not shown:
+                shown = picture
+                yield _PART % (len(picture), picture)
             await asyncio.sleep(1 / LIVE_FPS)
 
-    async def _current(self, run: StreamRun) -> tuple[Frame, bytes] | None:
-        """Return the newest frame of a run and its JPEG, made at most once."""
+    async def _current(self, run: Filmed) -> bytes | None:
+        """Return the newest frame of a run as JPEG, made at most once."""
         async with self._encoding.setdefault(run, asyncio.Lock()):
             frame = run.latest_frame
             if frame is None:
@@ -59,7 +71,7 @@ class Previews:
             if known is None or known[0] is not frame:
                 known = (frame, await asyncio.to_thread(_encode, frame, LIVE_WIDTH_PX))
                 self._encoded[run] = known
-            return known
+            return known[1]
 
 
 def _encode(frame: Frame, width_px: int) -> bytes:

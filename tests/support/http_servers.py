@@ -18,9 +18,9 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
-    """Serve in the running loop; yields the origin, e.g. http://127.0.0.1:40123."""
-    with socket.create_server(("127.0.0.1", port)) as listener:
+async def serving(app: ASGIApp, port: int = 0, listener: socket.socket | None = None) -> AsyncIterator[str]:
+    """Serve in the running loop, on a socket of one's own if need be; yields the origin, e.g. http://127.0.0.1:40123."""
+    with listener or socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))

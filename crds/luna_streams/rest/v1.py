@@ -203,12 +203,17 @@ class StreamToBeCreatedV1(NewStream):
 
 def stream_response(stream: Stream, stream_id: str, record: StreamStatus, credentials: Credentials) -> dict[str, Any]:
     """Render a resource as stream_response."""
-    data = stream.spec.data
+    return response_frame(stream, stream_id, record) | response_parts(stream.spec, credentials)
+
+
+def response_parts(spec: StreamSpec, credentials: Credentials) -> dict[str, Any]:
+    """Return the fields of an answer that the versions have in forms of their own."""
+    data = spec.data
     shown = next((index for index, item in enumerate(data.analytics) if item.enabled), 0)
     analytics = data.analytics[shown]
-    return response_frame(stream, stream_id, record) | {
+    return {
         "data": source_response(data, credentials) | {"droi": analytics.droi.to_rest()},
-        "event_handler": _handler_response(stream.spec, shown, credentials),
+        "event_handler": _handler_response(spec, shown, credentials),
         "policies": _policies_response(data, analytics),
     }
 

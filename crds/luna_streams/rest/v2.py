@@ -143,11 +143,16 @@ class StreamToBeCreatedV2(NewStream):
 
 def stream_response(stream: Stream, stream_id: str, record: StreamStatus, credentials: Credentials) -> dict[str, Any]:
     """Render a resource as stream_response_v2."""
-    data = stream.spec.data
+    return response_frame(stream, stream_id, record) | response_parts(stream.spec, credentials)
+
+
+def response_parts(spec: StreamSpec, credentials: Credentials) -> dict[str, Any]:
+    """Return the fields of an answer that the versions have in forms of their own."""
+    data = spec.data
     body = source_response(data, credentials)
     body |= shared_fields(data, Decoding)
-    body["analytics"] = [_analytics_response(stream.spec, index, credentials) for index in range(len(data.analytics))]
-    return response_frame(stream, stream_id, record) | {"data": body}
+    body["analytics"] = [_analytics_response(spec, index, credentials) for index in range(len(data.analytics))]
+    return {"data": body}
 
 
 def queued_stream(body: dict[str, Any]) -> QueuedStream:
