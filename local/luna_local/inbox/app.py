@@ -1,8 +1,8 @@
 """The inbox's HTTP interface: what LUNA PLATFORM offers to a worker, and what a person or a test wants to know.
 
-LUNA's side: `POST /{n}/handlers/{id}/events`, `/{n}/images`, Image Store buckets. Ours: `/events`, `/pictures`,
-`/faults`, the page at `/`. Retries are not recognised, as LUNA does not either: two requests with the same
-Luna-Request-Id are two events, and the list shows the id.
+LUNA's side: `POST /{n}/handlers/{id}/events` and `/stream_events`, `/{n}/images`, Image Store buckets. A webhook's:
+`POST /webhooks/{name}`. Ours: `/events`, `/pictures`, `/faults`, the page at `/`. Retries are not recognised, as LUNA
+does not either: two requests with the same Luna-Request-Id are two events, and the list shows the id.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from starlette.routing import Route
 from luna_local.inbox import bodies
 from luna_local.inbox.bodies import BodyLimit
 from luna_local.inbox.buckets import API_BUCKET, ImageStore
-from luna_local.inbox.deliveries import read_delivery, read_picture, request_id_of
+from luna_local.inbox.cloudevents import read_cloud_event
+from luna_local.inbox.deliveries import Delivery, read_delivery, read_picture, request_id_of
 from luna_local.inbox.errors import (
     InboxError,
     bad_json,
@@ -42,6 +43,7 @@ from luna_local.inbox.events import Event
 from luna_local.inbox.faults import AbortableProtocol, Fault, FaultMiddleware, FaultSwitch
 from luna_local.inbox.page import CONTENT_SECURITY_POLICY, SHOWN_EVENTS, render_page
 from luna_local.inbox.store import EventStore
+from luna_local.inbox.stream_events import read_stream_events
 from luna_local.serving import LoopbackServer
 
 _PICTURE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
@@ -68,17 +70,30 @@ class Inbox:
     async def add_event(self, request: Request) -> Response:
         """Take a delivery for a handler."""
         handler_id = _uuid(request.path_params["handler_id"])
-        delivery = await read_delivery(request)
-        event = await self.events.add(handler_id, delivery)
+        return await self._keep(handler_id, [await read_delivery(request)])
+
+    async def add_stream_events(self, request: Request) -> Response:
+        """Take a delivery for a handler in FaceStream's newer format."""
+        handler_id = _uuid(request.path_params["handler_id"])
+        return await self._keep(handler_id, await read_stream_events(request))
+
+    async def add_cloud_event(self, request: Request) -> Response:
+        """Take a CloudEvent."""
+        event = await self.events.add(None, await read_cloud_event(request))
+        return JSONResponse({"event_id": event.event_id}, 201)
+
+    async def _keep(self, handler_id: str, deliveries: list[Delivery]) -> Response:
+        events = [await self.events.add(handler_id, delivery) for delivery in deliveries]
         body = {
             "images": [
                 {"filename": picture.name, "status": 1, "error": None, "detections": {}}
+                for delivery in deliveries
                 for picture in delivery.pictures
             ],
-            "events": [_luna_event(event)],
+            "events": [_luna_event(event) for event in events],
             "filtered_detections": {"face_detections": [], "body_detections": []},
         }
-        return JSONResponse(body, 201, {"Luna-Request-Id": event.request_id})
+        return JSONResponse(body, 201, {"Luna-Request-Id": events[0].request_id})
 
     async def add_image(self, request: Request) -> Response:
         """Keep an image under a new id."""
@@ -171,6 +186,8 @@ def create_app(inbox: Inbox, max_body_bytes: int = bodies.DEFAULT_MAX_BYTES) -> 
     """Return an inbox as an application; see `inbox_server`."""
     routes = [
         Route("/{version:int}/handlers/{handler_id}/events", inbox.add_event, methods=["POST"]),
+        Route("/{version:int}/handlers/{handler_id}/stream_events", inbox.add_stream_events, methods=["POST"]),
+        Route("/webhooks/{name}", inbox.add_cloud_event, methods=["POST"]),
         Route("/{version:int}/events/{event_id}", inbox.get_event),
         Route("/{version:int}/images", inbox.add_image, methods=["POST"]),
         Route("/{version:int}/images/{image_id}", inbox.put_image, methods=["PUT"]),

@@ -11,7 +11,7 @@ import orjson
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from luna_local.inbox.errors import bad_content_type, no_data
+from luna_local.inbox.errors import bad_body, bad_content_type, no_data
 from luna_local.inbox.multipart import Part, parse_multipart
 from luna_local.inbox.pictures import Picture, decoded
 
@@ -85,6 +85,23 @@ def query_of(params: QueryParams) -> Query:
         values = params.getlist(name)
         result[name] = values[0] if len(values) == 1 else values
     return result
+
+
+def as_json(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields as JSON can keep them: bytes as their number, no NaN.
+
+    Raises:
+        InboxError: if they are nested too deeply.
+    """
+    try:
+        kept: dict[str, Any] = orjson.loads(orjson.dumps(fields, default=_in_words))
+    except (orjson.JSONEncodeError, orjson.JSONDecodeError) as e:
+        raise bad_body(f"what is delivered cannot be kept ({e})") from e
+    return kept
+
+
+def _in_words(value: object) -> str:
+    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
 
 
 def _kind(content_type: str) -> str:

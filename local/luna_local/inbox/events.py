@@ -28,7 +28,8 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     event_id: str
-    handler_id: str
+    handler_id: str | None
+    """None where a webhook was posted to."""
     stream_id: str | None
     track_id: str | None
     request_id: str

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from luna_local.inbox.errors import error_response, told_to_fail
 
-_DELIVERY = re.compile(r"/\d+/(handlers|images|buckets)(/|$)")
+_DELIVERY = re.compile(r"/\d+/(handlers|images|buckets)(/|$)|/webhooks/")
 _ABORT = "luna_inbox.abort"
 
 

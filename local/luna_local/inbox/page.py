@@ -70,7 +70,7 @@ def _card(event: Event) -> str:
         for image in event.images
     )
     facts = {name: event.query[name] for name in _FIRST_FACTS if name in event.query}
-    facts |= {"handler_id": event.handler_id}
+    facts |= {"handler_id": event.handler_id or "none: a webhook"}
     facts |= {name: value for name, value in event.query.items() if name not in facts}
     facts |= {"request_id": event.request_id}
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd>" for name, value in facts.items())

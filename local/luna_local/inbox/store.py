@@ -86,7 +86,7 @@ class EventStore:
         """Return an event by its id."""
         return next((event for event in reversed(self._events) if event.event_id == event_id), None)
 
-    async def add(self, handler_id: str, delivery: Delivery) -> Event:
+    async def add(self, handler_id: str | None, delivery: Delivery) -> Event:
         """Keep what was delivered; it is on disk when this returns.
 
         Raises:
@@ -111,7 +111,7 @@ class EventStore:
             self._changes += 1
             await asyncio.to_thread(self._keep, [])
 
-    def _write(self, handler_id: str, delivery: Delivery) -> Event:
+    def _write(self, handler_id: str | None, delivery: Delivery) -> Event:
         event_id = str(uuid.uuid4())
         folder = self.pictures / event_id
         try:
