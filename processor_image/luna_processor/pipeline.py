@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,8 +10,8 @@ from luna_processor.chooser import Chooser
 from luna_processor.detections import Detections
 from luna_processor.events import BestShot, ShotEvent
 from luna_processor.following import BODY_MODES, FACE_MODES, Following, Mode
-from luna_processor.identity import identities_of
 from luna_processor.frames import Frame, SourceInfo
+from luna_processor.identity import identities_of
 from luna_processor.imaging import jpeg
 from luna_processor.plan import AnalyticsPlan, StreamPlan
 from luna_processor.preparation import SearchedPicture, thumbnail_of
@@ -196,11 +195,11 @@ class Pipeline:
                     self._send(chooser.plan, track_id, shots)
 
     def _send(self, plan: AnalyticsPlan, track_id: str, shots: tuple[Shot, ...]) -> None:
+        encoded = tuple(self._encode(shot) for shot in shots)
+        analytics = self._plan.analytics.index(plan)
         self._sink.send(
             ShotEvent(
                 stream_id=self._plan.stream_id,
-        encoded = tuple(self._encode(shot) for shot in shots)
-        analytics = self._plan.analytics.index(plan)
                 version=self._plan.version,
                 source=self._plan.name,
                 location=self._plan.location,

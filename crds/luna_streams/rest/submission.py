@@ -262,6 +262,7 @@ def queued(body: Mapping[str, Any], wanted: StreamBody) -> QueuedStream:
         body: of the queue's answer.
         wanted: the same, parsed.
     """
+    video_info = body.get("video_info")
     return QueuedStream(
         stream_id=body.get("stream_id", ""),
         version=body.get("version", 0),
@@ -271,7 +272,6 @@ def queued(body: Mapping[str, Any], wanted: StreamBody) -> QueuedStream:
     )
 
 
-def to_authorization(rest: RestAuthorization | None, index: int, secret: str) -> Authorization | None:
 def _moment(value: object) -> datetime | None:
     """Return a time of a server's answer; None if there is none that can be read, which is no reason to refuse it all."""
     try:
@@ -281,6 +281,7 @@ def _moment(value: object) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
+def to_authorization(rest: RestAuthorization | None, index: int, secret: str) -> Authorization | None:
     """Return the resource's form: a token becomes a reference to its key of the Secret."""
     if rest is None:
         return None
