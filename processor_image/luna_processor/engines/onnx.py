@@ -85,7 +85,9 @@ class OnnxEngine:
     def run(self, batch: Sequence[NetworkInput]) -> Sequence[FloatArray]:
         """Return every output in the order of the manifest."""
         arrays = filled_up(host_arrays(batch), self._model.fixed_batch)
-        tensor = as_element_type(np.stack(arrays), self.element_type)
+        # On a CPU nearly every batch is a single picture, which need not be copied.
+        stacked = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+        tensor = as_element_type(stacked, self.element_type)
         outputs = self._guarded(
             tensor.shape, lambda: self._session.run(self._outputs, {self._model.input.name: tensor})
         )
