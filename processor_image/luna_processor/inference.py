@@ -112,6 +112,7 @@ class Inference:
                 {check: LivenessClassifier(spec, batcher) for check, (spec, batcher) in liveness.items()},
             ),
             search_every=settings.detect_every,
+            body_tile_rows=settings.body_tile_rows,
         )
 
     @property

@@ -20,6 +20,7 @@ from luna_processor.scenecut import SceneCuts
 from luna_processor.search import SearchRhythm
 from luna_processor.shots import Shot
 from luna_processor.stats import StreamStats
+from luna_processor.tiles import Tile, merged, tiles_of
 from luna_processor.tracking.subjects import SubjectsUpdate
 from luna_processor.tracking.tracker import TrackerSettings
 from luna_processor.view import View, resolve
@@ -74,6 +75,8 @@ class Stages:
     estimators: Estimators
     search_every: int = 1
     """Every n-th frame of a source is searched; see `SearchRhythm`."""
+    body_tile_rows: int = 0
+    """Bodies are also looked for in pieces of the view; see `tiles_of`."""
 
 
 class Pipeline:
@@ -106,6 +109,7 @@ class Pipeline:
         self._following = Following(modes, _tracker_settings(info.frame_rate), self._identities.track_id)
         self._cuts = SceneCuts()
         self._rhythm = SearchRhythm(stages.search_every)
+        self._tiles = tiles_of(self._view, stages.body_tile_rows)
         self._frame_count = 0
         self._choosers = [Chooser(item, resolve(item.droi, info.width, info.height, "droi")) for item in plan.analytics]
 
@@ -154,6 +158,8 @@ class Pipeline:
             detector = self._stages.bodies
             searched = detector.picture(frame, self._view) if self._needs_faces else picture
             bodies = detector.detect(searched, self._view)
+            if self._tiles:
+                bodies = merged(self._view, bodies, [(tile, _found_in(detector, frame, tile)) for tile in self._tiles])
         if self._needs_faces:
             faces = self._stages.faces.detect(picture, self._view)
         return Found(faces, bodies)
@@ -219,6 +225,10 @@ class Pipeline:
             detected_at=shot.detected_at,
             pts_s=shot.pts_s if self._is_file else None,
         )
+
+
+def _found_in(detector: Detector, frame: Frame, tile: Tile) -> Detections:
+    return detector.detect(detector.picture(frame, tile.view), tile.view)
 
 
 def _tracker_settings(frame_rate: float) -> TrackerSettings:

@@ -82,6 +82,8 @@ class Settings(BaseModel):
     full size, false made smaller to the size that is searched, which costs less and gives small best shots."""
     detect_every: int = Field(default=1, ge=1, le=30)
     """Every n-th frame is searched for faces and bodies (FaceStream's detector-step); tracks go on in between."""
+    body_tiles: Literal["off", "auto", "2", "3", "4"] = "off"
+    """Whether bodies are also looked for in square pieces of wide pictures (auto), or in that many rows of pieces."""
     min_body_detections: int = Field(default=3, ge=0, le=10000)
     """Detections of a body that belong to a full set (FaceStream's minimal_body_track_length_to_send)."""
     inference_workers: int = Field(default_factory=lambda: max(1, len(os.sched_getaffinity(0))), ge=1, le=256)
@@ -129,6 +131,12 @@ class Settings(BaseModel):
                 f"({self.obsoleting_period:g} s): LUNA Streams gives streams to others that are still processed here"
             )
         return self
+
+    @property
+    def body_tile_rows(self) -> int:
+        """Rows of pieces in which bodies are looked for; 0 is none."""
+        rows = {"off": 0, "auto": 1}
+        return rows[self.body_tiles] if self.body_tiles in rows else int(self.body_tiles)
 
     def token(self) -> SecretStr | None:
         """Return the present token for LUNA Streams.
