@@ -51,6 +51,11 @@ class Metrics:
         self.source_frames = Counter(
             "luna_processor_source_frames", "Source frames by outcome", ["outcome"], registry=self.registry
         )
+        self.cpu_decoded_sources = Counter(
+            "luna_processor_cpu_decoded_sources",
+            "Connections to sources that the GPU was to decode and the CPU does, at least in part",
+            registry=self.registry,
+        )
         self.analysis_seconds = Histogram(
             "luna_processor_analysis_seconds",
             "Time from picking a frame to the end of its analysis",

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from luna_processor.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySettings
 from luna_processor.errors import StartupError
+from luna_processor.gpu_figures import GpuCollector
 from luna_processor.http_api import Interface, create_app, preview_of
 from luna_processor.inference import Engines, Inference
 from luna_processor.metrics import Metrics, StreamCollector, StreamFigures
@@ -25,6 +26,7 @@ from luna_processor.plan import Platform
 from luna_processor.preview import Previews
 from luna_processor.settings import Settings
 from luna_processor.sources.adapters import open_source
+from luna_processor.sources.cuda import GpuDecoding, gpu_decoding
 from luna_processor.stream_run import RunContext, StreamRun
 from luna_processor.streams_api import StreamsApi
 from luna_processor.worker import Worker, WorkerSettings
@@ -46,7 +48,7 @@ class Process:
         outbox: where events wait; closed at the end.
 
     Raises:
-        StartupError: if a filter is malformed.
+        StartupError: if a filter is malformed, or the GPU must decode and cannot.
     """
 
     def __init__(self, settings: Settings, engines: Engines, listener: socket.socket, outbox: Outbox) -> None:
@@ -56,6 +58,11 @@ class Process:
         self._listener = listener
         self._worker_id = str(uuid.uuid4())
         self._metrics = Metrics()
+        gpu: GpuDecoding | None = None
+        if engines.card is not None:
+            index = engines.card.accelerator.gpu_index
+            gpu = gpu_decoding(index, settings.decoder, self._note_cpu_decoding)
+        self._open_source = functools.partial(open_source, gpu=gpu)
         self._inference = Inference(settings, engines)
 
     async def run(self) -> int:
@@ -72,8 +79,9 @@ class Process:
             serving = asyncio.create_task(server.serve(sockets=[self._listener]))
             working = asyncio.create_task(worker.serve())
             log.info("processor %s listens on %s, asks %s for streams", self._worker_id, self._origin, api.base_url)
-            stopping = asyncio.create_task(stopped.wait())
-            await asyncio.wait({serving, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping, losing = asyncio.create_task(stopped.wait()), asyncio.create_task(self._device_lost())
+            await asyncio.wait({serving, working, stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
+            losing.cancel()
             await self._end(worker, delivery, working)
             server.should_exit = True
             await serving
@@ -81,6 +89,18 @@ class Process:
             stopping.cancel()
         await asyncio.to_thread(self._inference.close)
         return EXIT_FAILED if has_failed else 0
+
+    async def _device_lost(self) -> None:
+        """Wait until the GPU is lost; for ever on the CPU."""
+        lost, loop = asyncio.Event(), asyncio.get_running_loop()
+        if self._inference.card is not None:
+            self._inference.card.condition.listen(lambda: loop.call_soon_threadsafe(lost.set))
+        await lost.wait()
+
+    def _note_cpu_decoding(self, shown_as: str, reason: str) -> None:
+        """Say aloud that the CPU has work that the GPU was meant to have."""
+        log.warning("%s: %s", shown_as, reason)
+        self._metrics.cpu_decoded_sources.inc()
 
     def _connect(self, api: StreamsApi) -> tuple[Worker, Delivery]:
         """Make the delivery and the worker, which know each other through callbacks only."""
@@ -94,7 +114,7 @@ class Process:
         )
 
         def context(on_change: Callable[[], None]) -> RunContext:
-            return RunContext(self._inference.stages, delivery, self._metrics, on_change, open_source)
+            return RunContext(self._inference.stages, delivery, self._metrics, on_change, self._open_source)
 
         worker = Worker(
             api,
@@ -118,6 +138,8 @@ class Process:
         metrics.registry.register(
             StreamCollector(lambda: [StreamFigures(r.plan.stream_id, r.plan.name, r.stats) for r in worker.runs])
         )
+        if self._inference.card is not None:
+            metrics.registry.register(GpuCollector(self._inference.card.nvml))
         metrics.add_queue("events_waiting", lambda: outbox.size)
         metrics.add_gauge("spool_bytes", "What the waiting events take", lambda: outbox.size_bytes)
         metrics.add_gauge("spool_oldest_seconds", "Age of the event that waits longest", lambda: outbox.oldest_s)
@@ -154,6 +176,9 @@ class Process:
         for failure in results:
             if isinstance(failure, Exception):
                 log.error("the worker failed", exc_info=failure)
+        card = self._inference.card
+        if card is not None and card.condition.lost_because is not None:
+            await worker.report_trouble(card.condition.lost_because)
         log.info("ending: %d streams, %g s for deliveries", len(worker.runs), self._settings.shutdown_grace)
         await worker.stop_all(sends_rest=_is_live)
         await worker.report_ended()

@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 from luna_processor.accounts import Account
 from luna_processor.errors import (
     DeliveryRefused,
+    DeviceLost,
     ProcessorError,
     SourceEnded,
     SourceFailed,
@@ -196,6 +197,9 @@ class StreamRun:
             self._raise_refusal()
             remark = "; ".join(text for text in (self._remark, self.account.losses) if text) or None
             outcome = RunReport("done", remark, _at_its_end(self._report.video_info))
+        except DeviceLost as e:
+            # No fault of the stream, so no end of it: the process ends, and another one goes on with it.
+            outcome = RunReport("in_progress", str(e), self._report.video_info)
         except ProcessorError as e:
             outcome = RunReport("failure", str(e), self._report.video_info)
         except Exception as e:  # a bug met by one stream ends that stream, with its traceback in the log

@@ -130,6 +130,16 @@ class Worker:
             run.stop(sends_rest=sends_rest(run))
         await self._joined(runs)
 
+    async def report_trouble(self, reason: str) -> None:
+        """Say once of every stream that runs what has befallen this worker; not beside `serve`."""
+        items = [item.model_copy(update={"error": reason}) for item in self._items() if item.status == "in_progress"]
+        if not items:
+            return
+        try:
+            await self._report(items)
+        except ServerUnavailable as e:
+            log.warning("%d streams could not be reported: %s", len(items), e)
+
     async def report_ended(self) -> None:
         """Try once more to report streams that have ended, before the process does."""
         self._collect_ended()

@@ -18,7 +18,7 @@ from luna_processor.engines.onnx import available_providers, load_gpu_libraries
 from luna_processor.engines.providers import CUDA, TENSORRT, Accelerator, choose_runtime
 from luna_processor.errors import StartupError
 from luna_processor.gpu_figures import Nvml, NvmlUnavailable, card_names, open_nvml
-from luna_processor.settings import Decoder, Settings
+from luna_processor.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Condition:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reason: str | None = None
-        self._listener: Callable[[], None] | None = None
+        self._listener: Callable[[], object] | None = None
 
     @property
     def lost_because(self) -> str | None:
@@ -50,7 +50,7 @@ class Condition:
         if listener is not None:
             listener()
 
-    def listen(self, listener: Callable[[], None]) -> None:
+    def listen(self, listener: Callable[[], object]) -> None:
         """Have a function called, by any thread, once the card is lost; at once if it is."""
         with self._lock:
             self._listener = listener
@@ -66,7 +66,6 @@ class Card:
     name: str
     accelerator: Accelerator
     condition: Condition
-    decoder: Decoder
     nvml: Nvml
 
 
@@ -102,7 +101,7 @@ def open_card(settings: Settings) -> Card:
     condition = Condition()
     accelerator = Accelerator(index, runtime, settings.tensorrt_fp16, settings.engine_cache_dir, condition.lost)
     log.info("models run on GPU %d, %s, by %s", index, names[index], runtime)
-    return Card(names[index], accelerator, condition, settings.decoder, nvml)
+    return Card(names[index], accelerator, condition, nvml)
 
 
 def _writable(folder: Path | None) -> Path | None:

@@ -19,8 +19,9 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace
 
-from luna_processor.errors import UnsuitableSource
+from luna_processor.errors import StartupError, UnsuitableSource
 from luna_processor.preparation import Colours, DevicePlanes, Matrix, Plane
+from luna_processor.settings import Decoder
 
 _ON_DEVICE = "cuda"
 """FFmpeg's pixel format of frames in the memory of a card."""
@@ -78,6 +79,30 @@ def fallback_reason(pixel_format: str, samples: str | None, codec: str) -> str |
         )
     if samples != _SAMPLES:
         return f"the GPU decodes this video ({codec}), but its {samples} pictures are converted on the CPU"
+    return None
+
+
+def gpu_decoding(gpu_index: int, decoder: Decoder, note_fallback: Callable[[str, str], None]) -> GpuDecoding | None:
+    """Return how a process decodes on its card; None if the CPU decodes everything.
+
+    Args:
+        gpu_index: of the card.
+        decoder: what the settings say.
+        note_fallback: told the source and why the CPU decodes it.
+
+    Raises:
+        StartupError: if the card must decode and cannot be reached.
+    """
+    if decoder == "cpu":
+        return None
+    trouble = decoder_trouble(gpu_index)
+    if trouble is None:
+        return GpuDecoding(gpu_index, decoder == "gpu", note_fallback)
+    if decoder == "gpu":
+        raise StartupError(
+            f"--decoder gpu: FFmpeg cannot reach GPU {gpu_index} ({trouble}); --decoder auto takes the CPU"
+        )
+    note_fallback("all sources", f"the CPU decodes, since FFmpeg cannot reach GPU {gpu_index} ({trouble})")
     return None
 
 
