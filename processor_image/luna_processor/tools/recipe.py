@@ -94,12 +94,11 @@ def to_stream(document: Mapping[str, Any], wishes: Wishes) -> QueuedStream:
     reference, user_info = split_reference(_reference(data, wishes))
     data["reference"] = reference
     if wishes.source is not None:
-        data["type"] = source_type(reference, wishes.transport, wishes.mask or data.get("mask"))
-    if data.get("type") != "images" and wishes.mask is None:
+        # Another source than the file's: what is said there of its form does not hold for it.
         data.pop("mask", None)
+        data["type"] = source_type(reference, wishes.transport, wishes.mask)
+    data.setdefault("type", source_type(reference, wishes.transport, data.get("mask")))
     data |= _data_wishes(wishes)
-    if "type" not in data:
-        data["type"] = source_type(reference, wishes.transport, data.get("mask"))
     if data["type"] not in ("tcp", "udp"):
         data.pop("endless", None)
     data["analytics"] = [_analytics(item, wishes) for item in _list(data.get("analytics") or [{}])]
