@@ -130,7 +130,8 @@ def _luma_plane(frame: VideoFrame) -> Picture | None:
     first, plane = frame.format.components[0], frame.planes[0]
     if not (first.is_luma and first.bits == 8 and frame.format.is_planar and plane.line_size > 0):
         return None
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    rows = np.asarray(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : frame.width]
 
 
 class PyAvSource:

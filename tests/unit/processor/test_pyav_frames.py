@@ -30,7 +30,7 @@ def test_brightness_is_the_plane_of_the_decoder(pixel_format: str) -> None:
     frame = decoded(pixel_format)
     luma = PyAvFrame(0, 0.0, frame, Pictures()).luma()
     assert luma.shape == (HEIGHT, WIDTH)
-    assert np.shares_memory(luma, np.frombuffer(frame.planes[0], np.uint8))
+    assert np.shares_memory(luma, np.asarray(memoryview(frame.planes[0])))
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuyv422", "rgb24", "gbrp"])
