@@ -85,6 +85,31 @@ def endless(chunks: Iterable[bytes], content_type: str, pause_s: float = 0.0) ->
     return script
 
 
+def then(head: bytes, chunk: bytes, pause_s: float = 0.0) -> Script:
+    """Answer with a beginning, and then with the same bytes for ever."""
+
+    def script(handler: BaseHTTPRequestHandler) -> None:
+        _head(handler, "application/octet-stream")
+        handler.wfile.write(head)
+        while True:
+            handler.wfile.write(chunk)
+            time.sleep(pause_s)
+
+    return script
+
+
+def slowly(body: bytes, chunk_bytes: int, pause_s: float) -> Script:
+    """Answer once, in pieces."""
+
+    def script(handler: BaseHTTPRequestHandler) -> None:
+        _head(handler, "application/octet-stream")
+        for start in range(0, len(body), chunk_bytes):
+            handler.wfile.write(body[start : start + chunk_bytes])
+            time.sleep(pause_s)
+
+    return script
+
+
 def redirect(target: str) -> Script:
     """Send the client elsewhere."""
 

@@ -35,6 +35,8 @@ _TRANSPORT_PACKET_BYTES = (188, 192, 204)
 """Plain, with time stamps (M2TS), with error correction."""
 _WITHOUT_STAMPS = frozenset({"mjpeg", "mpjpeg", "jpeg_pipe", "h264", "hevc", "m4v", "mpegvideo"})
 """Containers that are none: pictures one after another, whose times FFmpeg invents."""
+_WITHOUT_LENGTH = _WITHOUT_STAMPS | {"hls", "mpegts"}
+"""Containers whose length, where FFmpeg tells one, was reckoned from something else than a count of frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class VideoPackets:
                     raise SourceFailed(f"{self._opening.shown_as} sends no video any more")
         except av.error.FFmpegError as e:
             if has_begun and self._is_end_of_body(e):
+                yield self._flush()
                 return
             raise SourceFailed(f"{self._opening.shown_as} cannot be read: {_reason(e, self._timeout_s)}") from e
 
@@ -191,6 +194,12 @@ class VideoPackets:
         [selected] = (stream for stream in self.container.streams.video if stream.index == variant.index)
         return selected
 
+    def _flush(self) -> Packet[VideoStream]:
+        """Return the packet that makes a decoder give what it holds back."""
+        packet = Packet()
+        packet.stream = self.stream
+        return cast("Packet[VideoStream]", packet)
+
     def _is_end_of_body(self, error: av.error.FFmpegError) -> bool:
         """Tell whether a server closed a connection whose answer had no length: that is how it says the end.
 
@@ -214,7 +223,7 @@ class VideoPackets:
     def _declared_duration_s(self) -> float | None:
         """Return how long the video says it is; the container's figure counts only where no audio can be longer."""
         stream, container = self.stream, self.container
-        if self._opening.is_live and not self._is_http:
+        if self._opening.is_live and not (self._is_http and container.format.name not in _WITHOUT_LENGTH):
             return None
         if container.format.name == "avi" and stream.frames and (rate := self.frame_rate()):
             return stream.frames / rate  # FFmpeg shortens the duration of a file that is cut off, but not this

@@ -71,7 +71,10 @@ def opening(plan: SourcePlan) -> Opening:
     if scheme in ("rtsp", "rtsps"):
         # Nobody listens: sound is not even asked for.
         options |= {"rtsp_transport": plan.kind, "allowed_media_types": "video"}
-    elif scheme == "udp":
+    elif scheme in ("http", "https"):
+        # Bare JPEGs are taken for a film of 25 a second, of which a slow camera gives the usual 5 s in half a minute.
+        options["analyzeduration"] = "1000000"
+    else:
         _check_udp(plan)
         # A decoder that is late loses datagrams; it need not lose the connection.
         options["overrun_nonfatal"] = "1"
