@@ -56,6 +56,7 @@ MESSAGE_LIMIT = 1024
 MODE_FACES: Literal[1] = 1
 MODE_BODIES: Literal[2] = 2
 MODE_HUMANS: Literal[3] = 3
+Mode = Literal[1, 2, 3]
 
 Reference = Annotated[str, StringConstraints(max_length=512), AfterValidator(with_known_scheme)]
 ErrorText = Annotated[str, StringConstraints(max_length=ERROR_LIMIT)]
@@ -189,7 +190,7 @@ class Analytics(Model):
     """One analysis of a stream: what is looked for and where the results go."""
 
     enabled: bool = True
-    mode: Annotated[Literal[1, 2, 3], NotBoolean] = MODE_HUMANS
+    mode: Annotated[Mode, NotBoolean] = MODE_HUMANS
     """1 faces, 2 bodies, 3 humans (a face tied to its body)."""
     droi: Roi = WHOLE_FRAME
     """Detections must lie wholly inside to become best shots; relative to the original frame."""

@@ -6,15 +6,13 @@ Each kind is followed once, however many analytics want it, and only if one does
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Literal
 
 from luna_processor.detections import Detections
 from luna_processor.tracking.humans import Humans, Part
 from luna_processor.tracking.subjects import EndedSubject, Subject, SubjectsUpdate
 from luna_processor.tracking.tracker import EndedTrack, Observation, Tracker, TrackerSettings, for_bodies
-from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS
+from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Mode
 
-Mode = Literal[1, 2, 3]
 FACE_MODES: tuple[Mode, ...] = (MODE_FACES, MODE_HUMANS)
 BODY_MODES: tuple[Mode, ...] = (MODE_BODIES, MODE_HUMANS)
 

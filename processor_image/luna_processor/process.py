@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import uvicorn
 from pydantic import ValidationError
@@ -31,8 +31,11 @@ from luna_processor.stream_run import RunContext, StreamRun
 from luna_processor.streams_api import StreamsApi
 from luna_processor.worker import Worker, WorkerSettings
 from luna_streams.rest.messages import QueueFilters
+from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Mode
 
 log = logging.getLogger(__name__)
+
+MODES: Mapping[str, Mode] = {"faces": MODE_FACES, "bodies": MODE_BODIES, "humans": MODE_HUMANS}
 
 EXIT_FAILED = 1
 """The process ended though nobody told it to."""
@@ -71,7 +74,8 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         settings = self._settings
-        api = StreamsApi(settings.streams_origin, settings.api_version, self._worker_id, settings.token)
+        mode = MODES[settings.v1_mode]
+        api = StreamsApi(settings.streams_origin, settings.api_version, self._worker_id, settings.token, mode)
         async with contextlib.aclosing(api):
             worker, delivery = self._connect(api)
             self._watch(worker)

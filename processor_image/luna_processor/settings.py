@@ -29,6 +29,8 @@ class Settings(BaseModel):
     """Address of LUNA Streams, e.g. http://127.0.0.1:5160."""
     api_version: Literal["1", "2"] = "2"
     """Version of LUNA Streams' API that is spoken."""
+    v1_mode: Literal["faces", "bodies", "humans"] = "faces"
+    """What is looked for in streams of API version 1, which do not say it; humans are faces and their bodies."""
     capacity: int = Field(default=4, ge=1, le=1000)
     """Streams that are processed at the same time."""
     platform_origin: Origin | None = None

@@ -6,6 +6,7 @@ The documented protocol, so a genuine LUNA Streams is as good as ours. What only
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -26,7 +27,7 @@ from luna_streams.model import INT32_MAX, Model, Uuid
 from luna_streams.rest import v1, v2
 from luna_streams.rest.messages import FeedbackAnswer, FeedbackItem, FeedbackStreams, QueueFilters
 from luna_streams.rest.submission import QueuedStream
-from luna_streams.stream import EventHandlerType
+from luna_streams.stream import MODE_FACES, EventHandlerType, Mode
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +63,22 @@ class StreamsApi:
         api_version: "1" or "2".
         worker_id: names this process.
         token: returns the present token, None where the server asks for none.
+        v1_mode: what is looked for in streams of version 1, which has no word for it.
     """
 
-    def __init__(self, origin: str, api_version: str, worker_id: str, token: Callable[[], SecretStr | None]) -> None:
+    def __init__(
+        self,
+        origin: str,
+        api_version: str,
+        worker_id: str,
+        token: Callable[[], SecretStr | None],
+        v1_mode: Mode = MODE_FACES,
+    ) -> None:
         self.base_url = f"{origin.rstrip('/')}/{api_version}"
         self._queue, self._feedback = HttpLine(self.base_url), HttpLine(self.base_url)
-        self._read_stream = v1.queued_stream if api_version == "1" else v2.queued_stream
+        self._read_stream: Callable[[Any], QueuedStream] = (
+            functools.partial(v1.queued_stream, mode=v1_mode) if api_version == "1" else v2.queued_stream
+        )
         self._worker_id = worker_id
         self._token = token
         self.received_until: str | None = None

@@ -255,18 +255,18 @@ def source_response(data: StreamData, credentials: Credentials) -> dict[str, Any
     return body
 
 
-def queued(body: Mapping[str, Any], wanted: StreamBody) -> QueuedStream:
+def queued(body: Mapping[str, Any], submission: Submission) -> QueuedStream:
     """Return a stream as a worker received it from the queue.
 
     Args:
         body: of the queue's answer.
-        wanted: the same, parsed.
+        submission: the same, parsed.
     """
     video_info = body.get("video_info")
     return QueuedStream(
         stream_id=body.get("stream_id", ""),
         version=body.get("version", 0),
-        submission=wanted.to_submission("queue"),
+        submission=submission,
         created_at=_moment(body.get("create_time")),
         reported_began_at=_moment(video_info.get("start_time") if isinstance(video_info, Mapping) else None),
     )

@@ -56,6 +56,7 @@ from luna_streams.stream import (
     Analytics,
     EventHandler,
     LivenessChecks,
+    Mode,
     Stream,
     StreamData,
     StreamSpec,
@@ -173,24 +174,25 @@ class StreamToBeCreatedV1(NewStream):
     event_handler: HandlerV1
     policies: PoliciesV1 = PoliciesV1()
 
-    def to_submission(self, secret: str) -> Submission:
+    def to_submission(self, secret: str, mode: Mode = MODE_FACES) -> Submission:
         """Convert to a spec, secrets split off.
 
         Args:
             secret: name of the Secret that is to hold them.
+            mode: of the analytics; version 1 has no word for it.
         """
         source, user_info = source_fields(self.data, secret)
         decoding = shared_fields(self.policies, Decoding)
         token = rest_token(self.event_handler.authorization)
         return self.submission(
-            StreamData(analytics=(self._analytics(secret),), **source, **decoding),
+            StreamData(analytics=(self._analytics(secret, mode),), **source, **decoding),
             Credentials(user_info=user_info, tokens=(token,)),
         )
 
-    def _analytics(self, secret: str) -> Analytics:
+    def _analytics(self, secret: str, mode: Mode) -> Analytics:
         policies = self.policies
         return Analytics(
-            mode=MODE_FACES,
+            mode=mode,
             droi=self.data.droi,
             filtering=_filtering(policies.filtering),
             primary_track_policy=policies.primary_track_policy,
@@ -218,13 +220,17 @@ def response_parts(spec: StreamSpec, credentials: Credentials) -> dict[str, Any]
     }
 
 
-def queued_stream(body: dict[str, Any]) -> QueuedStream:
+def queued_stream(body: dict[str, Any], mode: Mode = MODE_FACES) -> QueuedStream:
     """Read one stream of POST /1/streams/processing/queue; fields a newer server adds are ignored.
+
+    Args:
+        body: of the stream.
+        mode: what the worker looks for; version 1 leaves it to its settings.
 
     Raises:
         pydantic.ValidationError: if the stream is not one a worker can process.
     """
-    return queued(body, StreamToBeCreatedV1.from_peer({**body, "status": "pending"}))
+    return queued(body, StreamToBeCreatedV1.from_peer({**body, "status": "pending"}).to_submission("queue", mode))
 
 
 def _filtering(rest: FilteringV1) -> Filtering:

@@ -161,7 +161,7 @@ def queued_stream(body: dict[str, Any]) -> QueuedStream:
     Raises:
         pydantic.ValidationError: if the stream is not one a worker can process.
     """
-    return queued(body, StreamToBeCreatedV2.from_peer({**body, "status": "pending"}))
+    return queued(body, StreamToBeCreatedV2.from_peer({**body, "status": "pending"}).to_submission("queue"))
 
 
 def _analytics(item: AnalyticsV2, index: int, secret: str) -> Analytics:
