@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,10 @@ INFO = SourceInfo(WIDTH, HEIGHT, FPS, 0, 10.0)
 class Film:
     """A pipeline and what came out of it."""
 
-    def __init__(self, info: SourceInfo = INFO, kind: str = "videofile", **data: Any) -> None:
+    def __init__(
+        self, info: SourceInfo = INFO, kind: str = "videofile", stages: Mapping[str, Any] | None = None, **data: Any
+    ) -> None:
+        self._changes = stages or {}
         body = stream_v2("/clip.mp4" if kind == "videofile" else "rtsp://cam/1", kind=kind, **data.pop("analytics", {}))
         body["data"] |= data
         self.use(body, info)
@@ -41,7 +45,7 @@ class Film:
         self.pose, self.mouth = ToldPose(), ToldMouth()
         self.mask, self.flying_faces = ToldLiveness(), ToldLiveness()
         estimators = Estimators(self.pose, self.mouth, {"mask": self.mask, "flying_faces": self.flying_faces})
-        stages = Stages(self.faces, self.bodies, estimators)
+        stages = replace(Stages(self.faces, self.bodies, estimators), **self._changes)
         self.pipeline = Pipeline(plan, info, stages, self.sink, self.stats)
 
     def show(self, pictures: Iterable[Picture], **frame: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_tiles_cover_the_view_are_inside_it_and_overlap(width: int, height: int,
         spans = sorted({(float(tile.box_xyxy[axis]), float(tile.box_xyxy[axis + 2])) for tile in tiles})
         assert spans[0][0] == 0
         assert spans[-1][1] == length
-        for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+        for (_, end), (start, _) in itertools.pairwise(spans):
             assert end - start >= OVERLAP * tiles[0].view.width - 2
 
 

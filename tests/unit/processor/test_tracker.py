@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from random import Random
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luna_processor.detections import Detections
-from luna_processor.tracking.tracker import EndedTrack, Tracker, TrackerSettings
+from luna_processor.tracking.tracker import EndedTrack, Tracker, TrackerSettings, for_bodies
 
 SIZE = 60.0
 FPS = 25
@@ -244,3 +245,73 @@ def test_a_tie_between_tracks_is_broken_by_place_not_by_order() -> None:
         film.end()
     counts = [sorted(track.detection_count for track in film.ended) for film in films]
     assert counts[0] == counts[1]
+
+
+# -- time stamps of bad cameras, crowds, bodies ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump_s", [-95443.7, -30.0, -0.7])
+def test_a_track_ends_in_time_after_time_stamps_jumped_back(jump_s: float) -> None:
+    film = Film(max_lost_s=1.0)
+    film.now_s = 95443.7
+    before = [film.show(faces((100, 200)))[0] for _ in range(5)][-1]
+    film.now_s += jump_s
+    assert film.show(faces((100, 200))) == [before], "he is still there"
+    for _ in range(26 + round(max(0.0, FPS * -jump_s) if jump_s > -1 else 0)):
+        film.show(faces())
+    assert [track.track_id for track in film.ended] == [before]
+
+
+def test_a_jump_forward_ends_what_was_before() -> None:
+    film = Film(max_lost_s=1.0)
+    before = [film.show(faces((100, 200)))[0] for _ in range(5)][-1]
+    film.now_s += 60
+    assert film.show(faces((100, 200))) != [before]
+    assert [track.track_id for track in film.ended] == [before]
+
+
+def test_jittering_time_stamps_split_no_track() -> None:
+    film, random = Film(), Random(5)
+    owners = set()
+    for t in range(100):
+        film.now_s = t / FPS + random.uniform(-0.1, 0.1)
+        owners.add(film.show(faces((100 + 8 * t, 200)))[0])
+    assert len(owners) == 1
+
+
+@pytest.mark.parametrize("fps", [2, 3, 5])
+def test_people_who_cross_at_few_pictures_a_second_stay_themselves(fps: float) -> None:
+    """Two heads that pass each other at walking speed, five of their heights a second."""
+    film = Film(fps=fps)
+    step = 5 * SIZE / fps / 2
+    owners = [film.show(faces((100 + step * t, 200), (900 - step * t, 200 + SIZE * 1.2))) for t in range(12)]
+    assert len({pair[0] for pair in owners}) == 1
+    assert len({pair[1] for pair in owners}) == 1
+
+
+def test_who_comes_in_where_another_went_out_is_somebody_else() -> None:
+    """Narrow bodies at the edge of the picture, half a second apart."""
+
+    def body(x: float, height: float = 200.0) -> Detections:
+        box = np.array([[x - 20, 300, x + 20, 300 + height]], np.float32)
+        return Detections(box, np.full(1, 0.9, np.float32))
+
+    film = Film()
+    film.tracker = Tracker(for_bodies(TrackerSettings()), map(str, itertools.count()).__next__)
+    leaving = {film.show(body(500 + 5 * t))[0] for t in range(28)}
+    for _ in range(12):
+        film.show(faces())
+    coming = {film.show(body(630 - 5 * t, height=180))[0] for t in range(20)}
+    assert len(leaving) == len(coming) == 1
+    assert leaving != coming
+
+
+def test_a_crowd_is_followed_within_the_time_of_a_frame() -> None:
+    film, places = Film(), [(60 + 90 * (n % 20), 60 + 90 * (n // 20)) for n in range(200)]
+    owners, times = set(), []
+    for t in range(12):
+        began = process_time()
+        owners |= set(film.show(faces(*((x + 2 * t, y) for x, y in places))))
+        times.append(process_time() - began)
+    assert len(owners) == 200
+    assert sorted(times)[6] < 1 / FPS
