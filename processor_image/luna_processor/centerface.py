@@ -50,25 +50,31 @@ def decode(outputs: Sequence[FloatArray], min_score: float, max_iou: float) -> D
         max_iou: of two boxes that overlap more, the weaker is dropped.
 
     Raises:
-        ShapeError: if the maps do not fit each other.
+        ShapeError: if the maps do not fit each other, or hold what is no number.
     """
     heat_map, log_size, offset, landmark_map = outputs
     plane = heat_map.shape[1:]
     expected = [(1, *plane), (2, *plane), (2, *plane), (2 * LANDMARK_COUNT, *plane)]
     if [output.shape for output in outputs] != expected:
         raise ShapeError(f"maps of shapes {[output.shape for output in outputs]} are not CenterFace's")
+    if not np.isfinite(heat_map).all():
+        raise ShapeError("a heat map of what is no number is not CenterFace's")
     rows, columns = np.nonzero(heat_map[0] >= min_score)
     scores = heat_map[0, rows, columns]
     if len(scores) > MAX_CANDIDATES:
         best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
         rows, columns, scores = rows[best], columns[best], scores[best]
 
-    sizes_xy = np.exp(log_size[::-1, rows, columns].T) * STRIDE
-    cells_xy = np.stack([columns, rows], axis=1).astype(np.float32)
-    centres_xy = (cells_xy + offset[::-1, rows, columns].T + 0.5) * STRIDE
-    corners_xy = centres_xy - sizes_xy / 2
-    boxes = np.concatenate([corners_xy, corners_xy + sizes_xy], axis=1).astype(np.float32)
-    relative_yx = landmark_map[:, rows, columns].T.reshape(-1, LANDMARK_COUNT, 2)
-    landmarks = relative_yx[:, :, ::-1] * sizes_xy[:, None] + corners_xy[:, None]
+    # A broken network says so below, in one line, and not in a warning for each number.
+    with np.errstate(invalid="ignore", over="ignore"):
+        sizes_xy = np.exp(log_size[::-1, rows, columns].T) * STRIDE
+        cells_xy = np.stack([columns, rows], axis=1).astype(np.float32)
+        centres_xy = (cells_xy + offset[::-1, rows, columns].T + 0.5) * STRIDE
+        corners_xy = centres_xy - sizes_xy / 2
+        boxes = np.concatenate([corners_xy, corners_xy + sizes_xy], axis=1).astype(np.float32)
+        relative_yx = landmark_map[:, rows, columns].T.reshape(-1, LANDMARK_COUNT, 2)
+        landmarks = relative_yx[:, :, ::-1] * sizes_xy[:, None] + corners_xy[:, None]
+    if not (np.isfinite(boxes).all() and np.isfinite(landmarks).all()):
+        raise ShapeError("boxes that are no numbers are not CenterFace's")
     found = Detections(boxes, scores.astype(np.float32), landmarks.astype(np.float32))
     return found.take(suppress_overlaps(found.boxes_xyxy, found.scores, max_iou))

@@ -96,10 +96,14 @@ class CenterFaceDetector:
         """Return the faces of a picture made by `picture`, in pixels of the view.
 
         Raises:
-            EngineFailed: if inference fails.
+            EngineFailed: if inference fails, or gives what is not CenterFace's answer.
         """
         given = picture if isinstance(picture, DevicePicture) else centerface.to_input(picture)
-        found = centerface.decode(self._batcher.run(given), self._settings.min_score, self._settings.max_iou)
+        outputs = self._batcher.run(given)
+        try:
+            found = centerface.decode(outputs, self._settings.min_score, self._settings.max_iou)
+        except ShapeError as e:
+            raise EngineFailed(f"the model of faces does not answer like CenterFace: {e}") from e
         return _in_view(found, picture, view)
 
 

@@ -92,6 +92,18 @@ def test_maps_of_another_network_are_refused() -> None:
         centerface.decode(outputs, 0.5, 0.3)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "which", [pytest.param(n, id=name) for n, name in enumerate(("heat", "size", "offset", "marks"))]
+)
+def test_answers_of_a_broken_network_are_refused(which: int, number: float) -> None:
+    outputs = maps()
+    put_face(outputs, 8, 10)
+    outputs[which][:, 8, 10] = number
+    with pytest.raises(ShapeError, match="no number"):
+        centerface.decode(outputs, 0.5, 0.3)
+
+
 @pytest.mark.parametrize(
     ("width", "height", "expected"),
     [
