@@ -1,15 +1,20 @@
-"""LUNA PLATFORM for tests of workers: real HTTP, keeps events and frames, and does wrong what it is told to."""
+"""LUNA PLATFORM and a webhook for tests of workers: real HTTP, keeps events and frames, does wrong what it is told to.
+
+Whatever format an event comes in, it is kept in the words of the classic one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import ormsgpack
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -26,8 +31,12 @@ class SinkEvent:
 
     headers: dict[str, str]
     query: dict[str, str]
+    """Of other formats, what stands in its place."""
     meta: dict[str, Any]
     images: list[bytes]
+    path: str = ""
+    body: dict[str, Any] = field(default_factory=dict)
+    """The whole body, where it is one piece."""
 
     @property
     def detection(self) -> dict[str, Any]:
@@ -60,27 +69,61 @@ class EventSink:
         return Starlette(
             routes=[
                 Route("/6/handlers/{handler_id}/events", self._events, methods=["POST"]),
+                Route("/6/handlers/{handler_id}/stream_events", self._stream_events, methods=["POST"]),
+                Route("/hook", self._cloud_event, methods=["POST"]),
                 Route("/1/buckets/{bucket}/images", self._images, methods=["POST"]),
+                Route("/6/images", self._images, methods=["POST"]),
             ]
         )
 
     async def _events(self, request: Request) -> Response:
+        return await self._take(request, _classic)
+
+    async def _stream_events(self, request: Request) -> Response:
+        return await self._take(request, _stream_events)
+
+    async def _cloud_event(self, request: Request) -> Response:
+        return await self._take(request, _cloud_event)
+
+    async def _take(self, request: Request, read: Callable[[Request], Awaitable[SinkEvent]]) -> Response:
         self.attempts.append(dict(request.headers))
         await asyncio.sleep(self.delay_s)
         if self.status != 201:
             return JSONResponse({}, status_code=self.status)
-        async with request.form() as form:
-            images = [await value.read() for _, value in form.multi_items() if isinstance(value, UploadFile)]
-            meta = json.loads(str(form["meta"]))
-        self.events.append(SinkEvent(dict(request.headers), dict(request.query_params), meta, images))
+        self.events.append(await read(request))
         return JSONResponse({"events": []}, status_code=201)
 
     async def _images(self, request: Request) -> Response:
         if self.frame_status != 201:
             return JSONResponse({}, status_code=self.frame_status)
         self.frames.append(await request.body())
-        url = f"/1/buckets/{request.path_params['bucket']}/images/{len(self.frames)}"
+        url = f"{request.url.path}/{len(self.frames)}"
         return JSONResponse({"image_id": str(len(self.frames)), "url": url}, status_code=201)
+
+
+async def _classic(request: Request) -> SinkEvent:
+    async with request.form() as form:
+        images = [await value.read() for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        meta = json.loads(str(form["meta"]))
+    return SinkEvent(dict(request.headers), dict(request.query_params), meta, images, request.url.path)
+
+
+async def _stream_events(request: Request) -> SinkEvent:
+    body = ormsgpack.unpackb(await request.body())
+    [event] = body["events"]
+    images = [source.pop("body") for source in event["sources"]]
+    query = {**event["source_data"], "aggregate_attributes": str(event["aggregate_attributes"])}
+    meta = {"detections": event["sources"]}
+    return SinkEvent(dict(request.headers), query, meta, images, request.url.path, body)
+
+
+async def _cloud_event(request: Request) -> SinkEvent:
+    body = await request.json()
+    data = body["data"]
+    images = [base64.b64decode(shot.pop("image_base64")) for shot in data["shots"]]
+    query = {name: data[name] for name in ("source", "track_id", "stream_id")}
+    path = f"{request.url.path}?{request.url.query}"
+    return SinkEvent(dict(request.headers), query, {"detections": data["shots"]}, images, path, body)
 
 
 @asynccontextmanager
