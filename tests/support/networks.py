@@ -35,7 +35,7 @@ def constant_network(shape: Sequence[int | str], outputs: dict[str, np.ndarray])
 
 
 def brightness_classifier(side: int | str) -> bytes:
-    """Return a classifier of pictures (1, 3, side, side), 0 to 1: how bright is it, and how dark; a word leaves it open."""
+    """Return a classifier of pictures (1, 3, side, side), 0 to 1: how bright is it, and how dark; a word is any."""
     nodes = [
         helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Reshape", ["mean", "column"], ["bright"]),
@@ -50,6 +50,16 @@ def brightness_classifier(side: int | str) -> bytes:
     return _serialized((1, 3, side, side), nodes, constants, [output])
 
 
+def mean_colour_network(batch: int | str = "n", element_type: int = TensorProto.FLOAT) -> bytes:
+    """Return a network that takes pictures (batch, 3, height, width) as `image` and gives the mean of each channel."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers"], ["means"], axes=[2, 3], keepdims=0),
+    ]
+    output = helper.make_tensor_value_info("means", TensorProto.FLOAT, [batch, 3])
+    return _serialized((batch, 3, "height", "width"), nodes, [], [output], element_type)
+
+
 def add_model(folder: Path, content: bytes, **entry: Any) -> None:
     """Put a model into a folder, with the few lines of manifest that a user would write."""
     folder.mkdir(exist_ok=True)
@@ -61,8 +71,10 @@ def add_model(folder: Path, content: bytes, **entry: Any) -> None:
     manifest.write_text(yaml.safe_dump({"models": models}))
 
 
-def _serialized(shape: Sequence[int | str], nodes: Any, constants: Any, outputs: Any) -> bytes:
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, list(shape))
+def _serialized(
+    shape: Sequence[int | str], nodes: Any, constants: Any, outputs: Any, element_type: int = TensorProto.FLOAT
+) -> bytes:
+    image = helper.make_tensor_value_info("image", element_type, list(shape))
     graph = helper.make_graph(nodes, "made", [image], outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)

@@ -20,6 +20,8 @@ from luna_processor.preparation import THUMBNAIL_SIDE, DevicePicture, InputForm,
 from luna_processor.view import Picture
 
 _DALI_TYPES = {np.float32: types.FLOAT, np.float16: types.FLOAT16, np.uint8: types.UINT8}
+_OTHER_WAY_ROUND = [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0]
+"""The matrix that swaps the first and third channel: DALI's own conversion takes whole numbers only."""
 _DEFAULT_CUDA_STREAM = 0
 """Where the decoder's work was queued; DALI waits for it there."""
 
@@ -109,6 +111,9 @@ class DaliPreparation:
         luma = fn.external_source(name="luma", device=device, layout="HWC")
         chroma = fn.external_source(name="chroma", device=device, layout="HWC")
         given = {name: fn.external_source(name=name) for name in _FIGURES}
+        # Without the padding of the rows, which the filter of the last column would see.
+        luma = fn.slice(luma, shape=given["width"], start=[0], axes=[1])
+        chroma = fn.slice(chroma, shape=given["chroma_width"], start=[0], axes=[1])
         resizing = {"size": given["size"], "interp_type": types.INTERP_LINEAR, "dtype": types.FLOAT}
         yuv = fn.cat(
             fn.resize(luma, roi_start=given["start"], roi_end=given["end"], **resizing),
@@ -125,7 +130,7 @@ class DaliPreparation:
         form = self._form
         whole = fn.pad(rgb, axes=(0, 1), shape=input_size, fill_value=form.border)
         if form.is_blue_first:
-            whole = fn.color_space_conversion(whole, image_type=types.RGB, output_type=types.BGR)
+            whole = fn.coord_transform(whole, M=_OTHER_WAY_ROUND)
         # uint8 is no type it gives; what is cast then is rounded and cut.
         element_type = types.FLOAT if self._element_type is np.uint8 else _DALI_TYPES[self._element_type]
         normal = fn.crop_mirror_normalize(
@@ -144,7 +149,18 @@ def _thumbnail(rgb: Any) -> Any:
 
 
 _Figures = Mapping[str, npt.NDArray[np.generic]]
-_FIGURES = ("start", "end", "size", "matrix", "offset", "mirrors_rows", "mirrors_columns", "input_size")
+_FIGURES = (
+    "width",
+    "chroma_width",
+    "start",
+    "end",
+    "size",
+    "matrix",
+    "offset",
+    "mirrors_rows",
+    "mirrors_columns",
+    "input_size",
+)
 
 
 def _figures(picture: DevicePicture) -> _Figures:
@@ -152,6 +168,8 @@ def _figures(picture: DevicePicture) -> _Figures:
     place = placement(picture)
     matrix, offset = rgb_transform(picture.planes.colours)
     return {
+        "width": np.array([picture.planes.width], np.int32),
+        "chroma_width": np.array([(picture.planes.width + 1) // 2], np.int32),
         "start": np.array(place.start, np.float32),
         "end": np.array(place.end, np.float32),
         "size": np.array(place.size, np.float32),

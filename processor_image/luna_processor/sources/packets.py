@@ -166,7 +166,10 @@ class VideoPackets:
                 hwaccel=self._accelerator,
             )
         except (av.error.FFmpegError, OSError, ValueError) as e:
-            raise SourceFailed(f"{self._opening.shown_as} cannot be opened: {_reason(e, self._timeout_s)}") from e
+            reason = _reason(e, self._timeout_s)
+            if self._accelerator is not None and _is_of_the_card(e):
+                reason = f"GPU {self._accelerator.device_id} cannot be reached ({reason})"
+            raise SourceFailed(f"{self._opening.shown_as} cannot be opened: {reason}") from e
 
     def _find_videos(self) -> tuple[Variant, ...]:
         found = tuple(
@@ -238,6 +241,13 @@ def _bit_rate(stream: VideoStream) -> int:
     """Return what the video or, for HLS, the playlist of variants says."""
     declared = stream.metadata.get("variant_bitrate", "")
     return int(stream.codec_context.bit_rate or 0) or (int(declared) if declared.isdecimal() else 0)
+
+
+def _is_of_the_card(error: Exception) -> bool:
+    """Tell whether FFmpeg could not make its context on a card, rather than open the source."""
+    if isinstance(error, av.error.ExternalError | av.error.UnknownError):
+        return True
+    return isinstance(error, OSError) and error.errno == errno.EPERM
 
 
 def _reason(error: Exception, timeout_s: float) -> str:

@@ -1,0 +1,141 @@
+"""Figures of the cards, with a library that answers as NVML does: some cards do not tell everything, some are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from luna_processor.gpu_figures import GpuCollector, NvmlUnavailable, card_names
+
+
+class NvmlError(Exception):
+    """What the library raises."""
+
+
+class FakeNvml:
+    """Cards by number; `silent` names functions that a card does not support."""
+
+    NVML_TEMPERATURE_GPU = 0
+    NVML_MEMORY_ERROR_TYPE_UNCORRECTED = 1
+    NVML_AGGREGATE_ECC = 1
+
+    def __init__(self, count: int = 1, slices: int = 0, silent: Sequence[str] = ()) -> None:
+        self.count = count
+        self.slices = slices
+        self.silent = set(silent)
+        self.is_gone = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("nvml") and (name in self.silent or self.is_gone):
+            raise NvmlError("Not Supported" if not self.is_gone else "GPU is lost")
+        return super().__getattribute__(name)
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return self.count
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:  # noqa: N802
+        return str(index)
+
+    def nvmlDeviceGetName(self, handle: str) -> str:  # noqa: N802
+        return "NVIDIA H100 80GB HBM3"
+
+    def nvmlDeviceGetUUID(self, handle: str) -> bytes:  # noqa: N802
+        return f"GPU-{handle}".encode()
+
+    def nvmlDeviceGetMemoryInfo(self, handle: str) -> Any:  # noqa: N802
+        return SimpleNamespace(total=80e9, used=5e9)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: str) -> Any:  # noqa: N802
+        return SimpleNamespace(gpu=75, memory=20)
+
+    def nvmlDeviceGetDecoderUtilization(self, handle: str) -> Sequence[int]:  # noqa: N802
+        return (40, 166_000)
+
+    def nvmlDeviceGetEncoderUtilization(self, handle: str) -> Sequence[int]:  # noqa: N802
+        return (0, 166_000)
+
+    def nvmlDeviceGetTemperature(self, handle: str, sensor: int) -> int:  # noqa: N802
+        return 61
+
+    def nvmlDeviceGetPowerUsage(self, handle: str) -> int:  # noqa: N802
+        return 310_500
+
+    def nvmlDeviceGetTotalEccErrors(self, handle: str, kind: int, since: int) -> int:  # noqa: N802
+        return 2
+
+    def nvmlDeviceGetMigMode(self, handle: str) -> Sequence[int]:  # noqa: N802
+        return (int(self.slices > 0), int(self.slices > 0))
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: str) -> int:  # noqa: N802
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: str, index: int) -> str:  # noqa: N802
+        if index >= self.slices:
+            raise NvmlError("Not Found")
+        return f"{handle}-slice-{index}"
+
+
+def scrape(nvml: FakeNvml) -> str:
+    registry = CollectorRegistry()
+    registry.register(GpuCollector(nvml))
+    return generate_latest(registry).decode()
+
+
+CARD = '{gpu="0",name="NVIDIA H100 80GB HBM3",uuid="GPU-0"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("utilization_ratio", 0.75),
+        ("memory_utilization_ratio", 0.2),
+        ("decoder_utilization_ratio", 0.4),
+        ("encoder_utilization_ratio", 0.0),
+        ("memory_used_bytes", 5e9),
+        ("memory_total_bytes", 80e9),
+        ("temperature_celsius", 61.0),
+        ("power_watts", 310.5),
+        ("ecc_uncorrected_errors_total", 2.0),
+    ],
+)
+def test_each_figure_of_a_card_is_told(name: str, value: float) -> None:
+    line = next(line for line in scrape(FakeNvml()).splitlines() if line.startswith(f"luna_processor_gpu_{name}{{"))
+    labels, told = line.removeprefix(f"luna_processor_gpu_{name}").rsplit(" ", 1)
+    assert sorted(labels.strip("{}").split(",")) == sorted(CARD.strip("{}").split(","))
+    assert float(told) == value
+
+
+def test_each_card_and_each_slice_has_its_own_figures() -> None:
+    text = scrape(FakeNvml(count=2, slices=2))
+    assert "luna_processor_gpus 6.0" in text
+    for place in ("0", "0:0", "0:1", "1", "1:0", "1:1"):
+        assert f'gpu_memory_used_bytes{{gpu="{place}"' in text
+
+
+def test_what_a_card_does_not_tell_is_left_out_and_nothing_else() -> None:
+    text = scrape(FakeNvml(silent=["nvmlDeviceGetUtilizationRates", "nvmlDeviceGetTotalEccErrors"]))
+    assert "gpu_utilization_ratio{" not in text
+    assert "ecc_uncorrected_errors_total{" not in text
+    assert "gpu_temperature_celsius{" in text
+
+
+def test_a_card_that_is_gone_does_not_take_the_other_metrics_with_it() -> None:
+    nvml = FakeNvml()
+    registry = CollectorRegistry()
+    registry.register(GpuCollector(nvml))
+    nvml.is_gone = True
+    assert "luna_processor_gpus 0.0" in generate_latest(registry).decode()
+    nvml.is_gone = False
+    assert "luna_processor_gpus 1.0" in generate_latest(registry).decode()
+
+
+def test_the_names_of_the_cards_or_why_there_are_none() -> None:
+    assert card_names(FakeNvml(count=2)) == ["NVIDIA H100 80GB HBM3"] * 2
+    broken = FakeNvml()
+    broken.is_gone = True
+    with pytest.raises(NvmlUnavailable, match="GPU is lost"):
+        card_names(broken)
