@@ -50,14 +50,28 @@ def brightness_classifier(side: int | str) -> bytes:
     return _serialized((1, 3, side, side), nodes, constants, [output])
 
 
-def mean_colour_network(batch: int | str = "n", element_type: int = TensorProto.FLOAT) -> bytes:
+def mean_colour_network(batch: int | str = "n", element_type: int = TensorProto.FLOAT, opset: int = OPSET) -> bytes:
     """Return a network that takes pictures (batch, 3, height, width) as `image` and gives the mean of each channel."""
     nodes = [
         helper.make_node("Cast", ["image"], ["numbers"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["numbers"], ["means"], axes=[2, 3], keepdims=0),
     ]
     output = helper.make_tensor_value_info("means", TensorProto.FLOAT, [batch, 3])
-    return _serialized((batch, 3, "height", "width"), nodes, [], [output], element_type)
+    content = _serialized((batch, 3, "height", "width"), nodes, [], [output], element_type)
+    if opset == OPSET:
+        return content
+    model = onnx.load_from_string(content)
+    model.opset_import[0].version = opset
+    return bytes(model.SerializeToString())
+
+
+def two_inputs_network() -> bytes:
+    """Return the same, which wants the sizes of the pictures besides."""
+    model = onnx.load_from_string(mean_colour_network())
+    model.graph.input.append(helper.make_tensor_value_info("sizes", TensorProto.FLOAT, ["n", 3]))
+    model.graph.node[1].output[0] = "plain"
+    model.graph.node.append(helper.make_node("Add", ["plain", "sizes"], ["means"]))
+    return bytes(model.SerializeToString())
 
 
 def add_model(folder: Path, content: bytes, **entry: Any) -> None:

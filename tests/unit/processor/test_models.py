@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from onnx import TensorProto
 
-from luna_processor.engines.onnx import OnnxEngine
+from luna_processor.engines.onnx import OnnxEngine, open_on_gpu
+from luna_processor.engines.providers import Accelerator, Shapes
 from luna_processor.errors import StartupError
 from luna_processor.models import MANIFEST, ModelLibrary, default_folder
-from support.networks import add_model, constant_network
+from support.networks import add_model, constant_network, mean_colour_network, two_inputs_network
 
 
 @pytest.fixture
@@ -143,3 +145,88 @@ def test_models_of_a_folder_of_the_user_go_first_and_need_few_lines(tmp_path: Pa
 def test_an_unknown_name_lists_the_known_ones(folder: Path) -> None:
     with pytest.raises(StartupError, match=r"named 'yolo' for faces .*centerface-int8"):
         ModelLibrary(folder).choose("faces", "yolo")
+
+
+def mine(folder: Path, content: bytes, shape: list[int | str], **fields: Any) -> OnnxEngine:
+    """Open a model of the user that says the mean of each colour."""
+    entry: dict[str, Any] = {
+        "name": "mine",
+        "task": "bodies",
+        "decoder": "yolov8",
+        "input": {"name": "image", "shape": shape},
+        "outputs": [{"name": "means", "shape": ["n", 3]}],
+    }
+    add_model(folder, content, **(entry | fields))
+    library = ModelLibrary(folder)
+    model = library.choose("bodies", "mine")
+    return OnnxEngine(model, library.read(model))
+
+
+ANY_SIZE: list[int | str] = ["n", 3, "height", "width"]
+
+
+def grey(value: float) -> np.ndarray:
+    return np.full((3, 8, 8), value, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("element_type", "expected"),
+    [
+        pytest.param(TensorProto.FLOAT, 99.6, id="float"),
+        pytest.param(TensorProto.FLOAT16, 99.625, id="half"),
+        pytest.param(TensorProto.UINT8, 100, id="bytes, rounded"),
+    ],
+)
+def test_pictures_are_given_in_the_numbers_a_model_takes(tmp_path: Path, element_type: int, expected: float) -> None:
+    engine = mine(tmp_path, mean_colour_network(element_type=element_type), ANY_SIZE)
+    [means] = engine.run([grey(99.6)])
+    assert means.dtype == np.float32
+    assert means[0].tolist() == pytest.approx([expected] * 3, abs=1e-4)
+
+
+def test_values_beyond_a_byte_are_cut_not_wrapped(tmp_path: Path) -> None:
+    engine = mine(tmp_path, mean_colour_network(element_type=TensorProto.UINT8), ANY_SIZE)
+    [means] = engine.run([grey(300), grey(-5)])
+    assert means[:, 0].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_a_fixed_batch_is_filled_up_and_answers_for_those_that_were_asked(
+    tmp_path: Path, count: int
+) -> None:
+    engine = mine(tmp_path, mean_colour_network(batch=4), [4, 3, "height", "width"])
+    [means] = engine.run([grey(number) for number in range(count)])
+    assert means[:, 0].tolist() == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("content", "shape", "text"),
+    [
+        pytest.param(
+            mean_colour_network(batch=1), ANY_SIZE, r"has the fixed shape \[1, 3, .*write that", id="fixed, called open"
+        ),
+        pytest.param(mean_colour_network(), [1, 3, "h", "w"], "its manifest says", id="open, called fixed"),
+        pytest.param(
+            mean_colour_network(element_type=TensorProto.INT64), ANY_SIZE, r"is a tensor\(int64\)", id="numbers"
+        ),
+        pytest.param(two_inputs_network(), ANY_SIZE, "takes more than a picture: sizes", id="two inputs"),
+        pytest.param(mean_colour_network(opset=99), ANY_SIZE, "cannot be loaded by ONNX Runtime .*opset", id="opset"),
+    ],
+)
+def test_a_model_that_could_not_be_run_is_refused_at_start_with_a_reason(
+    tmp_path: Path, content: bytes, shape: list[int | str], text: str
+) -> None:
+    with pytest.raises(StartupError, match=text) as caught:
+        mine(tmp_path, content, shape)
+    assert "model mine" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_provider_that_is_not_there_is_no_reason_to_compute_elsewhere(tmp_path: Path) -> None:
+    """ONNX Runtime itself would take the CPU and say nothing."""
+    mine(tmp_path, mean_colour_network(), ANY_SIZE)
+    library = ModelLibrary(tmp_path)
+    model = library.choose("bodies", "mine")
+    accelerator = Accelerator(0, "cuda", False, None, lambda reason: None)
+    with pytest.raises(StartupError, match=r"CUDAExecutionProvider|cannot be loaded"):
+        open_on_gpu(model, library.read(model), accelerator, Shapes(4, 640))
