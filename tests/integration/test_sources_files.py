@@ -15,7 +15,7 @@ from luna_processor.errors import SourceFailed, UnsuitableSource
 from luna_processor.frames import Frame, Source
 from luna_processor.sources.adapters import open_source
 from luna_streams.stream import SourceType
-from support.media import plain_pictures, write_clip
+from support.media import FPS, plain_pictures, write_clip
 from support.sources import a_source_plan
 
 
@@ -72,7 +72,7 @@ def test_a_size_that_changes_within_a_file_is_said(tmp_path: Path) -> None:
 def test_a_codec_that_changes_within_a_file_is_said(other: str, tmp_path: Path) -> None:
     options = {"x265-params": "log-level=none"} if other == "libx265" else {}
     first = write_clip(tmp_path / "a.ts", plain_pictures(50, 320, 240), g="10")
-    second = write_clip(tmp_path / "b.ts", plain_pictures(60, 320, 240), codec=other, **options)
+    second = write_clip(tmp_path / "b.ts", plain_pictures(60, 320, 240), fps=FPS, codec=other, **options)
     with pytest.raises(SourceFailed, match=r"c\.ts cannot be decoded any more, its codec may have changed"):
         read(joined(tmp_path / "c.ts", first, second))
 
@@ -81,7 +81,7 @@ def test_a_codec_that_changes_within_a_file_is_said(other: str, tmp_path: Path) 
 def test_pictures_without_time_stamps_are_taken_for_25_a_second(ending: str, tmp_path: Path) -> None:
     codec = {"h264": "libx264", "mjpeg": "mjpeg"}[ending]
     pixels = {"mjpeg": {"pix_fmt": "yuvj420p"}}.get(ending, {})
-    _, frames = read(write_clip(tmp_path / f"bare.{ending}", plain_pictures(30), codec=codec, **pixels))
+    _, frames = read(write_clip(tmp_path / f"bare.{ending}", plain_pictures(30), fps=FPS, codec=codec, **pixels))
     assert [round(frame.pts_s, 2) for frame in frames] == [round(number / 25, 2) for number in range(30)]
 
 
