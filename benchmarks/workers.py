@@ -87,7 +87,10 @@ class Surroundings:
         return stream
 
     def camera(self, fps: float, seconds: float = 1e9, end: str = "cut") -> str:
-        """Return the address of a camera; it ends each connection after so many seconds: `cut`, or with `garbage`."""
+        """Return the address of a camera; it ends each connection after so many seconds, `cut` or with `garbage`.
+
+        One that is `refused` is none at all.
+        """
         return f"{self.origin}/camera/{fps:g}/{seconds:f}/{end}"
 
     async def _queue(self, request: Request) -> Response:
@@ -132,6 +135,8 @@ class Surroundings:
     async def _camera(self, request: Request) -> Response:
         self.connection_count += 1
         parameters = request.path_params
+        if parameters["end"] == "refused":
+            return Response(status_code=503)
         body = self._pictures(parameters["fps"], parameters["seconds"], parameters["end"])
         return StreamingResponse(body, media_type="video/mp2t")
 
