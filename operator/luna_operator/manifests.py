@@ -212,6 +212,9 @@ def _environment(spec: StreamProcessorSpec, settings: Settings) -> list[Json]:
     if platform_origin is not None:
         values["LUNA_PROCESSOR_PLATFORM_ORIGIN"] = platform_origin
         values["LUNA_PROCESSOR_PLATFORM_API_VERSION"] = str(platform_version)
+    if spec.gpu is not None:
+        # Said, not found out: a pod whose card or packages are missing fails with a sentence instead of being slow.
+        values["LUNA_PROCESSOR_DEVICE"] = "gpu"
     if spec.models is not None:
         values["LUNA_PROCESSOR_MODELS_DIR"] = _MODELS_FOLDER
     fields = {

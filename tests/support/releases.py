@@ -85,6 +85,9 @@ def values_for(cluster: Cluster, platform_origin: str, database_secret: str) -> 
     pool: Json = {"slotsPerPod": SLOTS, "minReplicas": PODS, "maxReplicas": PODS}
     if has_gpus(cluster):
         pool["gpu"] = {"resourceName": GPU, "count": 1}
+        # They are pretended ones: a worker that was told to use them would not start.
+        on_cpu = {"name": "processor", "env": [{"name": "LUNA_PROCESSOR_DEVICE", "value": "cpu"}]}
+        pool["podTemplate"] = {"spec": {"containers": [on_cpu]}}
     return {
         "platform": {"origin": platform_origin},
         "operator": {"replicas": 2, "image": operator_image},

@@ -64,6 +64,7 @@ def test_a_gpu_is_asked_for_by_name_and_its_taint_is_tolerated(resource: str) ->
     assert spec["containers"][0]["resources"]["limits"] == {resource: "2"}
     assert [toleration["key"] for toleration in spec["tolerations"]] == [resource]
     assert "resourceClaims" not in spec
+    assert environment(spec)["LUNA_PROCESSOR_DEVICE"] == "gpu"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,14 @@ def test_a_claim_belongs_to_the_pod_and_its_container(gpu: dict[str, Any], claim
     assert spec["resourceClaims"] == [claim]
     assert spec["containers"][0]["resources"]["claims"] == [{"name": "gpu"}]
     assert "limits" not in spec["containers"][0]["resources"]
+    assert environment(spec)["LUNA_PROCESSOR_DEVICE"] == "gpu"
+
+
+def test_a_pool_without_a_gpu_computes_on_the_cpu_and_one_with_may_be_told_to() -> None:
+    assert "LUNA_PROCESSOR_DEVICE" not in environment(a_spec_of())
+    container = {"name": "processor", "env": [{"name": "LUNA_PROCESSOR_DEVICE", "value": "cpu"}]}
+    spec = a_spec_of(gpu={"resource_name": "nvidia.com/gpu"}, pod_template={"spec": {"containers": [container]}})
+    assert environment(spec)["LUNA_PROCESSOR_DEVICE"] == "cpu"
 
 
 def test_a_pod_asks_for_more_memory_the_more_streams_it_takes_and_has_no_limit() -> None:
