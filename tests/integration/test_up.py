@@ -25,6 +25,7 @@ from luna_local.demo import CLIP, EXPECTED_FACES, TRUTH
 from luna_local.serving import bind_loopback
 from luna_streams import naming
 from support.apiservers import free_port
+from support.datagrams import datagrams, free_udp_port
 from support.kubelets import is_alive
 from support.media import demo_pictures, write_clip
 from support.ups import COMMAND, Up, a_file_stream, run_up, running_up
@@ -175,6 +176,41 @@ def test_a_manifest_and_a_post_lead_to_the_same_event(up: Up, short_clip: Path) 
             watching.wait(10)
     assert _watched(up, "from-manifest")[-3:] == ["pending", "in_progress", "done"]
     assert _essence(up.events(applied)) == _essence(up.events(posted)) != []
+
+
+@needs_kubectl
+def test_pictures_and_datagrams_reach_a_processor_by_post_and_by_manifest(up: Up, tmp_path: Path) -> None:
+    for number, picture in enumerate(demo_pictures(2.0, 1.0, (320, 180))):
+        Image.fromarray(picture).save(tmp_path / f"frame_{number:04d}.jpg")
+    body = a_file_stream(tmp_path)
+    body["data"] |= {"type": "images", "mask": "frame_%04d.jpg"}
+    posted = up.rest("POST", "/2/streams", json=body).json()["stream_id"]
+    up.stream_when(posted, "done")
+    manifest = json.loads(kubectl(up, "get", "stream", posted, "-o", "json"))
+    assert manifest["spec"]["data"]["mask"] == "frame_%04d.jpg"
+    kubectl(up, "apply", "-f", "-", given=json.dumps({**manifest, "metadata": {"name": "pictures"}, "status": {}}))
+    up.stream_when(naming.stream_id("default", "pictures"), "done")
+
+    port = free_udp_port()
+    body = a_file_stream(tmp_path)
+    body["data"] |= {"type": "udp", "reference": f"udp://127.0.0.1:{port}"}
+    clip = write_clip(tmp_path / "clip.ts", demo_pictures(2.0, 1.0, (320, 180)), g="25").read_bytes()
+    with datagrams(clip, "127.0.0.1", port, duration_s=1.0):
+        posted = up.rest("POST", "/2/streams", json=body).json()["stream_id"]
+        manifest = json.loads(kubectl(up, "get", "stream", posted, "-o", "json"))
+        manifest["spec"]["data"]["reference"] = f"udp://127.0.0.1:{port}?reuse=1"
+        up.poll(lambda: _video_width(up, posted) == 320, "the posted one is read", 120)
+    up.rest("DELETE", f"/2/streams/{posted}")
+    kubectl(up, "apply", "-f", "-", given=json.dumps({**manifest, "metadata": {"name": "datagrams"}, "status": {}}))
+    applied = naming.stream_id("default", "datagrams")
+    with datagrams(clip, "127.0.0.1", port, duration_s=1.0):
+        up.poll(lambda: _video_width(up, applied) == 320, "the applied one is read", 120)
+    up.rest("DELETE", f"/2/streams/{applied}")
+
+
+def _video_width(up: Up, stream_id: str) -> int | None:
+    info = up.rest("GET", f"/2/streams/{stream_id}").json()["video_info"]
+    return info["width"] if info else None
 
 
 def _watched(up: Up, name: str) -> list[str]:
