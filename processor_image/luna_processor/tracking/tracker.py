@@ -207,6 +207,8 @@ class Tracker:
         def pair_up(
             tracks: list[_Track], chosen: Sequence[int], costs_of: Callable[[list[_Track], FloatArray], CostMatrix]
         ) -> tuple[list[_Track], list[int]]:
+            if not tracks or not chosen:  # as mostly: who is followed was found, and nobody else is there
+                return tracks, list(chosen)
             matching = assign(costs_of(tracks, detections.boxes_xyxy[np.array(chosen, np.intp)]))
             pairs.extend((tracks[row], int(chosen[column])) for row, column in matching.pairs)
             return [tracks[row] for row in matching.alone_tracks], [int(chosen[c]) for c in matching.alone_detections]
