@@ -85,13 +85,13 @@ class StreamsServer:
         wait_s = float(request.headers.get("prefer", "wait=0").removeprefix("wait=")) if self.understands_prefer else 0
         deadline = asyncio.get_running_loop().time() + wait_s
         while True:
+            if await request.is_disconnected():  # first: what such a worker takes, nobody has
+                return Response(status_code=499)
             taken = self._take(body["limit"], body["filters"])
             remaining = deadline - asyncio.get_running_loop().time()
             if taken or remaining <= 0 or self.fails:
                 return JSONResponse({"streams": taken})
             self._news.clear()
-            if await request.is_disconnected():
-                return Response(status_code=499)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), min(remaining, 0.1))
 
