@@ -23,6 +23,7 @@ from luna_processor.sources import packets
 from luna_processor.sources.adapters import open_source
 from luna_processor.sources.memory import MAX_BLOCK_BYTES
 from luna_streams.stream import SourceType
+from support.cameras import needs_gstreamer, rtsp_server
 from support.datagrams import datagrams, free_udp_port
 from support.media import plain_pictures, write_clip
 from support.media_server import Script, content, endless, media_server, parts, redirect, slowly, then
@@ -332,3 +333,26 @@ def _one_second_of_video_in_sound(path: Path, seconds: int) -> bytes:
             container.mux(sound.encode(frame))
         container.mux(sound.encode())
     return path.read_bytes()
+
+
+@pytest.mark.rtsp
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_rtsp_runs_over_exactly_the_transport_of_the_type(transport: SourceType, tmp_path: Path) -> None:
+    needs_gstreamer()
+    clip = write_clip(tmp_path / "camera.mp4", plain_pictures(75), g="25", bf="0")
+    with rtsp_server(clip) as (_, port):
+        source = open_source(a_source_plan(transport, f"rtsp://127.0.0.1:{port}/cam"))
+        try:
+            frames = source.frames()
+            got = list(islice(frames, 10))
+            assert _has_datagram_sockets() == (transport == "udp")
+        finally:
+            source.close()
+    assert (got[0].width, got[0].height) == (320, 180)
+
+
+def _has_datagram_sockets() -> bool:
+    """Tell whether this process has a UDP socket open."""
+    handles = {os.readlink(handle.path) for handle in os.scandir("/proc/self/fd") if os.path.lexists(handle.path)}
+    tables = Path("/proc/net/udp").read_text().splitlines()[1:] + Path("/proc/net/udp6").read_text().splitlines()[1:]
+    return any(f"socket:[{line.split()[9]}]" in handles for line in tables)
