@@ -28,6 +28,9 @@ _MAX_LABEL_VALUE: Final = 63
 _PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
 _HIGHEST_WEIGHT: Final = 100
 _MODELS_FOLDER: Final = "/var/lib/lunastreams/models"
+_SPOOL_FOLDER: Final = "/var/spool/lunastreams"
+_SPOOL_MI, _SPOOL_MARGIN_MI = 1024, 256
+"""Events that may wait; what the database and its log take beyond that: a pod whose volume overflows is evicted."""
 _ENDING_S: Final = 10
 """Of the time to stop, what is kept for everything but deliveries."""
 _MEMORY_MI, _MEMORY_PER_SLOT_MI = 256, 32
@@ -208,6 +211,9 @@ def _environment(spec: StreamProcessorSpec, settings: Settings) -> list[Json]:
         PORT_VARIABLE: str(PORT),
         TOKEN_VARIABLE: f"{_TOKEN_FOLDER}/token",
         "LUNA_PROCESSOR_SHUTDOWN_GRACE": str(_delivery_time_s(spec)),
+        # A folder in the volume and not the volume itself, which belongs to root: events are for this user alone.
+        "LUNA_PROCESSOR_SPOOL_DIR": f"{_SPOOL_FOLDER}/events",
+        "LUNA_PROCESSOR_SPOOL_SIZE": str(_SPOOL_MI * 2**20),
     }
     if platform_origin is not None:
         values["LUNA_PROCESSOR_PLATFORM_ORIGIN"] = platform_origin
@@ -233,6 +239,7 @@ def _volumes(spec: StreamProcessorSpec) -> list[Json]:
     volumes: list[Json] = [
         {"name": "luna-token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "tmp", "emptyDir": {}},
+        {"name": "spool", "emptyDir": {"sizeLimit": f"{_SPOOL_MI + _SPOOL_MARGIN_MI}Mi"}},
     ]
     if spec.models is not None:
         volumes.append({"name": "models", "persistentVolumeClaim": {"claimName": spec.models, "readOnly": True}})
@@ -243,6 +250,7 @@ def _volume_mounts(spec: StreamProcessorSpec) -> list[Json]:
     mounts: list[Json] = [
         {"name": "luna-token", "mountPath": _TOKEN_FOLDER, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  of the container, not of this machine
+        {"name": "spool", "mountPath": _SPOOL_FOLDER},
     ]
     if spec.models is not None:
         mounts.append({"name": "models", "mountPath": _MODELS_FOLDER, "readOnly": True})

@@ -40,6 +40,8 @@ def test_the_processor_is_told_what_it_needs() -> None:
         "LUNA_PROCESSOR_ADVERTISED_HOST": "status.podIP",
         "LUNA_PROCESSOR_LISTEN_HOST": "status.podIP",
         "LUNA_PROCESSOR_SHUTDOWN_GRACE": "20",
+        "LUNA_PROCESSOR_SPOOL_DIR": "/var/spool/lunastreams/events",
+        "LUNA_PROCESSOR_SPOOL_SIZE": str(2**30),
         "POD_NAME": "metadata.name",
     }
     [token] = [volume for volume in spec["volumes"] if volume["name"] == "luna-token"]
@@ -56,6 +58,23 @@ def test_the_pool_names_image_and_models() -> None:
     assert {"name": "models", "mountPath": folder, "readOnly": True} in container["volumeMounts"]
     claim = {"claimName": "models-pvc", "readOnly": True}
     assert {"name": "models", "persistentVolumeClaim": claim} in spec["volumes"]
+
+
+def test_events_wait_in_a_volume_that_outlives_the_container_and_is_larger_than_they_may_be() -> None:
+    spec = a_spec_of()
+    told = environment(spec)
+    [mount] = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "spool"]
+    assert told["LUNA_PROCESSOR_SPOOL_DIR"].startswith(f"{mount['mountPath']}/"), "a folder that is the worker's own"
+    [volume] = [volume for volume in spec["volumes"] if volume["name"] == "spool"]
+    size_bytes = int(volume["emptyDir"]["sizeLimit"].removesuffix("Mi")) * 2**20
+    assert size_bytes >= 1.2 * int(told["LUNA_PROCESSOR_SPOOL_SIZE"])
+
+
+def test_the_spool_may_be_a_claim_of_the_pod() -> None:
+    claim = {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}
+    volume = {"name": "spool", "$retainKeys": ["name", "ephemeral"], "ephemeral": claim}
+    spec = a_spec_of(pod_template={"spec": {"volumes": [volume]}})
+    assert {"name": "spool", "ephemeral": claim} in spec["volumes"]
 
 
 @pytest.mark.parametrize("resource", ["nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-1g.10gb"])

@@ -84,7 +84,7 @@ def test_an_event_is_the_same_after_it_was_stored_down_to_its_request() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\x02" + encode(an_event())[1:], encode(an_event())[:-5], b"\x01\x90"])
 def test_what_is_no_event_is_refused_without_its_content(data: bytes) -> None:
-    with pytest.raises(UnreadableEvent, match="written by another version|not an event"):
+    with pytest.raises(UnreadableEvent, match=r"written by another version|not an event"):
         decode(data)
 
 
