@@ -14,7 +14,8 @@ from luna_processor.plan import Platform, make_plan
 from luna_processor.scene import Estimators
 from luna_processor.stats import StreamStats
 from luna_processor.view import Picture
-from luna_streams.rest import v2
+from luna_streams.rest import v1, v2
+from luna_streams.stream import MODE_FACES, Mode
 from support.frames import ArrayFrame, EventList, PaintDetector, ToldLiveness, ToldMouth, ToldPose
 from support.processor_builders import STREAM_ID
 from support.streams_server import stream_v2
@@ -36,10 +37,12 @@ class Film:
         self.use(body, info)
         self.number = 0
 
-    def use(self, body: dict[str, Any], info: SourceInfo = INFO) -> None:
-        """Begin with another stream."""
+    def use(self, body: dict[str, Any], info: SourceInfo = INFO, v1_mode: Mode = MODE_FACES) -> None:
+        """Begin with another stream, of either version of the API."""
         platform = Platform("http://lp", 6, frozenset({"mask", "flying_faces"}))
-        plan = make_plan(v2.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), platform)
+        taken = {**body, "stream_id": STREAM_ID, "version": 1}
+        queued = v2.queued_stream(taken) if "analytics" in body["data"] else v1.queued_stream(taken, v1_mode)
+        plan = make_plan(queued, platform)
         self.sink, self.stats = EventList(), StreamStats()
         self.faces, self.bodies = PaintDetector(RED), PaintDetector(GREEN)
         self.pose, self.mouth = ToldPose(), ToldMouth()
@@ -67,12 +70,14 @@ def face(x: int = 100, y: int = 80, width: int = 40, height: int = 60, noise: in
     return picture
 
 
-def body(x: int = 85, y: int = 75, width: int = 70, height: int = 150, head: bool = False) -> Picture:
+def body(
+    x: int = 85, y: int = 75, width: int = 70, height: int = 150, head: bool = False, noise: int = 40
+) -> Picture:
     """Return a picture with a green rectangle, and a red one at its top where the face is seen, too."""
     rng = np.random.default_rng(7)
     picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     picture[y : y + height, x : x + width] = (0, 255, 0)
-    picture[y : y + height, x : x + width, 2] = rng.integers(0, 240, (height, width))
+    picture[y : y + height, x : x + width, 2] = rng.integers(0, noise * 6, (height, width))
     if head:
         middle = slice(x + width // 2 - 15, x + width // 2 + 15)
         picture[y + 5 : y + 45, middle, :2] = (255, 0)

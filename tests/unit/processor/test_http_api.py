@@ -88,10 +88,11 @@ async def get(path: str, *runs: FilmedRun, api_version: Literal["1", "2"] = "2")
 
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/{STREAM_ID}"])
 async def test_a_stream_is_told_in_the_form_of_version_2(path: str) -> None:
-    told = (await get(path, a_run())).json()
+    told = (await get(path, a_run(description="west gate"))).json()
     info = told[0] if isinstance(told, list) else told
     assert (info["stream_id"], info["version"], info["status"]) == (STREAM_ID, 3, "in_progress")
-    assert (info["name"], info["error"]) == ("cam", "a camera in trouble")
+    assert (info["name"], info["description"]) == ("cam", "west gate")
+    assert info["error"] == "a camera in trouble"
     assert info["preview_url"] == f"http://worker:34569{PATH}/preview/{STREAM_ID}"
     assert info["data"]["reference"] == "rtsp://cam/1"
     [analytics] = info["data"]["analytics"]
