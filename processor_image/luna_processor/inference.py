@@ -1,8 +1,9 @@
-"""The networks of a process and what they make possible: the stages that all its streams share."""
+"""What all streams of a process share: its networks and the stages they make, how it opens sources, its defaults."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from luna_processor.batcher import Batcher
@@ -16,11 +17,15 @@ from luna_processor.detector import (
 from luna_processor.engine import BatchPolicy, Engine
 from luna_processor.engines.card import Card, open_card
 from luna_processor.engines.loading import open_engine
+from luna_processor.frames import Source
 from luna_processor.liveness import Check
 from luna_processor.models import ModelLibrary, ModelSpec, Task
 from luna_processor.pipeline import Stages
+from luna_processor.plan import Platform, SourcePlan
 from luna_processor.scene import Estimators
 from luna_processor.settings import Settings
+from luna_processor.sources.adapters import open_source
+from luna_processor.sources.cuda import GpuDecoding, gpu_decoding
 
 INFERENCE_PATIENCE_S = 30.0
 """A picture that waits this long while no other is answered means that inference hangs."""
@@ -130,3 +135,35 @@ class Inference:
         """Stop the networks; pictures that wait are answered with an error."""
         for batcher in self.batchers.values():
             batcher.close()
+
+
+def platform_of(settings: Settings, stages: Stages) -> Platform:
+    """Return what the process brings along for all its streams."""
+    return Platform(
+        settings.platform_origin,
+        settings.platform_api_version,
+        frozenset(stages.estimators.liveness),
+        settings.min_body_detections,
+        settings.event_format,
+        settings.detector_size,
+        settings.convert_full_frame,
+    )
+
+
+def source_opener(
+    settings: Settings, engines: Engines, note_cpu_decoding: Callable[[str, str], None]
+) -> Callable[[SourcePlan, Callable[[], bool]], Source]:
+    """Return what opens the sources of the process: on its GPU, where it has one that decodes.
+
+    Args:
+        settings: of the process.
+        engines: loaded networks.
+        note_cpu_decoding: told which source the CPU decodes all the same, and why.
+
+    Raises:
+        StartupError: if the GPU must decode and cannot be reached.
+    """
+    gpu: GpuDecoding | None = None
+    if engines.card is not None:
+        gpu = gpu_decoding(engines.card.accelerator.gpu_index, settings.decoder, note_cpu_decoding)
+    return functools.partial(open_source, gpu=gpu)

@@ -19,14 +19,11 @@ from luna_processor.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySett
 from luna_processor.errors import StartupError
 from luna_processor.gpu_figures import GpuCollector
 from luna_processor.http_api import Interface, create_app, preview_of
-from luna_processor.inference import Engines, Inference
+from luna_processor.inference import Engines, Inference, platform_of, source_opener
 from luna_processor.metrics import Metrics, StreamCollector, StreamFigures
 from luna_processor.outbox import Outbox
-from luna_processor.plan import Platform
 from luna_processor.preview import Previews
 from luna_processor.settings import Settings
-from luna_processor.sources.adapters import open_source
-from luna_processor.sources.cuda import GpuDecoding, gpu_decoding
 from luna_processor.stream_run import RunContext, StreamRun
 from luna_processor.streams_api import StreamsApi
 from luna_processor.worker import Worker, WorkerSettings
@@ -61,11 +58,7 @@ class Process:
         self._listener = listener
         self._worker_id = str(uuid.uuid4())
         self._metrics = Metrics()
-        gpu: GpuDecoding | None = None
-        if engines.card is not None:
-            index = engines.card.accelerator.gpu_index
-            gpu = gpu_decoding(index, settings.decoder, self._note_cpu_decoding)
-        self._open_source = functools.partial(open_source, gpu=gpu)
+        self._open_source = source_opener(settings, engines, self._note_cpu_decoding)
         self._inference = Inference(settings, engines)
 
     async def run(self) -> int:
@@ -123,15 +116,7 @@ class Process:
         worker = Worker(
             api,
             self._worker_settings,
-            Platform(
-                settings.platform_origin,
-                settings.platform_api_version,
-                frozenset(self._inference.stages.estimators.liveness),
-                settings.min_body_detections,
-                settings.event_format,
-                settings.detector_size,
-                settings.convert_full_frame,
-            ),
+            platform_of(settings, self._inference.stages),
             context,
             lambda stream_id: preview_of(self._origin, stream_id),
         )

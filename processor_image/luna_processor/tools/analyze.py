@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import logging
 import os
 import signal
 import time
@@ -17,11 +18,9 @@ from typing import Any, Literal
 
 from luna_processor.errors import ProcessorError, SourceFailed, StartupError, UnsuitableStream
 from luna_processor.frames import Frame, Source, SourceInfo
-from luna_processor.inference import Inference, load_engines
+from luna_processor.inference import Inference, load_engines, platform_of, source_opener
 from luna_processor.metrics import Metrics
-from luna_processor.plan import Platform, SourcePlan, StreamPlan, make_plan
-from luna_processor.settings import Settings
-from luna_processor.sources.adapters import open_source
+from luna_processor.plan import SourcePlan, StreamPlan, make_plan
 from luna_processor.sources.reference import opening
 from luna_processor.stream_run import OpenSource, RunContext, StreamRun
 from luna_processor.tools import folder as files
@@ -31,6 +30,8 @@ from luna_processor.tools.recipe import MODES, Wishes, read_document, shown, to_
 from luna_processor.tools.recorder import Limits, Recorder
 from luna_processor.tools.screen import Fact, Screen, Standing
 from luna_streams.rest.submission import QueuedStream
+
+log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -84,29 +85,18 @@ def _analyze(arguments: argparse.Namespace, screen: Screen) -> int:
     screen.start_logging(settings.log_level)
     _check(arguments, stream)
     engines = load_engines(settings)
-    plan = make_plan(stream, _platform(settings, engines.liveness))
+    opener = source_opener(settings, engines, lambda shown_as, reason: log.warning("%s: %s", shown_as, reason))
+    inference = Inference(settings, engines)
+    plan = make_plan(stream, platform_of(settings, inference.stages))
     if plan.source.kind != "images":
         opening(plan.source)  # what may not be opened, or is not there, is said before anything is written
     files.prepare(arguments.out, overwrite=arguments.overwrite)
-    inference = Inference(settings, engines)
-    analysis = Analysis(plan, inference, arguments)
+    analysis = Analysis(plan, inference, opener, arguments)
     try:
         result = analysis.run(screen)
     finally:
         inference.close()
     return _conclude(result, stream, arguments.out, screen)
-
-
-def _platform(settings: Settings, liveness: Any) -> Platform:
-    return Platform(
-        settings.platform_origin,
-        settings.platform_api_version,
-        frozenset(liveness),
-        settings.min_body_detections,
-        settings.event_format,
-        settings.detector_size,
-        settings.convert_full_frame,
-    )
 
 
 def _check(arguments: argparse.Namespace, stream: QueuedStream) -> None:
@@ -133,10 +123,13 @@ class Analysis:
     Args:
         plan: of the stream.
         inference: of this process.
+        opener: of its sources.
         arguments: of the command line.
     """
 
-    def __init__(self, plan: StreamPlan, inference: Inference, arguments: argparse.Namespace) -> None:
+    def __init__(
+        self, plan: StreamPlan, inference: Inference, opener: OpenSource, arguments: argparse.Namespace
+    ) -> None:
         self._plan = plan
         self._start_s = arguments.start or 0.0
         self._duration_s: float | None = arguments.duration
@@ -150,7 +143,8 @@ class Analysis:
             )
         except OSError as e:
             raise StartupError(f"{arguments.out} cannot be written: {e.strerror or e}") from e
-        opener: OpenSource = functools.partial(_open_late, self._start_s) if self._start_s else open_source
+        if self._start_s:
+            opener = functools.partial(_open_late, opener, self._start_s)
         context = RunContext(inference.stages, self._recorder, Metrics(), lambda: None, opener, onlooker=self._recorder)
         self._run = StreamRun(plan, context)
 
@@ -258,8 +252,8 @@ class _LateSource:
         self._source.close()
 
 
-def _open_late(start_s: float, plan: SourcePlan, is_stopped: Callable[[], bool]) -> Source:
-    return _LateSource(open_source(plan, is_stopped), start_s, plan.shown_as)
+def _open_late(opener: OpenSource, start_s: float, plan: SourcePlan, is_stopped: Callable[[], bool]) -> Source:
+    return _LateSource(opener(plan, is_stopped), start_s, plan.shown_as)
 
 
 def _conclude(result: Result, stream: QueuedStream, folder: Path, screen: Screen) -> int:

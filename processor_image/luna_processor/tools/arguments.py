@@ -16,8 +16,9 @@ SOME_PLATFORM: Final = "http://luna-platform"
 """Where events would go that name no platform."""
 SETTINGS: Final = (
     "models_dir", "extra_models_dir", "face_model", "body_model", "head_pose_model", "mouth_cover_model",
-    "detector_size", "min_body_detections", "inference_workers", "platform_origin", "platform_api_version",
-    "event_format", "log_level",
+    "detector_size", "convert_full_frame", "detect_every", "body_tiles", "min_body_detections", "inference_workers",
+    "device", "gpu_index", "gpu_runtime", "tensorrt_fp16", "engine_cache_dir", "decoder", "platform_origin",
+    "platform_api_version", "event_format", "log_level",
 )  # fmt: skip
 """Settings of the worker that mean something without a server."""
 

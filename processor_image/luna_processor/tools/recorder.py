@@ -16,7 +16,6 @@ import ormsgpack
 from luna_processor.accounts import Account
 from luna_processor.detections import Detections
 from luna_processor.events import EventRequest, ShotEvent
-from luna_processor.following import Mode
 from luna_processor.formats.parts import detection_data, moment
 from luna_processor.formats.requests import request_of
 from luna_processor.pipeline import Step
@@ -26,6 +25,7 @@ from luna_processor.tools.annotator import Annotator
 from luna_processor.tools.folder import GrowingList, Lines
 from luna_processor.tools.tracks import Part, Sighting, Track, TrackBook
 from luna_processor.tracking.subjects import Subject
+from luna_streams.stream import Mode
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from luna_processor.detections import FloatArray
 from luna_processor.events import luna_time
-from luna_processor.following import Mode
+from luna_streams.stream import Mode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
