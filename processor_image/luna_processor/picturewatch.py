@@ -31,8 +31,8 @@ OTHER_LEVEL = 40
 """Levels (0 to 255) by which a sample is another one than before, whatever the compression did."""
 OTHER_SHARE = 0.0002
 """Share of such samples that makes another picture: the digits of a clock."""
-BLACK_LEVEL = 20
-"""Brightest level of a picture that counts as black, but for two percent of it."""
+BLACK_LEVEL = 28
+"""Brightest level of a picture that counts as black, but for two percent of it; most videos call black 16."""
 _COLUMNS = 160
 
 PictureFault = Literal["black", "frozen"]

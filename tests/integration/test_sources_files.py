@@ -13,6 +13,7 @@ from PIL import Image
 
 from luna_processor.errors import SourceFailed, UnsuitableSource
 from luna_processor.frames import Frame, Source
+from luna_processor.picturewatch import PictureWatch
 from luna_processor.sources.adapters import open_source
 from luna_streams.stream import SourceType
 from support.media import FPS, plain_pictures, write_clip
@@ -92,6 +93,17 @@ def test_a_file_that_begins_inside_a_gop_begins_with_its_next_whole_picture(tmp_
     _, frames = read(whole)
     assert 25 <= len(frames) <= 75
     assert not any(frame.is_damaged for frame in frames)
+
+
+@pytest.mark.parametrize(("level", "fault"), [(3, "black"), (40, None)], ids=["covered lens", "night"])
+def test_a_covered_lens_is_black_as_it_is_decoded(level: int, fault: str | None, tmp_path: Path) -> None:
+    noise = np.random.default_rng(5)
+    dark = (np.clip(noise.normal(level, 2, (90, 160, 3)), 0, 255).astype(np.uint8) for _ in range(60))
+    _, frames = read(write_clip(tmp_path / "dark.mp4", dark, fps=5))
+    watch = PictureWatch()
+    for frame in frames:
+        watch.look(frame)
+    assert watch.fault == fault
 
 
 @pytest.mark.parametrize(("asked", "extra"), [(0, 0), (1, 0), (4, 3)])

@@ -182,6 +182,17 @@ def test_a_changed_codec_is_said_and_is_no_changed_size(clips: dict[str, bytes])
         read(f"{server.origin}/cam")
 
 
+@pytest.mark.parametrize("part", [0.5, 1.0], ids=["half", "whole"])
+def test_a_file_that_is_sent_is_compared_with_the_length_it_declares(part: float, tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "clip.mkv", plain_pictures(150), g="25").read_bytes()
+    with media_server({"/clip.mkv": content(data[: round(len(data) * part)])}) as server:
+        if part == 1.0:
+            assert len(read(f"{server.origin}/clip.mkv", is_endless=False)[1]) == 150
+        else:
+            with pytest.raises(SourceFailed, match=r"clip\.mkv is truncated: [23]\.\d s of 6\.0 s could be read"):
+                read(f"{server.origin}/clip.mkv", is_endless=False)
+
+
 def test_a_password_is_in_no_error() -> None:
     with media_server({"/cam": content(b"no", "text/plain", status=401)}) as server:
         reference = server.origin.replace("://", "://user:hunter2@") + "/cam"

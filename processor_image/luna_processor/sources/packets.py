@@ -84,6 +84,8 @@ class VideoPackets:
         self.start_s: float | None = None
         """Time stamp of the first frame, once somebody said it."""
         self._end_s = 0.0
+        self.was_left = False
+        """Whether nobody wanted any more before the end."""
 
     @property
     def has_stamps(self) -> bool:
@@ -101,6 +103,7 @@ class VideoPackets:
         try:
             for packet in self.container.demux():
                 if self._is_stopped():
+                    self.was_left = True
                     return
                 if packet.stream_index == self.stream.index:
                     of_video = cast("Packet[VideoStream]", packet)

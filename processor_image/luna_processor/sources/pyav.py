@@ -199,6 +199,8 @@ class PyAvSource:
             check_size(self._info, frame)
             yield frame
             number += 1
+        if packets.was_left:
+            return
         if number == 0:
             raise SourceFailed(f"{self._opening.shown_as} holds no frame that can be decoded")
         packets.check_complete()
@@ -224,7 +226,7 @@ class PyAvSource:
                     frames_since_key = 0
                 frames_since_key += 1
                 yield frame
-        if has_begun and barren_in_a_row > _MAX_BARREN_AT_END:
+        if has_begun and barren_in_a_row > _MAX_BARREN_AT_END and not self._packets.was_left:
             raise self._barren(barren_in_a_row, has_begun=True)
 
     def _barren(self, packet_count: int, *, has_begun: bool) -> SourceFailed:
