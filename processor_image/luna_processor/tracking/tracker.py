@@ -48,6 +48,8 @@ class TrackerSettings:
     """A detection counts as evidence with its score above this; weaker ones are no evidence."""
     evidence_needed: float = 0.8
     """Sum that confirms: 2 clear views (0.9), 4 of 0.6, 8 of 0.5: passing false alarms do not live that long."""
+    stops_at_once: bool = True
+    """Whether it may also be where the last picture showed it: heads stop and turn round, and cameras shake."""
     max_lost_s: float = 1.44
     """A track ends after this long without a detection (FaceStream: 36 frames, at 25 frames per second)."""
     max_lost_unconfirmed_s: float = 0.3
@@ -60,9 +62,10 @@ def for_bodies(settings: TrackerSettings) -> TrackerSettings:
     """Return the thresholds as they stand for bodies, which are large and slow.
 
     Where one goes out, another often comes in. That place lies within any distance of the first one's prediction, but
-    does not overlap with it: the prediction has left the picture by then.
+    does not overlap with it: the prediction has left the picture by then. And the place where somebody was a moment ago
+    is taken by his neighbour sooner than he stops.
     """
-    return replace(settings, min_iou=0.2, finds_lost_by_distance=False, motion=kalman.BODIES)
+    return replace(settings, min_iou=0.2, finds_lost_by_distance=False, stops_at_once=False, motion=kalman.BODIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +216,21 @@ class Tracker:
             pairs.extend((tracks[row], int(chosen[column])) for row, column in matching.pairs)
             return [tracks[row] for row in matching.alone_tracks], [int(chosen[c]) for c in matching.alone_detections]
 
-        confirmed, open_strong = pair_up(confirmed, strong.tolist(), partial(_overlaps, min_iou=settings.min_iou))
-        tentative, open_strong = pair_up(tentative, open_strong, partial(_overlaps, min_iou=settings.min_iou))
-        alone, _ = pair_up(confirmed + tentative, weak.tolist(), partial(_overlaps, min_iou=settings.min_iou_weak))
+        confirmed, open_strong = pair_up(confirmed, strong.tolist(), partial(self._overlaps, min_iou=settings.min_iou))
+        tentative, open_strong = pair_up(tentative, open_strong, partial(self._overlaps, min_iou=settings.min_iou))
+        alone, _ = pair_up(confirmed + tentative, weak.tolist(), partial(self._overlaps, min_iou=settings.min_iou_weak))
         if not settings.finds_lost_by_distance:
             alone = [track for track in alone if track.is_fresh]
         pair_up(alone, open_strong, self._distances)
         return pairs
+
+    def _overlaps(self, tracks: list[_Track], boxes_xyxy: FloatArray, min_iou: float) -> CostMatrix:
+        predicted = [track.state.box_xyxy for track in tracks]
+        last = [
+            track.last_xyxy if track.is_fresh and self._settings.stops_at_once else box_xyxy
+            for track, box_xyxy in zip(tracks, predicted, strict=True)
+        ]
+        return overlap_costs(predicted, last, boxes_xyxy, min_iou)
 
     def _distances(self, tracks: list[_Track], boxes_xyxy: FloatArray) -> CostMatrix:
         settings = self._settings
@@ -235,13 +246,6 @@ class Tracker:
         track.evidence += max(0.0, float(detections.scores[index]) - settings.evidence_floor)
         track.is_confirmed = track.is_confirmed or track.evidence >= settings.evidence_needed
         return Observation(track.track_id, index, track.is_confirmed)
-
-
-def _overlaps(tracks: list[_Track], boxes_xyxy: FloatArray, min_iou: float) -> CostMatrix:
-    """Return the costs by overlap; only what the last picture showed may still be where it was then."""
-    predicted = [track.state.box_xyxy for track in tracks]
-    last = [track.last_xyxy if track.is_fresh else box_xyxy for track, box_xyxy in zip(tracks, predicted, strict=True)]
-    return overlap_costs(predicted, last, boxes_xyxy, min_iou)
 
 
 class _Clock:

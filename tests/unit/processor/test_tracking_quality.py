@@ -43,9 +43,10 @@ def heads(people: Sequence[Owned]) -> list[Owned]:
     [
         pytest.param(Damage(), 0.97, 0.97, id="as drawn"),
         pytest.param(Damage(jitter=0.05), 0.94, 0.96, id="jitter of 5 %"),
-        pytest.param(Damage(jitter=0.03, missed=0.15), 0.84, 0.86, id="15 % missed"),
+        pytest.param(Damage(jitter=0.03, missed=0.15), 0.81, 0.86, id="15 % missed"),
         pytest.param(Damage(jitter=0.03, missed=0.1, ghosts=0.5, weak=0.3), 0.78, 0.84, id="ghosts and weak scores"),
         pytest.param(Damage(jitter=0.03, missed=0.05, every=3), 0.86, 0.8, id="8 pictures a second"),
+        pytest.param(Damage(jitter=0.03, missed=0.05, every=6), 0.78, 0.72, id="4 pictures a second"),
     ],
 )
 def test_people_of_tud_campus_are_told_apart(damage: Damage, bodies_idf1: float, heads_idf1: float) -> None:
