@@ -49,7 +49,8 @@ def probe(*arguments: object) -> dict[str, Any]:
     """Probe with --json; returns what it says, with the exit status."""
     ended = run("probe", "--json", *arguments)
     assert "Traceback" not in ended.stderr
-    return json.loads(ended.stdout) | {"exit": ended.returncode, "complaint": ended.stderr}
+    told: dict[str, Any] = json.loads(ended.stdout)
+    return told | {"exit": ended.returncode, "complaint": ended.stderr}
 
 
 def read(path: Path) -> Any:
@@ -231,7 +232,8 @@ def test_tracks_lie_on_the_face_in_every_frame(analysed: Path) -> None:
     assert track["sighting_count"] > 30
     overlaps = []
     for sighting in track["sightings"]:
-        true = np.array(list(truth(sighting["frame"] + 4 * FPS).values()), np.float32) / 2  # the clip is half as large
+        # The clip is half as large as the one whose truth is known, and begins at its fourth second.
+        true = np.array(list(truth(sighting["frame"] + 4 * FPS).values()), np.float32) * np.float32(0.5)
         box = sighting["face"]["bounding_box"]
         found = np.array([[box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]]], np.float32)
         overlaps.append(float(iou_matrix(found, true).max()))
