@@ -54,12 +54,10 @@ def test_what_the_cpu_decodes_instead_is_said_or_fails_the_stream_by_setting() -
         GpuDecoding(0, True, lambda source, reason: None).note_first(frame, "vp8", "camera")
 
 
-def test_what_ffmpeg_is_asked_for_keeps_frames_on_the_card_and_falls_back_only_if_it_may() -> None:
-    for must_decode in (False, True):
-        asked = GpuDecoding(1, must_decode, lambda source, reason: None).accelerator()
-        assert asked.is_hw_owned
-        assert asked.device_id == 1
-        assert asked.allow_software_fallback is not must_decode
+def test_what_ffmpeg_is_asked_for_keeps_frames_on_the_card_that_was_named() -> None:
+    asked = GpuDecoding(1, True, lambda source, reason: None).accelerator()
+    assert asked.is_hw_owned
+    assert asked.device_id == 1
 
 
 def test_the_cpu_decodes_all_if_the_settings_say_so() -> None:

@@ -66,7 +66,10 @@ def pictures(count: int) -> list[DevicePicture]:
 
 
 def an_engine(
-    preparation: FakePreparation, network: FakeNetwork, fixed: int | None = None, lost: Callable[[str], None] = str
+    preparation: FakePreparation,
+    network: FakeNetwork,
+    fixed: int | None = None,
+    lost: Callable[[str], None] = lambda reason: None,
 ) -> GpuEngine:
     return GpuEngine(network, preparation, fixed, Accelerator(0, "cuda", False, None, lost))
 
