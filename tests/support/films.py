@@ -70,9 +70,7 @@ def face(x: int = 100, y: int = 80, width: int = 40, height: int = 60, noise: in
     return picture
 
 
-def body(
-    x: int = 85, y: int = 75, width: int = 70, height: int = 150, head: bool = False, noise: int = 40
-) -> Picture:
+def body(x: int = 85, y: int = 75, width: int = 70, height: int = 150, head: bool = False, noise: int = 40) -> Picture:
     """Return a picture with a green rectangle, and a red one at its top where the face is seen, too."""
     rng = np.random.default_rng(7)
     picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
