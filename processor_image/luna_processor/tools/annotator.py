@@ -195,7 +195,7 @@ def marks_of(track: Track, sighting: Sighting) -> list[Mark]:
     parts = [part for part in (sighting.face, sighting.body) if part is not None]
     if not track.is_confirmed:
         return [Mark(part.box_xyxy, colour) for part in parts]
-    scores = " ".join(f"{part.score:.2f}" for part in parts)
+    scores = " / ".join(f"{part.score:.2f}" for part in parts)
     best = "  BEST" if sighting.is_best_so_far else ""
     labels = [f"#{track.number}  {scores}{best}", *([""] * len(parts))]
     return [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -108,7 +108,7 @@ class TrackBook:
         if gone is None:
             return
         kept = self._tracks.setdefault((mode, into), Track(mode, into))
-        kept.sightings = sorted((*kept.sightings, *gone.sightings), key=lambda sighting: sighting.frame)
+        kept.sightings = _joined((*kept.sightings, *gone.sightings))
         kept.shots = [*gone.shots, *kept.shots]
         kept.number = min((number for number in (kept.number, gone.number) if number is not None), default=None)
 
@@ -134,3 +134,18 @@ class TrackBook:
 
     def _with_id(self, track_id: str) -> Iterator[Track]:
         return (track for (_, known_id), track in self._tracks.items() if known_id == track_id)
+
+
+def _joined(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """Return the sightings of two tracks of one person in order; a face and a body of one frame become one sighting."""
+    by_frame: dict[int, Sighting] = {}
+    for sighting in sorted(sightings, key=lambda each: each.frame):
+        if known := by_frame.get(sighting.frame):
+            sighting = replace(
+                known,
+                face=known.face or sighting.face,
+                body=known.body or sighting.body,
+                is_best_so_far=known.is_best_so_far or sighting.is_best_so_far,
+            )
+        by_frame[sighting.frame] = sighting
+    return list(by_frame.values())

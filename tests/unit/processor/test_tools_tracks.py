@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -48,6 +49,18 @@ def test_two_tracks_of_one_person_become_one_with_all_sightings_in_order() -> No
     assert [sighting.frame for sighting in track.sightings] == [0, 1, 2]
     assert (track.number, track.shots) == (1, ["shots/1.jpg"])
     assert book.end_all() == []
+
+
+def test_a_face_and_a_body_of_one_frame_become_one_sighting() -> None:
+    book = TrackBook()
+    face = a_sighting(4)
+    book.saw(3, "face", face, is_confirmed=True)
+    book.saw(3, "body", replace(face, face=None, body=face.face, is_best_so_far=True), is_confirmed=True)
+    book.merge(3, "body", "face")
+    (track,) = book.end_all()
+    (sighting,) = track.sightings
+    assert sighting.face is sighting.body is face.face
+    assert sighting.is_best_so_far
 
 
 def test_a_track_that_swallows_a_lower_number_takes_it() -> None:
