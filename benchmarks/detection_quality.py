@@ -118,7 +118,7 @@ def faces(name: str, every: int) -> Tally:
         began = time.perf_counter()
         found = search(detector, picture)
         tally.seconds.append(time.perf_counter() - began)
-        tally.add(strong(found), boxes, is_whole)
+        tally.add(strong(found), boxes, np.asarray(is_whole))
     close()
     return tally
 
@@ -158,7 +158,8 @@ def bodies() -> dict[tuple[float, int], Tally]:
 
 def _large(boxes_xyxy: FloatArray, picture: Picture) -> FloatArray:
     """Return the boxes that are surely people: nothing that small is near the camera of this clip."""
-    return boxes_xyxy[boxes_xyxy[:, 3] - boxes_xyxy[:, 1] > 0.4 * picture.shape[0]]
+    is_large = boxes_xyxy[:, 3] - boxes_xyxy[:, 1] > 0.4 * picture.shape[0]
+    return np.asarray(boxes_xyxy[is_large], np.float32)
 
 
 def rhythms(every_nth: Sequence[int]) -> dict[int, tuple[int, int]]:

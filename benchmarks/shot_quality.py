@@ -150,8 +150,8 @@ def rank(track: Sequence[Candidate], rule: Callable[[Candidate], float], judge: 
 def correlation(
     track: Sequence[Candidate], rule: Callable[[Candidate], float], judge: Callable[[Candidate], float]
 ) -> float:
-    ranks = [np.argsort(np.argsort([measure(each) for each in track])) for measure in (rule, judge)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    ours, theirs = (np.argsort(np.argsort([measure(each) for each in track])) for measure in (rule, judge))
+    return float(np.corrcoef(ours.astype(float), theirs.astype(float))[0, 1])
 
 
 def main() -> int:

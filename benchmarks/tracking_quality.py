@@ -28,7 +28,7 @@ import trackers
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from luna_processor.detections import Detections, FloatArray, iou_matrix
 from luna_processor.tracking.tracker import Tracker, TrackerSettings, for_bodies
-from support.annotations import FPS, Damage, Follow, Judgement, Owned, annotations, damaged, judged
+from support.annotations import FPS, Damage, Follow, Judgement, Owned, damaged, judged, people_of
 
 SEQUENCES = ("TUD-Campus", "TUD-Stadtmitte")
 SEEDS = range(5)
@@ -94,7 +94,8 @@ def _nearest(boxes_xyxy: FloatArray, found_xyxy: FloatArray) -> FloatArray:
     """Return the detection under each box: smoothing is no part of the comparison."""
     if not len(boxes_xyxy) or not len(found_xyxy):
         return boxes_xyxy
-    return found_xyxy[iou_matrix(boxes_xyxy, found_xyxy).argmax(axis=1)]
+    nearest = iou_matrix(boxes_xyxy, found_xyxy).argmax(axis=1)
+    return np.asarray(found_xyxy[nearest], np.float32)
 
 
 TRACKERS: Mapping[str, Callable[[int], Follow]] = {
@@ -119,11 +120,11 @@ class Case:
 
 def cases() -> Iterator[Case]:
     for sequence in SEQUENCES:
-        truth = annotations(sequence)
+        truth = people_of(sequence)
         for name, damage in CASES.items():
             seeds = SEEDS if damage != Damage() else range(1)
             yield Case(f"{sequence}, {name}", truth, damage.every, [damaged(truth, damage, seed) for seed in seeds])
-        shown = annotations(sequence, "test")[: len(truth)]
+        shown = people_of(sequence, "test")[: len(truth)]
         old = [Detections(each.boxes_xyxy, np.full(len(each.owners), 0.9, np.float32)) for each in shown]
         yield Case(f"{sequence}, detector of 2014", truth[: len(old)], 1, [old])
 

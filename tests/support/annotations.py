@@ -59,7 +59,7 @@ Follow = Callable[[Detections, float], tuple[Sequence[int], FloatArray]]
 """A tracker: the detections of a picture and its time in seconds; whose they are, and their boxes."""
 
 
-def annotations(sequence: str, file: str = "gt") -> list[Owned]:
+def people_of(sequence: str, file: str = "gt") -> list[Owned]:
     """Return the pictures of a sequence.
 
     Args:

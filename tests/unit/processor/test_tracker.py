@@ -33,7 +33,7 @@ def faces(*centres: tuple[float, float], score: float = 0.9, size: float = SIZE)
 class Film:
     """Feeds a tracker frame by frame and remembers who was where."""
 
-    def __init__(self, fps: float = FPS, **changes: float) -> None:
+    def __init__(self, fps: float = FPS, **changes: Any) -> None:
         ids = (str(number) for number in itertools.count())
         self.tracker = Tracker(replace(TrackerSettings(), **changes), lambda: next(ids))
         self.step_s = 1 / fps

@@ -1,4 +1,4 @@
-"""People on real streets are told apart as well as before: floors under what benchmarks/tracking_quality.py measures."""
+"""People on real streets are told apart as well as before: floors under figures of benchmarks/tracking_quality.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from luna_processor.detections import Detections, FloatArray
 from luna_processor.tracking.tracker import Tracker, TrackerSettings, for_bodies
-from support.annotations import Damage, Follow, Owned, annotations, damaged, judged
+from support.annotations import Damage, Follow, Owned, damaged, judged, people_of
 
 BODIES = for_bodies(TrackerSettings())
 HEADS = TrackerSettings()
@@ -50,7 +50,7 @@ def heads(people: Sequence[Owned]) -> list[Owned]:
     ],
 )
 def test_people_of_tud_campus_are_told_apart(damage: Damage, bodies_idf1: float, heads_idf1: float) -> None:
-    truth = annotations("TUD-Campus")
+    truth = people_of("TUD-Campus")
     for people, settings, floor in ((truth, BODIES, bodies_idf1), (heads(truth), HEADS, heads_idf1)):
         results = [judged(people, damaged(people, damage, s), tracker(settings), damage.every) for s in range(3)]
         idf1 = sum(result.idf1 for result in results) / len(results)
