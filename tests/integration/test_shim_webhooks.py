@@ -117,6 +117,15 @@ async def test_a_worker_that_knows_webhooks_reads_them_from_the_queue(shim: Shim
     assert queued.submission.credentials.token(0) == "jwt"
 
 
+async def test_what_a_worker_knows_is_heard_through_any_replica(deployment: Deployment, shim: Shim) -> None:
+    stream_id = await shim.create(body_of(2, HOOK))
+    async with deployment.shim() as follower:
+        assert not follower.service.election.is_leader
+        request = {"filters": {}, "limit": 5}
+        answer = await follower.http.post("/2/streams/processing/queue", json=request, headers=KNOWS_WEBHOOKS)
+    assert [stream["stream_id"] for stream in answer.json()["streams"]] == [stream_id]
+
+
 @pytest.mark.parametrize("api", [1, 2])
 async def test_a_facestream_is_given_none_and_goes_on_with_the_others(shim: Shim, api: int) -> None:
     webhook = await shim.create(body_of(api, HOOK), api)
