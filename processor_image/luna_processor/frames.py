@@ -73,6 +73,10 @@ class SourceInfo:
     """The videos of a source that has several, in its order."""
     variant: Variant | None = None
     """The one that is read."""
+    comes_in_pieces: bool = False
+    """Whether seconds of video arrive at once, and frames are handed on faster than they were taken."""
+    is_sent_whole: bool = False
+    """Whether the sender waits for whoever reads, so that no frame need be dropped."""
     remark: str | None = None
     """What a person should know of a source that was read to its end all the same, in one sentence."""
 

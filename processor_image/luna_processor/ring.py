@@ -64,6 +64,10 @@ class FrameRing(Generic[_Item]):
                 raise self._error
             return None
 
+    def keep_all(self) -> None:
+        """Make the writer wait from now on, where the ring would have dropped (writer, before its first item)."""
+        self._drops_oldest = False
+
     def is_closed(self) -> bool:
         """Return whether the reader has gone."""
         return self._is_stopped

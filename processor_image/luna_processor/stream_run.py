@@ -35,6 +35,7 @@ from luna_processor.pipeline import Pipeline, Stages, Step
 from luna_processor.plan import SourcePlan, StreamPlan
 from luna_processor.ring import FrameRing
 from luna_processor.runs import RunStart
+from luna_processor.sources.pace import Pace
 from luna_processor.stats import StreamStats
 from luna_streams.policies import VideoInfo
 
@@ -305,14 +306,23 @@ class StreamRun:
             ring.finish(e)
 
     def _fill(self, ring: FrameRing[tuple[Source, Frame]], source: Source) -> None:
-        pace_fps = self.plan.source.pace_fps if self.plan.source.kind == "videofile" else 0
-        began_s = time.monotonic()
+        plan = self.plan.source
+        if source.info.is_sent_whole and not plan.is_endless:
+            ring.keep_all()
+        wait_s = self._pacing(source)
         for frame in source.frames():
             self.stats.frames_read += 1
-            if pace_fps and self._interrupted.wait(max(0.0, began_s + frame.number / pace_fps - time.monotonic())):
+            if self._interrupted.wait(wait_s(frame)) or not ring.put((source, frame)):
                 return
-            if not ring.put((source, frame)):
-                return
+
+    def _pacing(self, source: Source) -> Callable[[Frame], float]:
+        """Return what tells how long a frame is held back, seconds."""
+        plan, began_s, pace = self.plan.source, time.monotonic(), Pace()
+        if plan.kind == "videofile" and plan.pace_fps:
+            return lambda frame: max(0.0, began_s + frame.number / plan.pace_fps - time.monotonic())
+        if source.info.comes_in_pieces and plan.is_endless:
+            return lambda frame: pace.wait_s(frame.pts_s, time.monotonic())
+        return lambda frame: 0.0
 
     def _video_info(self, source: Source) -> VideoInfo:
         info = source.info

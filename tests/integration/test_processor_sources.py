@@ -7,22 +7,14 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from luna_processor.delivery import Delivery, DeliverySettings
 from luna_processor.errors import SourceFailed
-from luna_processor.metrics import Metrics
-from luna_processor.outbox import Outbox
-from luna_processor.pipeline import Stages
-from luna_processor.plan import Platform, make_plan
 from luna_processor.sources.adapters import open_source
-from luna_processor.stream_run import RunContext, StreamRun
-from luna_streams.rest import v2
 from support.media import plain_pictures, write_clip
-from support.processor_builders import STREAM_ID
 from support.sources import a_source_plan
+from support.stream_runs import a_run
 from support.streams_server import stream_v2
 from support.waiting import eventually
 
@@ -66,12 +58,7 @@ def test_a_transport_stream_that_ends_within_a_packet_is_truncated(tmp_path: Pat
 async def test_a_stream_is_stopped_at_once_although_its_camera_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as camera:
         reference = f"http://127.0.0.1:{camera.getsockname()[1]}/video"
-        body = {**stream_v2(reference, kind="tcp"), "stream_id": STREAM_ID, "version": 1}
-        plan = make_plan(v2.queued_stream(body), Platform("http://platform", 6))
-        metrics = Metrics()
-        delivery = Delivery(DeliverySettings(), Outbox(1), metrics, lambda stream_id, version: None)
-        stages = cast(Stages, None)  # no frame ever comes
-        run = StreamRun(plan, RunContext(stages, delivery, metrics, lambda: None, open_source))
+        run = a_run(stream_v2(reference, kind="tcp", healthcheck={"timeout": 5000}), open_source).run
         run.start()
         connection, _ = await asyncio.get_running_loop().run_in_executor(None, camera.accept)
         with connection:
@@ -80,4 +67,3 @@ async def test_a_stream_is_stopped_at_once_although_its_camera_says_nothing() ->
             await eventually(lambda: run.is_over, "it ends, long before the camera's time is over", 5)
             assert time.monotonic() - began_s < 3
         await eventually(lambda: "decode-" not in str(threading.enumerate()), "and so does its decoder", 15)
-        await delivery.close()

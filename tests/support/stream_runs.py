@@ -8,7 +8,7 @@ from typing import Any
 
 from luna_processor.accounts import Account
 from luna_processor.events import ShotEvent
-from luna_processor.frames import Frame, SourceInfo
+from luna_processor.frames import Frame, Source, SourceInfo
 from luna_processor.metrics import Metrics
 from luna_processor.pipeline import Stages
 from luna_processor.plan import Platform, SourcePlan, make_plan
@@ -72,13 +72,13 @@ class ObservedRun:
         return found
 
 
-def a_run(body: dict[str, Any], open_source: Callable[[SourcePlan, Callable[[], bool]], MadeSource]) -> ObservedRun:
+def a_run(body: dict[str, Any], open_source: Callable[[SourcePlan, Callable[[], bool]], Source]) -> ObservedRun:
     """Return a run of a stream as POST /2/streams takes it; start it."""
     plan = make_plan(v2.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), Platform("http://platform", 6))
     stages = Stages(PaintDetector(0), PaintDetector(1), Estimators(ToldPose(), ToldMouth()))
     opened: list[SourcePlan] = []
 
-    def open_observed(source: SourcePlan, is_stopped: Callable[[], bool], /) -> MadeSource:
+    def open_observed(source: SourcePlan, is_stopped: Callable[[], bool], /) -> Source:
         opened.append(source)
         return open_source(source, is_stopped)
 

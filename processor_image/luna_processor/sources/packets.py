@@ -92,6 +92,16 @@ class VideoPackets:
         """Whether time stamps come with the pictures."""
         return self.container.format.name not in _WITHOUT_STAMPS
 
+    @property
+    def comes_in_pieces(self) -> bool:
+        """Whether seconds of video arrive at once: HLS, and a file that a server sends."""
+        return self._is_http and (self.container.format.name == "hls" or bool(self.container.duration))
+
+    @property
+    def waits_for_reader(self) -> bool:
+        """Whether the sender is held up by a slow reader and nothing gets old meanwhile: files over HTTP do."""
+        return self._is_http and self.has_stamps
+
     def packets(self) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the video, the last of them empty; ends early once nobody wants any more.
 

@@ -164,6 +164,8 @@ class PyAvSource:
             container=packets.container.format.name,
             variants=packets.variants,
             variant=packets.variant,
+            comes_in_pieces=packets.comes_in_pieces,
+            is_sent_whole=packets.waits_for_reader,
         )
 
     @property

@@ -68,3 +68,19 @@ def test_stopping_releases_a_waiting_writer_and_says_so() -> None:
     writer.join(5)
     assert accepted == [False]
     assert ring.put(3) is False
+
+
+def test_a_live_ring_may_be_told_to_keep_everything() -> None:
+    ring: FrameRing[int] = FrameRing(2, drops_oldest=True)
+    ring.keep_all()
+
+    def write() -> None:
+        for number in range(10):
+            ring.put(number)
+        ring.finish()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert [ring.get() for _ in range(10)] == list(range(10))
+    writer.join(5)
+    assert (ring.dropped_count, ring.get()) == (0, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -199,3 +200,28 @@ def test_a_flood_is_dropped_and_no_frame_is_older_than_the_ring() -> None:
     assert stats.frames_dropped + stats.frames_analysed == 3000
     assert stats.frames_dropped > 0
     assert most <= RING_CAPACITY + 6, "those in the ring, those in hand, and the latest for previews"
+
+
+@pytest.mark.parametrize(("is_endless", "analysed"), [(False, 200), (True, None)], ids=["sent once", "a camera"])
+def test_of_a_file_that_is_sent_no_frame_is_dropped(is_endless: bool, analysed: int | None) -> None:
+    body = camera(endless=is_endless)
+    body["data"]["analytics"][0]["healthcheck"]["max_error_count"] = 1
+    info = replace(CAMERA, is_sent_whole=True)
+    observed = a_run(body, lambda plan, is_stopped: MadeSource(info, lambda: frames(200, lambda _: SCENE)))
+    observed.run.start()
+    observed.run.join(60)
+    assert observed.run.stats.frames_read == 200
+    assert (observed.run.stats.frames_dropped == 0) == (not is_endless)
+    assert analysed is None or observed.run.stats.frames_analysed == analysed
+
+
+def test_what_comes_in_pieces_is_spread_over_its_time() -> None:
+    body = camera()
+    body["data"]["analytics"][0]["healthcheck"]["max_error_count"] = 1
+    info = replace(CAMERA, comes_in_pieces=True)
+    observed = a_run(body, lambda plan, is_stopped: MadeSource(info, lambda: frames(20, lambda _: SCENE)))
+    began_s = time.monotonic()
+    observed.run.start()
+    observed.run.join(30)
+    assert time.monotonic() - began_s >= 1.9 / 1.1
+    assert observed.run.stats.frames_read == 20
