@@ -21,7 +21,8 @@ from luna_processor.accounts import Account
 from luna_processor.event_codec import UnreadableEvent, decode, encode
 from luna_processor.events import ShotEvent
 from luna_processor.runs import Runs, RunStart
-from luna_processor.spool import Change, NoteFrames, SettleEvent, Spool, SpoolFailed, StoredEvent
+from luna_processor.spool import Spool, SpoolFailed
+from luna_processor.spool_records import Change, NoteFrames, SettleEvent, StoredEvent
 from luna_processor.spool_writer import SpoolWriter
 from luna_processor.waiting import WaitingEvent
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from luna_processor.spool import Change, ForgetRun, Run, SetRun
+from luna_processor.spool_records import Change, ForgetRun, Run, SetRun
 
 _MOST_REMEMBERED: Final = 50_000
 """Events per run; a file that has more would send the rest of them twice, under the same names."""

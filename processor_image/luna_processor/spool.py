@@ -20,11 +20,20 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from luna_processor.errors import StartupError
+from luna_processor.spool_records import (
+    Change,
+    ForgetRun,
+    NoteFrames,
+    Run,
+    SetRun,
+    SettleEvent,
+    StoredEvent,
+    StoreEvent,
+)
 
 log = logging.getLogger(__name__)
 
@@ -53,82 +62,6 @@ CREATE TABLE run (
 CREATE TABLE settled (request_id TEXT PRIMARY KEY, stream_id TEXT NOT NULL, loss TEXT) STRICT;
 CREATE INDEX settled_stream ON settled (stream_id);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """What is known about an event without reading it."""
-
-    number: int
-    """Of this spool; events are sent in this order."""
-    request_id: str
-    stream_id: str
-    version: int
-    origin: str
-    made_at_s: float
-    """Seconds since 1970."""
-    shot_count: int
-    size_bytes: int
-    image_origins: tuple[str | None, ...]
-    """Where the source frame of each shot was stored already, None where it was not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The latest run of a stream whose source can be read again."""
-
-    stream_id: str
-    version: int
-    number: int
-    """Counts the runs of the version that were finished before."""
-    began_at_s: float | None
-    """When it was begun last; None when it is finished."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreEvent:
-    """An event waits from now on."""
-
-    event: StoredEvent
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class NoteFrames:
-    """Source frames of an event were stored."""
-
-    number: int
-    image_origins: tuple[str | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SettleEvent:
-    """An event was delivered or given up."""
-
-    event: StoredEvent
-    loss: str | None
-    """Why it was given up."""
-    is_remembered: bool
-    """Whether its run may find it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class SetRun:
-    """A run was begun or finished."""
-
-    run: Run
-    forgets_settled: bool
-    """Whether what was settled before is no part of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetRun:
-    """A stream is gone."""
-
-    stream_id: str
-
-
-Change = StoreEvent | NoteFrames | SettleEvent | SetRun | ForgetRun
 
 
 class SpoolFailed(Exception):
@@ -161,7 +94,7 @@ class Spool:
         fields = "number, request_id, stream_id, version, origin, made_at_s, shot_count, size_bytes, image_origins"
         with self._access() as database:
             rows = database.execute(f"SELECT {fields} FROM event ORDER BY number").fetchall()  # noqa: S608  fixed names
-        return [StoredEvent(*known, tuple(json.loads(origins))) for *known, origins in rows]
+        return [StoredEvent(*(*row[:-1], tuple(json.loads(row[-1])))) for row in rows]
 
     def runs(self) -> list[Run]:
         """Return the latest run of every stream that is remembered."""

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from luna_processor.spool import Change, SettleEvent, Spool, SpoolFailed, StoreEvent
+from luna_processor.spool import Spool, SpoolFailed
+from luna_processor.spool_records import Change, SettleEvent, StoreEvent
 from luna_processor.waiting import WaitingEvent
 
 log = logging.getLogger(__name__)

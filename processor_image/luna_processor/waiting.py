@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from luna_processor.accounts import Account
-from luna_processor.spool import StoredEvent
+from luna_processor.spool_records import StoredEvent
 
 
 @dataclass(slots=True, eq=False)

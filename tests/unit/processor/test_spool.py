@@ -17,15 +17,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from luna_processor.errors import StartupError
-from luna_processor.spool import (
+from luna_processor.spool import Spool, SpoolFailed
+from luna_processor.spool_records import (
     Change,
     ForgetRun,
     NoteFrames,
     Run,
     SetRun,
     SettleEvent,
-    Spool,
-    SpoolFailed,
     StoredEvent,
     StoreEvent,
 )
@@ -130,7 +129,8 @@ def test_a_full_disk_loses_nothing_that_was_written_and_takes_more_when_there_is
     program = """
 import resource, signal, sys
 from pathlib import Path
-from luna_processor.spool import Spool, SpoolFailed, SettleEvent
+from luna_processor.spool import Spool, SpoolFailed
+from luna_processor.spool_records import SettleEvent
 sys.path.insert(0, sys.argv[2])
 from unit.processor.test_spool import picture, store
 
@@ -166,7 +166,8 @@ def test_what_was_acknowledged_outlives_a_sigkill(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from luna_processor.spool import Spool, SettleEvent
+from luna_processor.spool import Spool
+from luna_processor.spool_records import SettleEvent
 from unit.processor.test_spool import store, stored
 
 spool = Spool(Path(sys.argv[1]))
@@ -184,7 +185,7 @@ for number in range(100_000):
         with log.open("w") as output:
             writer = subprocess.Popen([sys.executable, "-c", program, str(folder), tests], stdout=output)
             try:
-                eventually_blocking(lambda: log.read_text().count("\n") > 40, "it writes")
+                eventually_blocking(lambda: log.read_text().count("\n") > 40, "it writes", 60)
             finally:
                 writer.kill()
                 writer.wait()

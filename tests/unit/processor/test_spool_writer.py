@@ -8,7 +8,8 @@ import pytest
 
 from luna_processor.accounts import Account
 from luna_processor.outbox import Outbox
-from luna_processor.spool import Change, Spool, SpoolFailed, StoreEvent
+from luna_processor.spool import Spool, SpoolFailed
+from luna_processor.spool_records import Change, StoreEvent
 from luna_processor.waiting import WaitingEvent
 from support.processor_builders import a_shot, an_event
 from support.waiting import eventually_blocking
