@@ -96,7 +96,7 @@ class Pipeline:
     def __init__(self, plan: StreamPlan, info: SourceInfo, stages: Stages, sink: Sink, stats: StreamStats) -> None:
         cut = resolve(plan.roi, info.width, info.height, "roi")
         self._plan = plan
-        self._view = View(cut, plan.rotation, info.width, info.height)
+        self._view = View(cut, plan.rotation, info.width, info.height, plan.longest_side)
         self._stages = stages
         self._sink = sink
         self._stats = stats
