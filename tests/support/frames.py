@@ -12,6 +12,7 @@ from luna_processor.events import ShotEvent
 from luna_processor.frames import Frame
 from luna_processor.headpose import HeadPose
 from luna_processor.imaging import resize
+from luna_processor.preparation import SearchedPicture
 from luna_processor.view import Picture, View
 
 STRAIGHT = HeadPose(0, 0, 0)
@@ -65,7 +66,8 @@ class PaintDetector:
     def picture(self, frame: Frame, view: View) -> Picture:
         return view.apply(frame.rgb())
 
-    def detect(self, picture: Picture, view: View) -> Detections:
+    def detect(self, picture: SearchedPicture, view: View) -> Detections:
+        assert isinstance(picture, np.ndarray), "made by `picture`"
         self.calls += 1
         is_painted = (picture[..., self._channel] > 200) & (picture[..., 1 - self._channel] < 60)
         columns = np.flatnonzero(is_painted.any(axis=0))
