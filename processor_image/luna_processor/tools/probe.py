@@ -15,15 +15,17 @@ from luna_processor.plan import Platform, SourcePlan, make_plan
 from luna_processor.sources.survey import Effort, Survey, survey
 from luna_processor.tools.arguments import SOME_PLATFORM, add_source, seconds, whole_number
 from luna_processor.tools.findings import Advice, facts, problem, to_json
-from luna_processor.tools.recipe import Transport, Wishes, shown, to_stream
+from luna_processor.tools.recipe import Transport, Wishes, shown, source_type, to_stream
 from luna_processor.tools.screen import Screen
 from luna_streams.references import has_user_info
+from luna_streams.stream import StreamData
 
 EXIT_UNDECODABLE = 1
 EXIT_USAGE = 2
 _PROGRAM = "luna-streams probe"
 _PLATFORM = Platform(SOME_PLATFORM, 6)
 _ALL_FRAMES = sys.maxsize
+_DEFAULT_WIDTH: int = StreamData.model_fields["preferred_program_stream_frame_width"].default
 _RTSP = re.compile(r"rtsp://", re.IGNORECASE)
 _EXAMPLES = """\
 examples:
@@ -48,8 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         plan, advice = _planned(arguments, arguments.transport)
     except ProcessorError as e:
-        screen.complain(str(e))
-        return EXIT_UNDECODABLE
+        return _tell(Survey(error=str(e)), _unplanned(arguments), screen, is_json=arguments.json)
     # Reading may wait in FFmpeg, which no signal interrupts: Ctrl-C ends the process at once.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
@@ -83,6 +84,17 @@ def _planned(arguments: argparse.Namespace, transport: Transport | None) -> tupl
         preferred_width=data.preferred_program_stream_frame_width,
     )
     return replace(plan, timeout_s=arguments.timeout), advice
+
+
+def _unplanned(arguments: argparse.Namespace) -> Advice:
+    """Return what is known of a source that no stream may read."""
+    return Advice(
+        type=source_type(arguments.source, arguments.transport, arguments.mask),
+        reference=shown(arguments.source),
+        has_user_info=has_user_info(arguments.source),
+        mask=arguments.mask,
+        preferred_width=arguments.preferred_width or _DEFAULT_WIDTH,
+    )
 
 
 def _by_udp(arguments: argparse.Namespace, effort: Effort, by_tcp: Survey, advice: Advice) -> tuple[Survey, Advice]:
