@@ -52,7 +52,7 @@ TARGET = 1.25
 """CPU time per analysed frame, in frames of the bare loop."""
 HELD_SHARE = 0.02
 """Part of the frames that may be dropped while a number of streams still counts as held."""
-CONNECT_TIMEOUT_S = 60.0
+CONNECT_TIMEOUT_S = WARM_UP_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,10 @@ class Bench:
         self._fps: float = arguments.fps
         self._measured_s: float = arguments.measured
         self._threads: int = arguments.workers
+        warm_up = around.add(a_stream(str(clip), kind="videofile", name="warm-up"))
+        wait_until(lambda: warm_up.status in ("done", "failure"), WARM_UP_TIMEOUT_S)
         self._idle_mb = process.memory_mb()
+        """With what the networks took for themselves when they first ran."""
 
     def measure(self, count: int) -> Figures:
         """Measure a number of streams, and the bare loop before and after."""
