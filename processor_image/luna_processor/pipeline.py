@@ -9,7 +9,7 @@ from typing import Protocol
 from luna_processor.chooser import Chooser
 from luna_processor.detections import Detections
 from luna_processor.events import BestShot, ShotEvent
-from luna_processor.following import BODY_MODES, FACE_MODES, Following, Mode
+from luna_processor.following import BODY_MODES, FACE_MODES, Following
 from luna_processor.frames import Frame, SourceInfo
 from luna_processor.identity import identities_of
 from luna_processor.imaging import jpeg
@@ -24,7 +24,7 @@ from luna_processor.tiles import Tile, merged, tiles_of
 from luna_processor.tracking.subjects import SubjectsUpdate
 from luna_processor.tracking.tracker import TrackerSettings
 from luna_processor.view import View, resolve
-from luna_streams.stream import MODE_HUMANS
+from luna_streams.stream import MODE_HUMANS, Mode
 
 LOST_FRAMES = 36
 """Frames without a detection after which a track ends (FaceStream's skip-frames)."""

@@ -29,9 +29,9 @@ NEAR_BORDER = 0.04
 SAME_IOU = 0.45
 """Boxes of two searches that overlap more are one person: both saw it at another scale."""
 PART = 0.6
-"""A box that a border cuts is part of a stronger box that covers so much of it."""
+"""A box that a border cuts is part of one that no border cuts and that covers so much of it."""
 INSIDE = 0.85
-"""The same of a box that no border cuts."""
+"""The same of a box of a tile that no border cuts, if the other is stronger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,11 @@ def merged(view: View, whole: Detections, pieces: Sequence[tuple[Tile, Detection
     has_part = np.concatenate(is_cut)
     is_piece = np.arange(len(everybody)) >= len(whole)
     entire = np.flatnonzero(~has_part)
-    # What the whole view shows as one person may show in a tile as an arm or a bicycle.
-    inside = _covers(everybody.boxes_xyxy[entire], everybody.boxes_xyxy) * (
-        everybody.scores[entire, None] > everybody.scores[None]
-    )
-    is_part = is_piece & (inside.max(axis=0, initial=0.0) >= np.where(has_part, PART, INSIDE))
+    inside = _covers(everybody.boxes_xyxy[entire], everybody.boxes_xyxy)
+    is_stronger = everybody.scores[entire, None] > everybody.scores[None]
+    # What the whole view shows as one person may show in a tile as an arm or a bicycle, too.
+    is_part = has_part & (inside.max(axis=0, initial=0.0) >= PART)
+    is_part |= is_piece & ((inside * is_stronger).max(axis=0, initial=0.0) >= INSIDE)
     kept = everybody.take(np.flatnonzero(~is_part))
     return kept.take(suppress_overlaps(kept.boxes_xyxy, kept.scores, SAME_IOU))
 

@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luna_processor.detections import Detections, iou_matrix
+from luna_processor.errors import StartupError
+from luna_processor.settings import load
 from luna_processor.tiles import OVERLAP, merged, tiles_of
 from luna_processor.view import PixelRect, Rotation, View
+from support.films import Film, body, face
 
 
 def view(width: int = 1280, height: int = 720, rotation: Rotation = 0) -> View:
@@ -111,3 +114,30 @@ def test_nobody_is_lost_and_nobody_is_told_in_parts(everybody: Any, rows: int) -
 def test_somebody_before_somebody_larger_stays_a_person_of_his_own() -> None:
     both = np.array([[400, 50, 680, 700], [560, 300, 700, 700]], np.float32)
     assert len(found(view(), both, 1)) == 2
+
+
+@pytest.mark.parametrize(("rows", "searches"), [(0, 1), (1, 3), (2, 1 + 6)])
+def test_a_stream_searches_bodies_in_the_whole_and_in_its_pieces(rows: int, searches: int) -> None:
+    film = Film(stages={"body_tile_rows": rows}, analytics={"mode": 2})
+    film.show(body(x=60 + 4 * t) for t in range(20))
+    film.pipeline.finish()
+    assert film.bodies.calls == 20 * searches
+    assert film.stats.tracks_total == 1
+    assert film.stats.detections_total == 20, "one box, wherever the borders run"
+
+
+def test_faces_are_not_searched_in_pieces() -> None:
+    film = Film(stages={"body_tile_rows": 1})
+    film.show(face() for _ in range(3))
+    assert (film.faces.calls, film.bodies.calls) == (3, 0)
+
+
+@pytest.mark.parametrize(("tiles", "rows"), [("off", 0), ("auto", 1), ("2", 2), ("4", 4)])
+def test_the_setting_says_how_many_rows_there_are(tiles: str, rows: int) -> None:
+    assert load({"streams_origin": "http://streams:5160", "body_tiles": tiles}, {}).body_tile_rows == rows
+
+
+@pytest.mark.parametrize("tiles", ["on", "1", "5", "-1"])
+def test_other_numbers_of_rows_are_refused(tiles: str) -> None:
+    with pytest.raises(StartupError, match="body-tiles"):
+        load({"streams_origin": "http://streams:5160", "body_tiles": tiles}, {})
