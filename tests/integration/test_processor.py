@@ -36,7 +36,15 @@ from support.media import (
 from support.networks import add_model, brightness_classifier
 from support.processors import processor, start_processor
 from support.relay import Relay
-from support.streams_server import ACCOUNT, HANDLER, StreamsServer, stream_v1, stream_v2, streams_server
+from support.streams_server import (
+    ACCOUNT,
+    HANDLER,
+    StreamsServer,
+    genuine_stream_v1,
+    stream_v1,
+    stream_v2,
+    streams_server,
+)
 from support.waiting import eventually
 
 SLOW_S = 150.0
@@ -120,14 +128,29 @@ async def test_a_clip_without_people_is_done_without_events(
     assert sink.attempts == []
 
 
-async def test_version_1_of_the_api_delivers_where_the_stream_says(
+async def test_a_stream_of_a_genuine_server_of_version_1_is_delivered_where_it_says(
     server: StreamsServer, sink: EventSink, two_seconds: Path
 ) -> None:
-    stream_id = server.add(stream_v1(str(two_seconds), f"{sink.origin}/"))
-    async with processor(server.origin, "--api-version", "1"):
+    stream_id = server.add(genuine_stream_v1(str(two_seconds), sink.origin))
+    async with processor(f"{server.origin}/", "--api-version", "1") as running:
         await finished(server, stream_id)
     assert server.streams[stream_id].history == ["pending", "in_progress", "done"]
-    assert len(sink.events) == 1
+    [event] = sink.events
+    assert event.detection["image_origin"] == f"{sink.origin}/6/images/1"
+    assert event.query["source"] == "Entrance"
+    assert not event.query.keys() & {"city", "longitude"}
+    assert running.faults() == []
+
+
+async def test_a_worker_alone_looks_for_bodies_in_streams_of_version_1_if_it_is_told_to(
+    server: StreamsServer, sink: EventSink
+) -> None:
+    stream = stream_v1(str(package_clip("bikes")), sink.origin)
+    stream["policies"] = {"sending": {"send_only_full_set": False}, "filtering": {"min_score": 0.5}}
+    stream_id = server.add(stream)
+    async with processor(server.origin, "--api-version", "1", "--v1-mode", "bodies"):
+        await finished(server, stream_id)
+    assert {event.detection["filename"].split("_")[0] for event in sink.events} == {"body"}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import aclosing, suppress
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -14,13 +15,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from luna_processor.errors import ReportRefused, ServerUnavailable
+from luna_processor.plan import Platform, make_plan
+from luna_processor.sending import SendingPolicy
 from luna_processor.streams_api import StreamsApi, UnreadableStream
 from luna_streams.policies import Preview
 from luna_streams.rest.messages import FeedbackItem, QueueFilters
 from luna_streams.rest.submission import QueuedStream
 from support.http_servers import serving
 from support.processor_builders import STREAM_ID
-from support.streams_server import stream_v2
+from support.streams_server import HANDLER, genuine_stream_v1, stream_v2
 
 QUEUE = "/2/streams/processing/queue"
 GOOD = {**stream_v2("/clip.mp4"), "stream_id": STREAM_ID, "version": 1, "status": "in_progress", "groups": []}
@@ -29,20 +32,20 @@ ITEM = FeedbackItem(
 )
 
 
-async def ask(answer: Callable[[Request], Response], call: Callable[[StreamsApi], Any]) -> Any:
+async def ask(answer: Callable[[Request], Response], call: Callable[[StreamsApi], Any], api_version: str = "2") -> Any:
     """Return what a call gives against a server that answers every request the same way."""
 
     async def endpoint(request: Request) -> Response:
         return answer(request)
 
     app = Starlette(routes=[Route("/{path:path}", endpoint, methods=["POST"])])
-    async with serving(app) as origin, aclosing(StreamsApi(origin, "2", "worker", lambda: None)) as api:
+    async with serving(app) as origin, aclosing(StreamsApi(origin, api_version, "worker", lambda: None)) as api:
         return await call(api)
 
 
-async def take(*streams: Any) -> list[QueuedStream | UnreadableStream]:
-    taken = await ask(lambda _request: JSONResponse({"streams": streams}), lambda api: api.take(QueueFilters(), 5, 0))
-    return list(taken)
+async def take(*streams: Any, api_version: str = "2") -> list[QueuedStream | UnreadableStream]:
+    answer = JSONResponse({"streams": streams})
+    return list(await ask(lambda _request: answer, lambda api: api.take(QueueFilters(), 5, 0), api_version))
 
 
 async def test_a_stream_that_cannot_be_read_is_told_apart_from_the_others() -> None:
@@ -64,6 +67,77 @@ async def test_a_stream_that_cannot_be_named_in_a_report_is_left_out(nameless: o
 async def test_fields_that_a_newer_server_adds_are_ignored() -> None:
     [stream] = await take({**GOOD, "colour": "blue"})
     assert isinstance(stream, QueuedStream)
+
+
+async def test_streams_are_read_as_a_genuine_server_writes_them() -> None:
+    """Nulls, fields that the document does not have, and whole numbers as floats."""
+    body = {**genuine_stream_v1("/clip.mp4", "http://lp:5000"), "stream_id": STREAM_ID, "version": 2.0, "groups": []}
+    body |= {
+        "status": "in_progress",
+        "last_error": None,
+        "video_info": None,
+        "create_time": "2025-03-14T13:53:31+05:00",
+    }
+    [stream] = await take(body, api_version="1")
+    assert isinstance(stream, QueuedStream)
+    plan = make_plan(stream, Platform(None, 6))
+    [analytics] = plan.analytics
+    assert plan.version == 2
+    assert analytics.target.url == f"http://lp:5000/6/handlers/{HANDLER}/events"
+    assert analytics.target.frame_store == "http://lp:5000/6/images"
+    assert analytics.sending == SendingPolicy()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param({"modified": [], "unmodified": [{"stream_id": STREAM_ID, "version": 1, "status": "in_progress"}]}),
+        pytest.param(
+            {"modified": [{"stream_id": STREAM_ID, "version": 0, "status": "not_found", "why": "x"}], "unmodified": []}
+        ),
+        pytest.param({"modified": [], "unmodified": [], "next": None}),
+    ],
+    ids=["as it was", "not found", "more than the document has"],
+)
+async def test_answers_to_reports_are_read_as_a_genuine_server_writes_them(answer: dict[str, Any]) -> None:
+    told = await ask(lambda _: JSONResponse({"streams": answer, "server": "1.1.18"}), lambda api: api.report([ITEM]))
+    assert [stream.status for stream in told.modified] == [stream["status"] for stream in answer["modified"]]
+
+
+@asynccontextmanager
+async def raw_server(answer: bytes, *, closes: bool) -> AsyncIterator[StreamsApi]:
+    """Serve these bytes, whatever is asked; yields a client of the server."""
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        if not closes:
+            await reader.read()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        over.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, aclosing(StreamsApi(origin, "2", "worker", lambda: None)) as api:
+        yield api
+        await over.wait()
+
+
+@pytest.mark.parametrize("length", [0, 20, 2000])
+async def test_an_answer_that_is_cut_off_is_an_error_with_a_name(length: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+    async with raw_server((head + b'{"streams": [' + b" " * 2000)[:length], closes=True) as api:
+        with pytest.raises(ServerUnavailable, match="does not answer"):
+            await api.take(QueueFilters(), 1, 0)
+
+
+async def test_a_server_that_is_too_slow_is_an_error_with_a_name() -> None:
+    async with raw_server(b"HTTP/1.1 200 OK\r\n", closes=False) as api:
+        with pytest.raises(ServerUnavailable, match="no answer within the timeout"):
+            await api.report([ITEM], timeout_s=0.2)
 
 
 @pytest.mark.parametrize(

@@ -196,3 +196,90 @@ def stream_v1(reference: str, origin: str, *, kind: str = "videofile", name: str
         "location": {},
         "autorestart": {"restart": 0, "attempt_count": 10, "delay": 60},
     }
+
+
+def genuine_stream_v1(reference: str, origin: str) -> dict[str, Any]:
+    """Return a stream of version 1 as real installations hand it over: all filled in, nulls, numbers as they come.
+
+    Fields that the document does not have, whole numbers written as floats, and the slash behind the origin included.
+    """
+    return {
+        "account_id": ACCOUNT,
+        "name": "Entrance",
+        "description": "",
+        "data": {
+            "type": "videofile",
+            "reference": reference,
+            "roi": {"x": 0, "y": 0, "width": 0, "height": 0, "mode": "abs"},
+            "droi": {"x": 0, "y": 0, "width": 0, "height": 0, "mode": "abs"},
+            "rotation": 0,
+            "preferred_program_stream_frame_width": 800.0,
+            "codec_hint": None,
+        },
+        "event_handler": {
+            "origin": f"{origin}/",
+            "api_version": 6.0,
+            "bestshot_handler": {"handler_id": HANDLER, "kind": "static"},
+            "detection_handler": None,
+            "frame_store": f"{origin}/6/images",
+            "authorization": {"account_id": ACCOUNT},
+        },
+        "policies": {
+            "sending": {
+                "time_period_of_searching": -1.0,
+                "silent_period": 0,
+                "type": "sec",
+                "number_of_bestshots_to_send": 1.0,
+                "send_only_full_set": True,
+                "delete_track_after_sending": False,
+            },
+            "primary_track_policy": {
+                "use_primary_track_policy": False,
+                "best_shot_min_size": 70,
+                "best_shot_proper_size": 140,
+            },
+            "liveness": {
+                "use_shoulders_liveness_filtration": False,
+                "use_mask_liveness_filtration": False,
+                "use_flying_faces_liveness_filtration": False,
+                "liveness_mode": 0,
+                "number_of_liveness_checks": 0,
+                "liveness_threshold": 0,
+                "livenesses_weights": [0, 0, 0],
+                "mask_backgrounds_count": 0,
+            },
+            "filtering": {
+                "min_score": 0.5187,
+                "detection_yaw_threshold": 40,
+                "detection_pitch_threshold": 40,
+                "detection_roll_threshold": 30,
+                "yaw_number": 1,
+                "yaw_collection_mode": False,
+                "mouth_occlusion_threshold": 0,
+                "min_body_size_threshold": 0,
+                "future_filter": {"on": True},
+            },
+            "frame_processing_mode": "auto",
+            "real_time_mode_fps": 0,
+            "ffmpeg_threads_number": 0,
+            "healthcheck": {"max_error_count": 10, "period": 3600, "retry_delay": 5},
+        },
+        "location": {
+            "city": None,
+            "area": None,
+            "district": None,
+            "street": None,
+            "house_number": None,
+            "geo_position": None,
+        },
+        "autorestart": {
+            "restart": 1,
+            "attempt_count": 10,
+            "delay": 60,
+            "current_attempt": 0,
+            "last_attempt_time": "2025-03-14T13:53:31.900997+05:00",
+            "status": "enabled",
+        },
+        "preview": None,
+        "tags": ["new in a later release"],
+    }
