@@ -67,11 +67,17 @@ class DecoderCapacity(Model):
     megapixels_per_second: float = Field(ge=0)
 
 
+HandlerFormat = Literal["events", "stream_events", "stream_events_6_18"]
+"""What a handler of LUNA PLATFORM is sent: a form, msgpack, or msgpack as it was before API 6.27."""
+
+
 class PlatformAddress(Model):
     """LUNA PLATFORM for streams that do not name one (REST v2 has no such field)."""
 
     origin: PlatformUrl
     api_version: int = Field(default=6, ge=1, le=100)
+    event_format: HandlerFormat = "events"
+    """How its handlers are sent events, also those that streams name themselves."""
 
 
 class PoolPlacement(Model):

@@ -218,6 +218,8 @@ def _environment(spec: StreamProcessorSpec, settings: Settings) -> list[Json]:
     if platform_origin is not None:
         values["LUNA_PROCESSOR_PLATFORM_ORIGIN"] = platform_origin
         values["LUNA_PROCESSOR_PLATFORM_API_VERSION"] = str(platform_version)
+    if spec.platform is not None and spec.platform.event_format != "events":
+        values["LUNA_PROCESSOR_EVENT_FORMAT"] = spec.platform.event_format
     if spec.gpu is not None:
         # Said, not found out: a pod whose card or packages are missing fails with a sentence instead of being slow.
         values["LUNA_PROCESSOR_DEVICE"] = "gpu"

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from luna_processor.detections import FloatArray
 from luna_processor.headpose import HeadPose
 from luna_streams.policies import Location
+from luna_streams.pool import HandlerFormat
 
-EventFormat = Literal["events", "stream_events", "stream_events_6_18", "cloudevents"]
+EventFormat = HandlerFormat | Literal["cloudevents"]
 """How an event is written: as one of the two resources of LUNA PLATFORM's handlers takes it (the second one renamed
 some fields in API 6.27), or as a CloudEvent for a webhook."""
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 from luna_processor.errors import StartupError
 from luna_processor.models import default_folder
 from luna_streams.configuration import SettingsError, load_settings
+from luna_streams.pool import HandlerFormat
 
 PREFIX = "LUNA_PROCESSOR_"
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
@@ -37,7 +38,7 @@ class Settings(BaseModel):
     """LUNA PLATFORM for streams that do not name one (REST v2 has no such field)."""
     platform_api_version: int = Field(default=6, ge=1)
     """Version of LUNA PLATFORM's API for the same."""
-    event_format: Literal["events", "stream_events", "stream_events_6_18"] = "events"
+    event_format: HandlerFormat = "events"
     """What handlers of LUNA PLATFORM are sent: `events` is multipart, which every version takes; `stream_events` is
     msgpack, as FaceStream has sent it since 5.1.49; `stream_events_6_18` is the same before API 6.27 renamed some
     fields."""

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 
 from luna_streams.model import INT32_MAX
+from luna_streams.pool import HandlerFormat
 from luna_streams.rest.v1 import StreamToBeCreatedV1
 from luna_streams.rest.v2 import StreamToBeCreatedV2
 from luna_streams.v1alpha1 import GroupAffinity, PreemptionPolicy, StreamProcessorSpec, StreamSpec
@@ -268,7 +269,10 @@ def pool_specs() -> Strategy[StreamProcessorSpec]:
         gpu=_gpus | st.just({"claim_template": "gpu"}),
         decoder=st.fixed_dictionaries({"megapixels_per_second": st.floats(0, 1e6)}),
         models=st.just("models"),
-        platform=st.fixed_dictionaries({"origin": platform_urls}, optional={"api_version": st.integers(1, 100)}),
+        platform=st.fixed_dictionaries(
+            {"origin": platform_urls},
+            optional={"api_version": st.integers(1, 100), "event_format": st.sampled_from(get_args(HandlerFormat))},
+        ),
         pod_template=st.just({"metadata": {"labels": {"a": "b"}}, "spec": {"tolerations": [{"operator": "Exists"}]}}),
         spread=st.sampled_from(["none", "node", "zone"]),
         preferred_zones=_zones,

@@ -50,6 +50,12 @@ def test_the_processor_is_told_what_it_needs() -> None:
     assert spec["containers"][0]["command"] == ["luna-streams", "processor"]
 
 
+@pytest.mark.parametrize(("event_format", "told"), [("events", None), ("stream_events", "stream_events"), (None, None)])
+def test_the_pool_says_what_handlers_are_sent(event_format: str | None, told: str | None) -> None:
+    platform = {"origin": "http://luna:5000"} | ({"event_format": event_format} if event_format else {})
+    assert environment(a_spec_of(platform=platform)).get("LUNA_PROCESSOR_EVENT_FORMAT") == told
+
+
 def test_the_pool_names_image_and_models() -> None:
     spec = a_spec_of(image="mine:1", models="models-pvc")
     container = spec["containers"][0]
