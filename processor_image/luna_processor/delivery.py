@@ -90,12 +90,16 @@ class Delivery:
         return self._outbox.begin_run(start, is_repeatable=is_repeatable)
 
     def submit(self, event: ShotEvent, account: Account, wait_unless: Callable[[], bool] | None) -> bool:
-        """Take an event over; see `Outbox.add`. Returns False when it had to be dropped."""
+        """Take an event over; see `Outbox.add`. Returns False when it had to be dropped.
+
+        What is dropped because its stream was stopped is no loss: nobody wants it any more, or a worker will find it
+        again.
+        """
         admission = self._outbox.add(event, account, wait_unless)
         if admission == "known":
             self._metrics.best_shots_known.inc(len(event.shots))
         if admission != "full":
-            return True
+            return admission != "interrupted"
         log.warning("stream %s: event %s is lost: %s", event.stream_id, event.request_id, _OVERFLOW)
         account.lose(_OVERFLOW)
         self._metrics.best_shots.labels("overflow").inc(len(event.shots))

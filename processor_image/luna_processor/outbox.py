@@ -35,7 +35,8 @@ share their buffers: Choudhury and Hahne, 1998.)"""
 _UNSTORED_BYTES: Final = 32 * 2**20
 """Events that the spool does not have yet take this much memory at most."""
 
-Admission = Literal["added", "known", "full"]
+Admission = Literal["added", "known", "full", "interrupted"]
+"""What became of an event: it waits, is known to its run, found no room, or its stream was stopped meanwhile."""
 
 
 class LostEvent(Exception):
@@ -153,8 +154,10 @@ class Outbox:
             if self._is_known(event, account):
                 return "known"
             while not self._has_room(event.target.origin, len(body)):
-                if wait_unless is None or len(body) > self._capacity_bytes or wait_unless():
+                if wait_unless is None or len(body) > self._capacity_bytes:
                     return "full"
+                if wait_unless():
+                    return "interrupted"
                 self._changed.wait(_POLL_S)
             waiting = WaitingEvent(
                 StoredEvent(

@@ -91,7 +91,7 @@ def test_a_caller_that_waits_gets_the_room_another_event_leaves() -> None:
 def test_a_caller_that_is_interrupted_stops_waiting() -> None:
     outbox = in_memory(1)
     outbox.add(an_event(), Account(), None)
-    assert outbox.add(an_event(), Account(), lambda: True) == "full"
+    assert outbox.add(an_event(), Account(), lambda: True) == "interrupted"
 
 
 def test_an_event_that_is_larger_than_the_whole_is_not_waited_for() -> None:
