@@ -265,7 +265,9 @@ def _conclude(result: Result, stream: QueuedStream, folder: Path, screen: Screen
         return EXIT_FAILED
     screen.table(f"{result.outcome}: {stream_name(stream)}", facts(result, folder))
     if result.outcome == "failed":
-        kept = "what was processed until then is in the folder" if result.recorder.frame_count else "nothing was found"
+        kept = (
+            "what was processed until then is in the folder" if result.recorder.frame_count else "no frame was analysed"
+        )
         screen.complain(f"{result.error}; {kept}")
         return EXIT_FAILED
     return _SIGNALLED + signal.SIGINT if result.outcome == "interrupted" else 0
@@ -327,6 +329,7 @@ def facts(result: Result, folder: Path) -> list[Fact]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
+        usage=f"{_PROGRAM} [SOURCE] --out DIR [OPTION ...]",
         description="Run the pipeline on a file or URL without any server, and write what it finds into a folder.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -340,8 +343,10 @@ def _parser() -> argparse.ArgumentParser:
         help="YAML or JSON with the stream's parameters: a Stream manifest, a body of REST v2, or the data of either",
     )  # fmt: skip
     what.add_argument("--mode", choices=[*MODES], help="humans (a face tied to its body) by default")
-    what.add_argument("--roi", metavar="X,Y,W,H[%]".replace("%", "%%"), help="part of the frame that is searched")
-    what.add_argument("--droi", metavar="X,Y,W,H[%]".replace("%", "%%"), help="part in which best shots are taken")
+    what.add_argument(
+        "--roi", metavar="X,Y,W,H", help="part of the frame that is searched, pixels; 0,50,100,50%% in percent"
+    )
+    what.add_argument("--droi", metavar="X,Y,W,H", help="part in which best shots are taken")
     what.add_argument("--rotation", type=int, choices=(0, 90, 180, 270), help="degrees clockwise")
     source = parser.add_argument_group("how much of the source is read, and how")
     add_source(source)
