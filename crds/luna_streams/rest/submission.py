@@ -273,7 +273,7 @@ def queued(body: Mapping[str, Any], submission: Submission) -> QueuedStream:
 
 
 def _moment(value: object) -> datetime | None:
-    """Return a time of a server's answer; None if there is none that can be read, which is no reason to refuse it all."""
+    """Return a time of a server's answer; None if there is none that can be read, which refuses nothing else."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
