@@ -258,6 +258,7 @@ def test_a_killed_processor_has_its_stream_in_another_process_within_ten_seconds
         return up.stream(stream_id)["status"] == "in_progress" and _worker(up, stream_id) not in {None, first}
 
     up.poll(is_elsewhere, "the stream is in progress in another process", 10)
+    assert list(up.data.glob("**/volumes/spool/events/events.db")), "what waits for delivery outlives the process"
     assert up.pids_of("processor") != [pid]
     up.stream_when(stream_id, "done")
 
