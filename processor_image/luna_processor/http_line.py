@@ -9,6 +9,7 @@ replica. Used by `streams_api`; each kind of request has a line of its own, so t
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -32,7 +33,12 @@ class HttpLine:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
-        self._tls = httpx.create_ssl_context()
+        # Reading the certificates of this machine takes longer than a request, and a plain connection needs none.
+        self._tls = (
+            httpx.create_ssl_context()
+            if urlsplit(base_url).scheme == "https"
+            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
         self._client = self._connect()
 
     async def post(self, path: str, *, timeout_s: float, **request: Any) -> httpx.Response:
