@@ -59,8 +59,9 @@ def _likeness(now: npt.NDArray[np.float32], before: npt.NDArray[np.float32]) -> 
 
 
 def _tiny(picture_rgb: Picture) -> npt.NDArray[np.float32]:
-    """Return the means of a grid of cells, from every fourth pixel."""
-    red, green, blue = (picture_rgb[::4, ::4, colour] for colour in range(3))
+    """Return the means of a grid of cells, from every fourth pixel; from more where the picture is a thumbnail."""
+    step = max(1, min(4, min(picture_rgb.shape[:2]) // _GRID))
+    red, green, blue = (picture_rgb[::step, ::step, colour] for colour in range(3))
     grey = (red.astype(np.float32) + green + blue) / np.float32(3)  # as mean(axis=2), which takes nine times as long
     rows, columns = (max(1, side // _GRID) for side in grey.shape)
     usable = grey[: grey.shape[0] // rows * rows, : grey.shape[1] // columns * columns]
