@@ -314,11 +314,11 @@ async def test_each_broken_file_fails_with_its_cause_and_harms_no_other_stream(
 
 async def test_what_the_processor_cannot_do_fails_by_name(server: StreamsServer, sink: EventSink) -> None:
     liveness = server.add(stream_v2("/clip.mp4", liveness={"use_mask_liveness_filtration": True}))
-    udp = server.add(stream_v2("udp://127.0.0.1:5000", kind="udp"))
+    scheme = server.add(stream_v2("srt://127.0.0.1:5000", kind="udp"))
     async with processor(server.origin, *options(sink)):
-        await finished(server, liveness, udp)
+        await finished(server, liveness, scheme)
     assert "liveness model" in str(server.streams[liveness].last_error)
-    assert "type udp" in str(server.streams[udp].last_error)
+    assert "type udp reads rtsp or udp" in str(server.streams[scheme].last_error)
 
 
 async def test_a_live_source_that_ends_is_done_or_tried_again_as_the_stream_says(

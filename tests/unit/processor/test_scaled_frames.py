@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from luna_processor.detections import Detections
 from luna_processor.scene import Estimators, Found, Scene
 from luna_processor.view import Picture, PixelRect, View
+from support.films import INFO, Film, face
 from support.frames import ArrayFrame, ToldMouth, ToldPose
 
 WIDTH, HEIGHT = 400, 200
@@ -55,3 +58,22 @@ def test_it_is_the_region_of_interest_that_is_scaled_and_turned() -> None:
     assert a_scene(a_frame(), view).rgb.shape == (100, 100, 3)
     turned = View(PixelRect(0, 0, WIDTH, HEIGHT), 90, WIDTH, HEIGHT, 100)
     assert a_scene(a_frame(), turned).rgb.shape == (100, 50, 3)
+
+
+@pytest.mark.parametrize(("mode", "side"), [("full", 1.0), ("auto", 1.0), ("scale", 0.5)])
+def test_the_mode_of_a_stream_decides_how_large_its_best_shots_are(mode: str, side: float) -> None:
+    def enlarged(picture: Picture) -> Picture:
+        return picture.repeat(4, 0).repeat(4, 1)
+
+    shown = enlarged(face())
+    info = replace(INFO, width=shown.shape[1], height=shown.shape[0])
+    film = Film(info=info, frame_processing_mode=mode)
+    film.show(shown for _ in range(5))
+    film.pipeline.finish()
+    [shot] = film.sink.events[0].shots
+    assert shot.face is not None
+    box = shot.face.box_xyxy
+    with Image.open(io.BytesIO(shot.jpeg)) as picture:
+        scale = picture.width / (float(box[2] - box[0]) * 1.8)
+    assert scale == pytest.approx(min(side, 800 / (float(box[3] - box[1]) * 1.8)), rel=0.1)
+    assert float(box[2]) > info.width / 8, "boxes stay those of the source"
