@@ -37,6 +37,8 @@ CUT_PENALTY = 0.6
 EDGE_PX = 2.0
 CLEARLY_BETTER = 1.05
 """A candidate must be better than the worst kept shot by this factor."""
+_ROUNDING_S = 1e-6
+"""Times are binary fractions: 0.24 s - 0.04 s is less than 0.2 s."""
 SHOT_SPACING_S = 0.2
 """Two shots of one set are at least this far apart: neighbouring frames show the same thing."""
 
@@ -144,8 +146,8 @@ def body_quality(look: Look) -> float:
 
 def _quality(look: Look, full_size_px: float) -> float:
     size = min(1.0, max(0.0, look.height_px) / full_size_px)
-    focus = min(1.0, look.sharpness / FULL_SHARPNESS)
-    # A floor keeps a profile, which the filters may well allow, from counting as no shot at all.
+    # Floors keep a profile or a face without contrast, which the filters may well allow, from counting as no shot.
+    focus = min(1.0, max(0.001, look.sharpness / FULL_SHARPNESS))
     front = max(0.1, look.frontality)
     product: float = (
         max(0.0, look.score) ** SCORE_WEIGHT * focus**SHARPNESS_WEIGHT * size**SIZE_WEIGHT * front**FRONTALITY_WEIGHT
@@ -197,7 +199,7 @@ class Selection(Generic[_Shot]):
         """
         if value <= 0:
             return False
-        neighbour = next((kept for kept in self._kept if abs(pts_s - kept.pts_s) < SHOT_SPACING_S), None)
+        neighbour = next((kept for kept in self._kept if abs(pts_s - kept.pts_s) < SHOT_SPACING_S - _ROUNDING_S), None)
         rival = neighbour or (min(self._kept, key=_by_quality) if self.is_full else None)
         if rival is not None and value < rival.quality * CLEARLY_BETTER:
             return False

@@ -66,6 +66,10 @@ def test_quality_is_between_0_and_1(score: Any, sharp: Any, height: Any, front: 
     assert 0 <= face_quality(Look(score, sharp, height, edge, front)) <= 1
 
 
+def test_a_face_without_contrast_or_seen_from_the_side_is_poor_but_not_nothing() -> None:
+    assert 0 < face_quality(replace(GOOD, sharpness=0.0, frontality=0.0)) < face_quality(GOOD) / 2
+
+
 def test_sharpness_falls_when_a_picture_is_blurred_and_not_when_it_is_darkened() -> None:
     rng = np.random.default_rng(1)
     coarse = rng.integers(0, 255, (16, 16)).astype(np.float32)
@@ -173,6 +177,11 @@ def test_neighbouring_frames_count_as_one_shot() -> None:
         chosen.consider(second, value, constant(str(value)))
     assert chosen.best() == ("0.9",)
     assert not chosen.is_full
+
+
+def test_frames_that_are_far_enough_apart_by_their_numbers_are_two_shots() -> None:
+    selection: Selection[object] = Selection(2)
+    assert all(selection.consider(frame / 25, 0.9, constant(frame)) for frame in (1, 6))
 
 
 def test_what_turned_out_to_be_no_candidate_is_forgotten() -> None:
