@@ -29,7 +29,7 @@ NEAR_BORDER = 0.04
 SAME_IOU = 0.45
 """Boxes of two searches that overlap more are one person: both saw it at another scale."""
 PART = 0.6
-"""A box that a border cuts is part of one that no border cuts and that covers so much of it."""
+"""A box that a border cuts is part of one that none cuts, is no weaker, and covers so much of it."""
 INSIDE = 0.85
 """The same of a box of a tile that no border cuts, if the other is stronger."""
 
@@ -85,10 +85,10 @@ def merged(view: View, whole: Detections, pieces: Sequence[tuple[Tile, Detection
     is_piece = np.arange(len(everybody)) >= len(whole)
     entire = np.flatnonzero(~has_part)
     inside = _covers(everybody.boxes_xyxy[entire], everybody.boxes_xyxy)
-    is_stronger = everybody.scores[entire, None] > everybody.scores[None]
+    mine, others = everybody.scores[None], everybody.scores[entire, None]
     # What the whole view shows as one person may show in a tile as an arm or a bicycle, too.
-    is_part = has_part & (inside.max(axis=0, initial=0.0) >= PART)
-    is_part |= is_piece & ((inside * is_stronger).max(axis=0, initial=0.0) >= INSIDE)
+    is_part = has_part & ((inside * (others >= mine)).max(axis=0, initial=0.0) >= PART)
+    is_part |= is_piece & ((inside * (others > mine)).max(axis=0, initial=0.0) >= INSIDE)
     kept = everybody.take(np.flatnonzero(~is_part))
     return kept.take(suppress_overlaps(kept.boxes_xyxy, kept.scores, SAME_IOU))
 

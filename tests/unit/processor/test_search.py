@@ -70,11 +70,12 @@ def test_somebody_new_is_confirmed_as_soon_as_without_a_rhythm() -> None:
     assert film.stats.live_tracks == 1, "one search by the rhythm finds him, the next frame confirms"
 
 
-def test_somebody_fast_is_followed() -> None:
-    film = Film(stages={"search_every": 7})
+def test_somebody_fast_is_looked_for_before_he_is_lost() -> None:
+    film = Film(stages={"search_every": 12})
     film.show(face(x=4 + 9 * t) for t in range(30))
     film.pipeline.finish()
     assert film.stats.tracks_total == 1
+    assert film.stats.frames_searched >= 7, "he moves by half his size in 4 frames"
 
 
 def test_a_cut_ends_tracks_between_two_searches() -> None:
