@@ -109,6 +109,18 @@ def test_full_frame_settings_are_for_humans_only(mode: int, full_frames: Kinds) 
     assert analytics.full_frames is full_frames
 
 
+def test_of_several_healthchecks_that_of_the_first_enabled_analytics_counts() -> None:
+    body = stream_v2("rtsp://cam/1", kind="tcp")
+    first = body["data"]["analytics"][0]
+    body["data"]["analytics"] = [
+        first | {"enabled": False, "healthcheck": {"max_error_count": 1}},
+        first | {"healthcheck": {"max_error_count": 2, "timeout": 700}},
+        first | {"healthcheck": {"max_error_count": 3}},
+    ]
+    source = plan_v2(body).source
+    assert (source.health.max_error_count, source.timeout_s) == (2, 0.7)
+
+
 def test_v1_streams_name_their_platform() -> None:
     plan = plan_v1(stream_v1("/clip.mp4", "http://other:5000/"))
     [analytics] = plan.analytics
