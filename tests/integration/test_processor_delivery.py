@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -28,10 +29,12 @@ NOWHERE = "http://127.0.0.1:9"
 class Post:
     """A delivery and what it said."""
 
-    def __init__(self, settings: DeliverySettings = QUICK, capacity_bytes: int = 10**6) -> None:
+    def __init__(
+        self, settings: DeliverySettings = QUICK, capacity_bytes: int = 10**6, folder: Path | None = None
+    ) -> None:
         self.refused: list[tuple[str, int]] = []
         self.metrics = Metrics()
-        self.outbox = Outbox(Spool(None), capacity_bytes)
+        self.outbox = Outbox(Spool(folder), capacity_bytes)
         self.account = Account()
         self.delivery = Delivery(
             settings, self.outbox, self.metrics, lambda stream_id, version: self.refused.append((stream_id, version))
@@ -196,3 +199,29 @@ async def test_flushing_waits_for_what_can_be_delivered_and_no_longer(post: Post
     async with asyncio.timeout(2):
         await post.delivery.flush(0.2)
     assert post.outbox.size == 1
+
+
+async def test_every_stream_that_waits_for_a_platform_that_is_down_says_so() -> None:
+    post = Post(replace(QUICK, give_up_after_s=30, senders_per_origin=1))
+    accounts = [Account() for _ in range(20)]
+    for account in accounts:
+        post.submit(an_event(target=a_target(NOWHERE)), account)
+    await eventually(lambda: all(account.trouble for account in accounts), "all say so, tried or not")
+    await post.delivery.close()
+
+
+async def test_what_waited_before_a_restart_is_refused_and_dropped_as_if_it_were_new(
+    sink: EventSink, tmp_path: Path
+) -> None:
+    sink.status = 503
+    before = Post(replace(QUICK, give_up_after_s=30), folder=tmp_path)
+    before.submit(an_event(target=a_target(sink.origin)))
+    await eventually(lambda: sink.attempts, "it is tried")
+    await before.delivery.close()
+    sink.status = 401
+    after = Post(replace(QUICK, give_up_after_s=30), folder=tmp_path)
+    await eventually(lambda: after.outbox.size == 0, "it is dropped")
+    assert after.refused == [(STREAM_ID, 1)]
+    assert after.count("refused") == 1
+    assert len({attempt["luna-request-id"] for attempt in sink.attempts}) == 1
+    await after.delivery.close()
