@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from luna_processor.detections import Detections
 from luna_processor.headpose import HeadPose
-from luna_processor.view import Picture, View
+from luna_processor.preparation import SearchedPicture
+from luna_processor.view import View
 from support.films import FPS, Film, empty, face
 from support.frames import PaintDetector
 from support.sending_model import Rules, Seen, sendings
@@ -28,7 +29,7 @@ class ScoredFaces(PaintDetector):
         super().__init__()
         self._scores = scores
 
-    def detect(self, picture: Picture, view: View) -> Detections:
+    def detect(self, picture: SearchedPicture, view: View) -> Detections:
         self.score = self._scores[self.calls]
         return super().detect(picture, view)
 
