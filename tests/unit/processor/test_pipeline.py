@@ -208,6 +208,7 @@ def test_each_analytics_decides_for_itself() -> None:
     film.pipeline.finish()
     assert len(film.sink.events) == 2
     assert len({event.track_id for event in film.sink.events}) == 1
+    assert len({event.request_id for event in film.sink.events}) == 2
     assert film.pose.calls == 1, "one face of one frame is measured once"
 
 
