@@ -262,7 +262,7 @@ def main() -> int:
     held = max((row.streams for row in rows if row.is_held), default=0)
     worst = max((row.ratio for row in rows if row.is_held), default=float("inf"))
     print(
-        f"held: {held} of {max(arguments.streams)} streams; worst ratio of those {worst:.2f}, target {arguments.target:.2f}"
+        f"held: {held} of {max(arguments.streams)} streams; worst ratio of those {worst:.2f}, target {arguments.target}"
     )
     return 0 if held and worst <= arguments.target else 1
 
