@@ -22,6 +22,8 @@ MAX_JITTER_S = 1.0
 """Time stamps that step back by more begin anew (a counter that wrapped, a recording that is looped)."""
 
 
+OLD_PLACE_IOU = 0.5
+"""Overlap of somebody who was out of sight with where he was last, where that is all that tells who he is."""
 MAX_BLIND_LEAP = 0.5
 """A face that moves further than this between two searches, in its sizes, is looked for in between."""
 
@@ -43,7 +45,7 @@ class TrackerSettings:
     max_deviations: float = 3.0
     """Distance from the prediction, in its standard deviations, that continues a track without overlap."""
     finds_lost_by_distance: bool = True
-    """Whether that also holds after a picture missed it; otherwise only overlap does."""
+    """Whether that also holds after a picture missed it; otherwise it is where predicted, or just where it was."""
     evidence_floor: float = 0.4
     """A detection counts as evidence with its score above this; weaker ones are no evidence."""
     evidence_needed: float = 0.8
@@ -220,6 +222,8 @@ class Tracker:
         tentative, open_strong = pair_up(tentative, open_strong, partial(self._overlaps, min_iou=settings.min_iou))
         alone, _ = pair_up(confirmed + tentative, weak.tolist(), partial(self._overlaps, min_iou=settings.min_iou_weak))
         if not settings.finds_lost_by_distance:
+            lost = [track for track in alone if not track.is_fresh]
+            _, open_strong = pair_up(lost, open_strong, _in_old_places)
             alone = [track for track in alone if track.is_fresh]
         pair_up(alone, open_strong, self._distances)
         return pairs
@@ -246,6 +250,11 @@ class Tracker:
         track.evidence += max(0.0, float(detections.scores[index]) - settings.evidence_floor)
         track.is_confirmed = track.is_confirmed or track.evidence >= settings.evidence_needed
         return Observation(track.track_id, index, track.is_confirmed)
+
+
+def _in_old_places(tracks: list[_Track], boxes_xyxy: FloatArray) -> CostMatrix:
+    last = [track.last_xyxy for track in tracks]
+    return overlap_costs(last, last, boxes_xyxy, OLD_PLACE_IOU)
 
 
 class _Clock:

@@ -290,7 +290,7 @@ def test_people_who_cross_at_few_pictures_a_second_stay_themselves(fps: float) -
 
 
 def test_who_comes_in_where_another_went_out_is_somebody_else() -> None:
-    """Narrow bodies at the edge of the picture, half a second apart."""
+    """Narrow bodies beside each other at the edge of the picture, half a second apart."""
 
     def body(x: float, height: float = 200.0) -> Detections:
         box = np.array([[x - 20, 300, x + 20, 300 + height]], np.float32)
@@ -301,7 +301,7 @@ def test_who_comes_in_where_another_went_out_is_somebody_else() -> None:
     leaving = {film.show(body(500 + 5 * t))[0] for t in range(28)}
     for _ in range(12):
         film.show(faces())
-    coming = {film.show(body(630 - 5 * t, height=180))[0] for t in range(20)}
+    coming = {film.show(body(610 - 5 * t, height=180))[0] for t in range(20)}
     assert len(leaving) == len(coming) == 1
     assert leaving != coming
 
