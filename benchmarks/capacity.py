@@ -42,11 +42,11 @@ from workers import (
     worker,
 )
 
-from luna_processor import centerface
-from luna_processor.detector import DetectorSettings
-from luna_processor.engine import Engine
+from luna_processor.engines.port import Engine
 from luna_processor.inference import load_engines
 from luna_processor.settings import Settings
+from luna_processor.vision import centerface
+from luna_processor.vision.detector import DetectorSettings
 
 TARGET = 1.25
 """CPU time per analysed frame, in frames of the bare loop."""

@@ -24,20 +24,20 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from luna_processor.batcher import Batcher
-from luna_processor.detections import Detections, FloatArray, iou_matrix
-from luna_processor.detector import DetectorSettings, make_detector
-from luna_processor.engine import BatchPolicy
+from luna_processor.engines.batcher import Batcher
+from luna_processor.engines.models import ModelLibrary, default_folder
 from luna_processor.engines.onnx import OnnxEngine
-from luna_processor.following import Following
-from luna_processor.imaging import resize
-from luna_processor.models import ModelLibrary, default_folder
-from luna_processor.pipeline import Detector
-from luna_processor.search import SearchRhythm
-from luna_processor.tiles import merged, tiles_of
+from luna_processor.engines.port import BatchPolicy
+from luna_processor.streams.pipeline import Detector
+from luna_processor.streams.search import SearchRhythm
+from luna_processor.tracking.following import Following
 from luna_processor.tracking.subjects import EndedSubject
 from luna_processor.tracking.tracker import TrackerSettings
-from luna_processor.view import Picture, PixelRect, View
+from luna_processor.vision.detections import Detections, FloatArray, iou_matrix
+from luna_processor.vision.detector import DetectorSettings, make_detector
+from luna_processor.vision.imaging import resize
+from luna_processor.vision.tiles import merged, tiles_of
+from luna_processor.vision.view import Picture, PixelRect, View
 from support.frames import ArrayFrame
 from support.media import FPS, demo_pictures, package_clip, pictures_of, truth
 

@@ -36,20 +36,20 @@ from workers import (
     worker,
 )
 
-from luna_processor import centerface
-from luna_processor.detector import DetectorSettings
-from luna_processor.engine import Engine
 from luna_processor.engines.card import open_card
+from luna_processor.engines.port import Engine
+from luna_processor.engines.preparation import NetworkInput, device_picture, planes_of
 from luna_processor.errors import StartupError
 from luna_processor.frames import Frame
 from luna_processor.inference import load_engines
-from luna_processor.preparation import NetworkInput, device_picture, planes_of
 from luna_processor.settings import Settings, load
 from luna_processor.sources.cuda import GpuDecoding
 from luna_processor.sources.packets import Patience, VideoPackets
 from luna_processor.sources.pyav import PyAvSource
 from luna_processor.sources.reference import Opening
-from luna_processor.view import PixelRect, View
+from luna_processor.vision import centerface
+from luna_processor.vision.detector import DetectorSettings
+from luna_processor.vision.view import PixelRect, View
 
 ROUNDS = 20
 FRAMES = 100

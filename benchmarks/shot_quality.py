@@ -25,17 +25,17 @@ from PIL import Image, ImageFilter
 from skimage.measure import blur_effect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from luna_processor.batcher import Batcher
-from luna_processor.detector import DetectorSettings, HeadPoseEstimator, make_detector
-from luna_processor.engine import BatchPolicy
+from luna_processor.engines.batcher import Batcher
+from luna_processor.engines.models import ModelLibrary, default_folder
 from luna_processor.engines.onnx import OnnxEngine
-from luna_processor.imaging import resize
-from luna_processor.models import ModelLibrary, default_folder
-from luna_processor.mouthcover import CROP_MARGIN
-from luna_processor.pipeline import Detector
-from luna_processor.scene import Estimators, Found, Scene
+from luna_processor.engines.port import BatchPolicy
+from luna_processor.streams.pipeline import Detector
+from luna_processor.streams.scene import Estimators, Found, Scene
 from luna_processor.tracking.tracker import Tracker, TrackerSettings
-from luna_processor.view import Picture, PixelRect, View
+from luna_processor.vision.detector import DetectorSettings, HeadPoseEstimator, make_detector
+from luna_processor.vision.imaging import resize
+from luna_processor.vision.mouthcover import CROP_MARGIN
+from luna_processor.vision.view import Picture, PixelRect, View
 from support.frames import ArrayFrame
 from support.media import demo_pictures, package_clip, pictures_of
 

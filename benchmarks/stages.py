@@ -46,27 +46,27 @@ from workers import (
     worker,
 )
 
-from luna_processor.chooser import Chooser
-from luna_processor.detections import Detections, FloatArray
-from luna_processor.detector import DetectorSettings, HeadPoseEstimator, MouthCoverEstimator, make_detector
-from luna_processor.engine import Engine
-from luna_processor.events import BestShot, ShotEvent, new_request_id
-from luna_processor.following import Following
-from luna_processor.formats.requests import request_of
+from luna_processor.delivery.events import BestShot, ShotEvent, new_request_id
+from luna_processor.delivery.formats.requests import request_of
+from luna_processor.engines.port import Engine
+from luna_processor.engines.preparation import DevicePicture, NetworkInput
 from luna_processor.frames import Frame
-from luna_processor.headpose import HeadPose
-from luna_processor.imaging import jpeg
 from luna_processor.inference import Engines, load_engines
-from luna_processor.pipeline import SHOT_JPEG_QUALITY, Detector
-from luna_processor.plan import Platform, StreamPlan, make_plan
-from luna_processor.preparation import DevicePicture, NetworkInput
-from luna_processor.scene import Estimators, Found, PoseEstimator, Scene
-from luna_processor.scenecut import SceneCuts
+from luna_processor.selection.chooser import Chooser
+from luna_processor.selection.shots import Shot
 from luna_processor.settings import Settings
-from luna_processor.shots import Shot
 from luna_processor.sources.adapters import open_source
+from luna_processor.streams.pipeline import SHOT_JPEG_QUALITY, Detector
+from luna_processor.streams.plan import Platform, StreamPlan, make_plan
+from luna_processor.streams.scene import Estimators, Found, PoseEstimator, Scene
+from luna_processor.tracking.following import Following
 from luna_processor.tracking.tracker import TrackerSettings
-from luna_processor.view import Picture, View, resolve
+from luna_processor.vision.detections import Detections, FloatArray
+from luna_processor.vision.detector import DetectorSettings, HeadPoseEstimator, MouthCoverEstimator, make_detector
+from luna_processor.vision.headpose import HeadPose
+from luna_processor.vision.imaging import jpeg
+from luna_processor.vision.scenecut import SceneCuts
+from luna_processor.vision.view import Picture, View, resolve
 from luna_streams.rest.v2 import queued_stream
 
 TARGET = 1.10

@@ -26,8 +26,8 @@ import supervision
 import trackers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from luna_processor.detections import Detections, FloatArray, iou_matrix
 from luna_processor.tracking.tracker import Tracker, TrackerSettings, for_bodies
+from luna_processor.vision.detections import Detections, FloatArray, iou_matrix
 from support.annotations import FPS, Damage, Follow, Judgement, Owned, damaged, judged, people_of
 
 SEQUENCES = ("TUD-Campus", "TUD-Stadtmitte")

@@ -26,9 +26,7 @@ _PARTS = {
     "up": _Part("luna_local.up.__main__", "local", "run everything on this machine, without a cluster"),
     "processor": _Part("luna_processor.__main__", "processor", "take streams, find faces, deliver best shots"),
     "probe": _Part("luna_processor.tools.probe", "processor", "say what is in a file or stream, and whether it works"),
-    "analyze": _Part(
-        "luna_processor.tools.analyze", "processor", "find faces and bodies in a file without any server"
-    ),
+    "analyze": _Part("luna_processor.tools.analyze", "processor", "find faces and bodies in a file without any server"),
     "operator": _Part("luna_operator.__main__", "operator", "place streams on processor pods of a cluster"),
     "shim": _Part("luna_api_shim.__main__", "api-shim", "serve the LUNA Streams REST API over a cluster"),
     "crds": _Part("luna_operator.crds", "operator", "bring a cluster's resource definitions up to date"),

@@ -9,11 +9,11 @@ import os
 import socket
 import sys
 
+from luna_processor.delivery.spool_place import open_outbox
 from luna_processor.errors import StartupError
 from luna_processor.inference import load_engines
 from luna_processor.process import Process
 from luna_processor.settings import PREFIX, Settings, load
-from luna_processor.spool_place import open_outbox
 
 EXIT_CANNOT_START = 2
 VIEWER_PATIENCE_MS = 60_000

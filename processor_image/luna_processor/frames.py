@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from luna_processor.sources.variants import Variant
-from luna_processor.view import Picture
+from luna_processor.vision.view import Picture
 
 
 class Frame(Protocol):

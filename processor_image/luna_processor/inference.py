@@ -6,26 +6,26 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from luna_processor.batcher import Batcher
-from luna_processor.detector import (
+from luna_processor.engines.batcher import Batcher
+from luna_processor.engines.card import Card, open_card
+from luna_processor.engines.loading import open_engine
+from luna_processor.engines.models import ModelLibrary, ModelSpec, Task
+from luna_processor.engines.port import BatchPolicy, Engine
+from luna_processor.frames import Source
+from luna_processor.selection.liveness import Check
+from luna_processor.settings import Settings
+from luna_processor.sources.adapters import open_source
+from luna_processor.sources.cuda import GpuDecoding, gpu_decoding
+from luna_processor.streams.pipeline import Stages
+from luna_processor.streams.plan import Platform, SourcePlan
+from luna_processor.streams.scene import Estimators
+from luna_processor.vision.detector import (
     DetectorSettings,
     HeadPoseEstimator,
     LivenessClassifier,
     MouthCoverEstimator,
     make_detector,
 )
-from luna_processor.engine import BatchPolicy, Engine
-from luna_processor.engines.card import Card, open_card
-from luna_processor.engines.loading import open_engine
-from luna_processor.frames import Source
-from luna_processor.liveness import Check
-from luna_processor.models import ModelLibrary, ModelSpec, Task
-from luna_processor.pipeline import Stages
-from luna_processor.plan import Platform, SourcePlan
-from luna_processor.scene import Estimators
-from luna_processor.settings import Settings
-from luna_processor.sources.adapters import open_source
-from luna_processor.sources.cuda import GpuDecoding, gpu_decoding
 
 INFERENCE_PATIENCE_S = 30.0
 """A picture that waits this long while no other is answered means that inference hangs."""

@@ -15,18 +15,18 @@ import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
 
-from luna_processor.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySettings
+from luna_processor.delivery.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySettings
+from luna_processor.delivery.outbox import Outbox
+from luna_processor.engines.figures import GpuCollector
 from luna_processor.errors import StartupError
-from luna_processor.gpu_figures import GpuCollector
-from luna_processor.http_api import Interface, create_app, preview_of
 from luna_processor.inference import Engines, Inference, platform_of, source_opener
-from luna_processor.metrics import Metrics, StreamCollector, StreamFigures
-from luna_processor.outbox import Outbox
-from luna_processor.preview import Previews
+from luna_processor.interface.http_api import Interface, create_app, preview_of
+from luna_processor.interface.metrics import Metrics, StreamCollector, StreamFigures
+from luna_processor.interface.preview import Previews
+from luna_processor.server.streams_api import StreamsApi
+from luna_processor.server.worker import Worker, WorkerSettings
 from luna_processor.settings import Settings
-from luna_processor.stream_run import RunContext, StreamRun
-from luna_processor.streams_api import StreamsApi
-from luna_processor.worker import Worker, WorkerSettings
+from luna_processor.streams.run import RunContext, StreamRun
 from luna_streams.rest.messages import QueueFilters
 from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Mode
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
 
+from luna_processor.engines.models import default_folder
 from luna_processor.errors import StartupError
-from luna_processor.models import default_folder
 from luna_streams.configuration import SettingsError, load_settings
 from luna_streams.pool import HandlerFormat
 

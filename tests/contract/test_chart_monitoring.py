@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from luna_api_shim.metrics import Metrics as ShimMetrics
 from luna_operator.metrics import Metrics as OperatorMetrics
-from luna_processor.metrics import OUTCOMES, StreamCollector, StreamFigures
-from luna_processor.metrics import Metrics as ProcessorMetrics
-from luna_processor.stats import StreamStats
+from luna_processor.interface.metrics import OUTCOMES, StreamCollector, StreamFigures
+from luna_processor.interface.metrics import Metrics as ProcessorMetrics
+from luna_processor.streams.stats import StreamStats
 from luna_streams.stream import StreamState
 from support.apiservers import ApiServer
 from support.charts import EVERYTHING, PREFIX, Json, one, render

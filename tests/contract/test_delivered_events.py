@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import ValidationError
 
-from luna_processor.events import EventRequest, ShotEvent, new_request_id
-from luna_processor.formats.requests import request_of
+from luna_processor.delivery.events import EventRequest, ShotEvent, new_request_id
+from luna_processor.delivery.formats.requests import request_of
 from luna_streams.policies import GeoPosition, Location
 from support.event_schemas import (
     CLOUD_EVENT,

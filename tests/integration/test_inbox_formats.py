@@ -11,8 +11,8 @@ import httpx
 import ormsgpack
 import pytest
 
-from luna_processor.events import EventFormat, ShotEvent
-from luna_processor.formats.requests import request_of
+from luna_processor.delivery.events import EventFormat, ShotEvent
+from luna_processor.delivery.formats.requests import request_of
 from luna_streams.policies import GeoPosition, Location
 from support.images import a_jpeg
 from support.inboxes import an_inbox

@@ -18,9 +18,9 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from luna_local.demo import CLIP
-from luna_processor.delivery import AUTHORIZATION_FAILED
-from luna_processor.detections import iou_matrix
-from luna_processor.models import default_folder
+from luna_processor.delivery.delivery import AUTHORIZATION_FAILED
+from luna_processor.engines.models import default_folder
+from luna_processor.vision.detections import iou_matrix
 from support.event_sink import EventSink, SinkEvent, event_sink
 from support.http_servers import serving
 from support.media import (

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from luna_processor.accounts import Account
-from luna_processor.delivery import Delivery, DeliverySettings
-from luna_processor.event_codec import encode
-from luna_processor.events import ShotEvent
-from luna_processor.lanes import Pauses
-from luna_processor.metrics import Metrics
-from luna_processor.outbox import Outbox
-from luna_processor.spool import Spool
+from luna_processor.delivery.accounts import Account
+from luna_processor.delivery.delivery import Delivery, DeliverySettings
+from luna_processor.delivery.event_codec import encode
+from luna_processor.delivery.events import ShotEvent
+from luna_processor.delivery.lanes import Pauses
+from luna_processor.delivery.outbox import Outbox
+from luna_processor.delivery.spool import Spool
+from luna_processor.interface.metrics import Metrics
 from support.event_sink import EventSink, event_sink
 from support.processor_builders import STREAM_ID, a_shot, a_target, an_event
 from support.waiting import eventually

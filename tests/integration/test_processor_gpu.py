@@ -12,18 +12,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from luna_processor.detections import FloatArray
-from luna_processor.engine import Engine
+from luna_processor.delivery.spool_place import open_outbox
 from luna_processor.engines.card import Card, Condition
 from luna_processor.engines.failures import failure
+from luna_processor.engines.port import Engine
+from luna_processor.engines.preparation import NetworkInput
 from luna_processor.engines.providers import Accelerator
 from luna_processor.errors import DeviceLost, StartupError
 from luna_processor.inference import load_engines
-from luna_processor.preparation import NetworkInput
 from luna_processor.process import EXIT_FAILED, Process
 from luna_processor.settings import Settings
 from luna_processor.sources.cuda import decoder_trouble
-from luna_processor.spool_place import open_outbox
+from luna_processor.vision.detections import FloatArray
 from support.media import plain_pictures, write_clip
 from support.nvml import FakeNvml
 from support.processors import start_processor

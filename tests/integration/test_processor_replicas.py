@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from luna_processor.errors import ServerUnavailable
-from luna_processor.streams_api import StreamsApi
+from luna_processor.server.streams_api import StreamsApi
 from luna_streams.rest.messages import FeedbackItem, QueueFilters
 from support.balancer import balancer
 from support.event_sink import event_sink

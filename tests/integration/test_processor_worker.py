@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from luna_processor.errors import ReportRefused, ServerUnavailable
-from luna_processor.plan import Platform, make_plan
-from luna_processor.sending import SendingPolicy
-from luna_processor.streams_api import StreamsApi, UnreadableStream
+from luna_processor.selection.sending import SendingPolicy
+from luna_processor.server.streams_api import StreamsApi, UnreadableStream
+from luna_processor.streams.plan import Platform, make_plan
 from luna_streams.policies import Preview
 from luna_streams.rest.messages import FeedbackItem, QueueFilters
 from luna_streams.rest.submission import QueuedStream

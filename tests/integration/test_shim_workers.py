@@ -25,7 +25,7 @@ from luna_kube import (
     Unavailable,
     load_credentials,
 )
-from luna_processor.streams_api import FEEDBACK_TIMEOUT_S, StreamsApi
+from luna_processor.server.streams_api import FEEDBACK_TIMEOUT_S, StreamsApi
 from luna_streams import naming
 from luna_streams.rest.messages import FeedbackItem, QueueFilters
 from support.apiservers import ApiServer

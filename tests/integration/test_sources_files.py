@@ -13,8 +13,8 @@ from PIL import Image
 
 from luna_processor.errors import SourceFailed, UnsuitableSource
 from luna_processor.frames import Frame, Source
-from luna_processor.picturewatch import PictureWatch
 from luna_processor.sources.adapters import open_source
+from luna_processor.streams.picturewatch import PictureWatch
 from luna_streams.stream import SourceType
 from support.media import FPS, plain_pictures, write_clip
 from support.sources import a_source_plan

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from luna_local.demo import CLIP
-from luna_processor.detections import iou_matrix
+from luna_processor.vision.detections import iou_matrix
 from support.cameras import needs_gstreamer, rtsp_server
 from support.media import FPS, audio_file, demo_pictures, plain_pictures, truth, write_clip
 from support.media_server import content, media_server

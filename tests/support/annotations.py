@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from luna_processor.detections import Detections, FloatArray, iou_matrix
+from luna_processor.vision.detections import Detections, FloatArray, iou_matrix
 
 FPS = 25.0
 MIN_IOU = 0.5

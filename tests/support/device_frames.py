@@ -7,9 +7,9 @@ import functools
 import numpy as np
 from av.video.frame import VideoFrame
 
-from luna_processor.preparation import Colours, DevicePlanes
+from luna_processor.engines.preparation import Colours, DevicePlanes
 from luna_processor.sources.cuda import device_planes
-from luna_processor.view import Picture
+from luna_processor.vision.view import Picture
 from support.frames import ArrayFrame
 
 PADDING = 32

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from luna_processor.frames import SourceInfo
-from luna_processor.pipeline import Pipeline, Stages
-from luna_processor.plan import Platform, make_plan
-from luna_processor.scene import Estimators
-from luna_processor.stats import StreamStats
-from luna_processor.view import Picture
+from luna_processor.streams.pipeline import Pipeline, Stages
+from luna_processor.streams.plan import Platform, make_plan
+from luna_processor.streams.scene import Estimators
+from luna_processor.streams.stats import StreamStats
+from luna_processor.vision.view import Picture
 from luna_streams.rest import v1, v2
 from luna_streams.stream import MODE_FACES, Mode
 from support.frames import ArrayFrame, EventList, PaintDetector, ToldLiveness, ToldMouth, ToldPose

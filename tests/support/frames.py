@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from luna_processor.detections import Detections, FloatArray
-from luna_processor.events import ShotEvent
+from luna_processor.delivery.events import ShotEvent
+from luna_processor.engines.preparation import SearchedPicture
 from luna_processor.frames import Frame
-from luna_processor.headpose import HeadPose
-from luna_processor.imaging import resize
-from luna_processor.preparation import SearchedPicture
-from luna_processor.view import Picture, View
+from luna_processor.vision.detections import Detections, FloatArray
+from luna_processor.vision.headpose import HeadPose
+from luna_processor.vision.imaging import resize
+from luna_processor.vision.view import Picture, View
 
 STRAIGHT = HeadPose(0, 0, 0)
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)

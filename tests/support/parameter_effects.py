@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from luna_processor.headpose import HeadPose
+from luna_processor.vision.headpose import HeadPose
 from luna_streams.stream import MODE_BODIES, MODE_FACES, Mode
 from support.films import FPS, Film, body, empty, face
 from support.streams_server import stream_v1, stream_v2

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from luna_processor.events import BestShot, BodyData, FaceData, ShotEvent, Target, new_request_id
-from luna_processor.headpose import HeadPose
+from luna_processor.delivery.events import BestShot, BodyData, FaceData, ShotEvent, Target, new_request_id
+from luna_processor.vision.headpose import HeadPose
 from luna_streams.policies import Location
 
 STREAM_ID = "01890000-0000-7000-8000-000000000001"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from luna_processor.health import HealthPolicy
-from luna_processor.plan import SourcePlan
+from luna_processor.streams.health import HealthPolicy
+from luna_processor.streams.plan import SourcePlan
 from luna_streams.references import split_reference
 from luna_streams.stream import SourceType
 

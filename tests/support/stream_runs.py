@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from luna_processor.accounts import Account
-from luna_processor.events import ShotEvent
+from luna_processor.delivery.accounts import Account
+from luna_processor.delivery.events import ShotEvent
+from luna_processor.delivery.runs import RunStart
 from luna_processor.frames import Frame, Source, SourceInfo
-from luna_processor.metrics import Metrics
-from luna_processor.pipeline import Stages
-from luna_processor.plan import Platform, SourcePlan, make_plan
-from luna_processor.runs import RunStart
-from luna_processor.scene import Estimators
-from luna_processor.stream_run import RunContext, RunReport, StreamRun
+from luna_processor.interface.metrics import Metrics
+from luna_processor.streams.pipeline import Stages
+from luna_processor.streams.plan import Platform, SourcePlan, make_plan
+from luna_processor.streams.run import RunContext, RunReport, StreamRun
+from luna_processor.streams.scene import Estimators
 from luna_streams.rest import v2
 from support.frames import PaintDetector, ToldMouth, ToldPose
 from support.processor_builders import STREAM_ID

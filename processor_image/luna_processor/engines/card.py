@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from luna_processor.engines.figures import Nvml, NvmlUnavailable, card_names, open_nvml
 from luna_processor.engines.onnx import available_providers, load_gpu_libraries
 from luna_processor.engines.providers import CUDA, TENSORRT, Accelerator, choose_runtime
 from luna_processor.errors import StartupError
-from luna_processor.gpu_figures import Nvml, NvmlUnavailable, card_names, open_nvml
 from luna_processor.settings import Settings
 
 log = logging.getLogger(__name__)

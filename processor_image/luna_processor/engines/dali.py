@@ -16,8 +16,8 @@ import numpy.typing as npt
 from nvidia.dali import Pipeline, fn, math, types
 
 from luna_processor.engines.onnx import BoundTensor, ElementType
-from luna_processor.preparation import THUMBNAIL_SIDE, DevicePicture, InputForm, Plane, placement, rgb_transform
-from luna_processor.view import Picture
+from luna_processor.engines.preparation import THUMBNAIL_SIDE, DevicePicture, InputForm, Plane, placement, rgb_transform
+from luna_processor.vision.view import Picture
 
 _DALI_TYPES = {np.float32: types.FLOAT, np.float16: types.FLOAT16, np.uint8: types.UINT8}
 _OTHER_WAY_ROUND = [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0]

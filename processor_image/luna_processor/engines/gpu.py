@@ -9,13 +9,13 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
-from luna_processor.detections import FloatArray
 from luna_processor.engines.failures import failure
 from luna_processor.engines.onnx import BoundTensor
+from luna_processor.engines.preparation import DevicePicture, NetworkInput
 from luna_processor.engines.providers import Accelerator
 from luna_processor.errors import DeviceLost
-from luna_processor.preparation import DevicePicture, NetworkInput
-from luna_processor.view import Picture
+from luna_processor.vision.detections import FloatArray
+from luna_processor.vision.view import Picture
 
 
 class Network(Protocol):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from luna_processor.engine import BatchPolicy, Engine, cpu_policy, gpu_policy
 from luna_processor.engines.card import Card
 from luna_processor.engines.gpu import GpuEngine
+from luna_processor.engines.models import ModelSpec, Task
 from luna_processor.engines.onnx import open_on_cpu, open_on_gpu
+from luna_processor.engines.port import BatchPolicy, Engine, cpu_policy, gpu_policy
+from luna_processor.engines.preparation import input_form
 from luna_processor.engines.providers import Shapes
 from luna_processor.errors import StartupError
-from luna_processor.models import ModelSpec, Task
-from luna_processor.preparation import input_form
 from luna_processor.settings import Settings
 
 _SEARCHING: tuple[Task, ...] = ("faces", "bodies")

@@ -14,12 +14,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from luna_processor.detections import FloatArray
 from luna_processor.engines.failures import failure
+from luna_processor.engines.models import ModelSpec, TensorSpec
+from luna_processor.engines.preparation import NetworkInput, host_arrays
 from luna_processor.engines.providers import CPU, Accelerator, Provider, Shapes, cpu_provider, gpu_providers
 from luna_processor.errors import DeviceLost, ProcessorError, StartupError
-from luna_processor.models import ModelSpec, TensorSpec
-from luna_processor.preparation import NetworkInput, host_arrays
+from luna_processor.vision.detections import FloatArray
 
 # Since 1.32 ONNX Runtime reports its use to its makers, with a device id that it keeps in the home folder, unless this
 # is set before it is loaded.

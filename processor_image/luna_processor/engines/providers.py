@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from luna_processor.centerface import SIZE_MULTIPLE
+from luna_processor.engines.models import ModelSpec
 from luna_processor.errors import StartupError
-from luna_processor.models import ModelSpec
+from luna_processor.vision.centerface import SIZE_MULTIPLE
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

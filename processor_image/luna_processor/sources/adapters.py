@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from luna_processor.frames import Source
-from luna_processor.plan import SourcePlan
 from luna_processor.sources.cuda import GpuDecoding
 from luna_processor.sources.packets import Patience, VideoPackets
 from luna_processor.sources.pictures import PictureSource
 from luna_processor.sources.pyav import PyAvSource
 from luna_processor.sources.reference import opening
+from luna_processor.streams.plan import SourcePlan
 
 DEFAULT_TIMEOUT_S = 10.0
 """Longest wait for the connection and for a packet when the stream sets none."""

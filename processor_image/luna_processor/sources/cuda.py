@@ -19,8 +19,8 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace
 
+from luna_processor.engines.preparation import Colours, DevicePlanes, Matrix, Plane
 from luna_processor.errors import StartupError, UnsuitableSource
-from luna_processor.preparation import Colours, DevicePlanes, Matrix, Plane
 from luna_processor.settings import Decoder
 
 _ON_DEVICE = "cuda"

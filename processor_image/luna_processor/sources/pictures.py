@@ -14,10 +14,10 @@ from av.video.frame import VideoFrame
 
 from luna_processor.errors import SourceFailed
 from luna_processor.frames import SourceInfo
-from luna_processor.plan import SourcePlan
 from luna_processor.sources.mask import parse_mask
 from luna_processor.sources.pyav import Pictures, PyAvFrame, check_size
 from luna_processor.sources.reference import check_no_scheme
+from luna_processor.streams.plan import SourcePlan
 
 FRAME_RATE = 25.0
 """Pictures per second that the stream's seconds are reckoned with, as FFmpeg does: files say nothing about it."""

@@ -21,14 +21,14 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from luna_processor.engines.preparation import DevicePlanes
 from luna_processor.errors import SourceFailed, UnsuitableSource
 from luna_processor.frames import SourceInfo
-from luna_processor.preparation import DevicePlanes
 from luna_processor.sources.cuda import GpuDecoding, planes_of
 from luna_processor.sources.packets import VideoPackets
 from luna_processor.sources.reference import Opening
 from luna_processor.sources.timeline import Timeline
-from luna_processor.view import Picture
+from luna_processor.vision.view import Picture
 
 MAX_THREADS = 64
 """Threads of one decoder; FFmpeg takes any number and uses few."""

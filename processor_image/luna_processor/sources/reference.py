@@ -16,7 +16,7 @@ from typing import Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from luna_processor.errors import SourceFailed, UnsuitableStream
-from luna_processor.plan import SourcePlan
+from luna_processor.streams.plan import SourcePlan
 
 SCHEMES: Final = {"tcp": ("rtsp", "rtsps", "http", "https"), "udp": ("rtsp", "udp")}
 """What each transport carries: RTSP negotiates either, HTTP and HLS run over TCP, `udp://` is MPEG-TS in datagrams."""

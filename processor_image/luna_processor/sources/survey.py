@@ -11,11 +11,11 @@ from av.video.stream import VideoStream
 
 from luna_processor.errors import ProcessorError
 from luna_processor.frames import Frame, Source, SourceInfo
-from luna_processor.plan import SourcePlan
 from luna_processor.sources.adapters import DEFAULT_TIMEOUT_S, open_source
 from luna_processor.sources.packets import Patience, VideoPackets
 from luna_processor.sources.pyav import PyAvFrame, PyAvSource
 from luna_processor.sources.reference import opening
+from luna_processor.streams.plan import SourcePlan
 
 
 @dataclass(frozen=True, slots=True)

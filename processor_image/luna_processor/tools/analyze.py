@@ -19,10 +19,10 @@ from typing import Any, Literal
 from luna_processor.errors import ProcessorError, SourceFailed, StartupError, UnsuitableStream
 from luna_processor.frames import Frame, Source, SourceInfo
 from luna_processor.inference import Inference, load_engines, platform_of, source_opener
-from luna_processor.metrics import Metrics
-from luna_processor.plan import SourcePlan, StreamPlan, make_plan
+from luna_processor.interface.metrics import Metrics
 from luna_processor.sources.reference import opening
-from luna_processor.stream_run import OpenSource, RunContext, StreamRun
+from luna_processor.streams.plan import SourcePlan, StreamPlan, make_plan
+from luna_processor.streams.run import OpenSource, RunContext, StreamRun
 from luna_processor.tools import folder as files
 from luna_processor.tools.annotator import Annotator, FileStore, VideoStore
 from luna_processor.tools.arguments import add_settings, add_source, load_settings, path, seconds, whole_number

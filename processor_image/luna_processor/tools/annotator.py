@@ -11,13 +11,13 @@ from typing import Protocol
 import numpy as np
 
 from luna_processor.frames import Frame
-from luna_processor.imaging import jpeg
-from luna_processor.plan import StreamPlan
+from luna_processor.streams.plan import StreamPlan
 from luna_processor.tools.drawing import DROI, REGION, Annotation, Artist, Mark, Region, Thumbnail, colour_of
 from luna_processor.tools.placement import Canvas
 from luna_processor.tools.tracks import Sighting, Track
 from luna_processor.tools.video import VideoFile
-from luna_processor.view import Picture, PixelRect, resolve
+from luna_processor.vision.imaging import jpeg
+from luna_processor.vision.view import Picture, PixelRect, resolve
 
 _SHOWN_S = 2.0
 """How long a best shot is shown after it was sent."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from luna_processor.detections import FloatArray
 from luna_processor.tools.placement import Canvas, Rect, label_rect
-from luna_processor.view import Picture
+from luna_processor.vision.detections import FloatArray
+from luna_processor.vision.view import Picture
 
 Colour = tuple[int, int, int]
 

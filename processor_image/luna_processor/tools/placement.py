@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from luna_processor.detections import FloatArray
-from luna_processor.view import Rotation
+from luna_processor.vision.detections import FloatArray
+from luna_processor.vision.view import Rotation
 
 
 @dataclass(frozen=True, slots=True)

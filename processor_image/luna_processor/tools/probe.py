@@ -11,8 +11,8 @@ from dataclasses import replace
 from types import FrameType
 
 from luna_processor.errors import ProcessorError, StartupError
-from luna_processor.plan import Platform, SourcePlan, make_plan
 from luna_processor.sources.survey import Effort, Survey, survey
+from luna_processor.streams.plan import Platform, SourcePlan, make_plan
 from luna_processor.tools.arguments import SOME_PLATFORM, add_source, seconds, whole_number
 from luna_processor.tools.findings import Advice, facts, problem, to_json
 from luna_processor.tools.recipe import Transport, Wishes, shown, source_type, to_stream

@@ -13,18 +13,18 @@ from typing import Any
 
 import ormsgpack
 
-from luna_processor.accounts import Account
-from luna_processor.detections import Detections
-from luna_processor.events import EventRequest, ShotEvent
-from luna_processor.formats.parts import detection_data, moment
-from luna_processor.formats.requests import request_of
-from luna_processor.pipeline import Step
-from luna_processor.scene import Scene
+from luna_processor.delivery.accounts import Account
+from luna_processor.delivery.events import EventRequest, ShotEvent
+from luna_processor.delivery.formats.parts import detection_data, moment
+from luna_processor.delivery.formats.requests import request_of
+from luna_processor.streams.pipeline import Step
+from luna_processor.streams.scene import Scene
 from luna_processor.tools import folder as files
 from luna_processor.tools.annotator import Annotator
 from luna_processor.tools.folder import GrowingList, Lines
 from luna_processor.tools.tracks import Part, Sighting, Track, TrackBook
 from luna_processor.tracking.subjects import Subject
+from luna_processor.vision.detections import Detections
 from luna_streams.stream import Mode
 
 

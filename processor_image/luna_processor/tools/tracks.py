@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from luna_processor.detections import FloatArray
-from luna_processor.events import luna_time
+from luna_processor.delivery.events import luna_time
+from luna_processor.vision.detections import FloatArray
 from luna_streams.stream import Mode
 
 

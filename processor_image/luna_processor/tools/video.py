@@ -13,7 +13,7 @@ import av.error
 import numpy as np
 from av.video.stream import VideoStream
 
-from luna_processor.view import Picture
+from luna_processor.vision.view import Picture
 
 _TIME_BASE = Fraction(1, 60_000)
 """Fine enough for any rate; MPEG-4 knows none finer than 1/65535."""

@@ -14,8 +14,8 @@ import lap
 import numpy as np
 import numpy.typing as npt
 
-from luna_processor.detections import FloatArray, iou_matrix
 from luna_processor.tracking.kalman import BoxState, Motion
+from luna_processor.vision.detections import FloatArray, iou_matrix
 
 CostMatrix = npt.NDArray[np.float64]
 """(tracks, detections); infinite where the pair is out of the question."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from luna_processor.detections import FloatArray
 from luna_processor.tracking.association import CostMatrix, assign
 from luna_processor.tracking.subjects import EndedSubject, Subject, SubjectsUpdate
+from luna_processor.vision.detections import FloatArray
 
 TIE_FRAMES = 2
 """Frames in which a face and a body must be paired to become one human."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from luna_processor.detections import FloatArray
+from luna_processor.vision.detections import FloatArray
 
 Vector = npt.NDArray[np.float64]
 """(4,): centre x, centre y, width, height."""

@@ -14,9 +14,9 @@ from functools import partial
 
 import numpy as np
 
-from luna_processor.detections import Detections, FloatArray
 from luna_processor.tracking import kalman
 from luna_processor.tracking.association import CostMatrix, assign, distance_costs, overlap_costs
+from luna_processor.vision.detections import Detections, FloatArray
 
 MAX_JITTER_S = 1.0
 """Time stamps that step back by more begin anew (a counter that wrapped, a recording that is looped)."""

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from luna_processor.batcher import Batcher
-from luna_processor.detections import FloatArray
-from luna_processor.engine import BatchPolicy
+from luna_processor.engines.batcher import Batcher
+from luna_processor.engines.port import BatchPolicy
+from luna_processor.engines.preparation import NetworkInput, host_arrays
 from luna_processor.errors import EngineFailed
-from luna_processor.preparation import NetworkInput, host_arrays
+from luna_processor.vision.detections import FloatArray
 from support.waiting import eventually_blocking
 
 

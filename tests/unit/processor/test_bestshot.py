@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.bestshot import (
+from luna_processor.selection.bestshot import (
     CLEARLY_BETTER,
     SHOT_SPACING_S,
     BodyFilters,
@@ -23,7 +23,7 @@ from luna_processor.bestshot import (
     frontality,
     sharpness,
 )
-from luna_processor.headpose import HeadPose
+from luna_processor.vision.headpose import HeadPose
 
 GOOD = Look(score=0.9, sharpness=0.1, height_px=100, frontality=0.9, touches_edge=False)
 

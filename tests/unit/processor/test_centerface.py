@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor import centerface
-from luna_processor.detections import ShapeError
+from luna_processor.vision import centerface
+from luna_processor.vision.detections import ShapeError
 
 
 def maps(rows: int = 16, columns: int = 24) -> list[np.ndarray]:

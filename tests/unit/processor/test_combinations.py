@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luna_processor.events import ShotEvent
-from luna_processor.headpose import HeadPose
-from luna_processor.view import Picture
+from luna_processor.delivery.events import ShotEvent
+from luna_processor.vision.headpose import HeadPose
+from luna_processor.vision.view import Picture
 from support.films import FPS, HEIGHT, WIDTH, Film, body, empty, face, two_faces
 from support.streams_server import stream_v2
 

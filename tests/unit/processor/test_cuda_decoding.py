@@ -8,8 +8,8 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
+from luna_processor.engines.preparation import Colours
 from luna_processor.errors import SourceFailed, StartupError, UnsuitableSource
-from luna_processor.preparation import Colours
 from luna_processor.sources.cuda import (
     CudaPlane,
     GpuDecoding,

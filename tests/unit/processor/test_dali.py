@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from luna_processor.engines.models import ModelLibrary, ModelSpec, PictureForm
 from luna_processor.engines.onnx import BoundTensor, OnnxEngine
+from luna_processor.engines.preparation import InputForm, device_picture, input_form
 from luna_processor.engines.providers import Accelerator
-from luna_processor.models import ModelLibrary, ModelSpec, PictureForm
-from luna_processor.preparation import InputForm, device_picture, input_form
-from luna_processor.view import PixelRect, Rotation, View
+from luna_processor.vision.view import PixelRect, Rotation, View
 from support.device_frames import planes_of_picture, some_planes
 from support.networks import add_model, mean_colour_network
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.detections import Detections, ShapeError, iou_matrix, suppress_overlaps
+from luna_processor.vision.detections import Detections, ShapeError, iou_matrix, suppress_overlaps
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from luna_processor.batcher import Batcher
-from luna_processor.detector import DetectorSettings, LivenessClassifier, ObjectDetector, make_detector
-from luna_processor.engine import BatchPolicy
+from luna_processor.engines.batcher import Batcher
+from luna_processor.engines.models import ModelLibrary, ModelSpec, Task
 from luna_processor.engines.onnx import OnnxEngine
+from luna_processor.engines.port import BatchPolicy
 from luna_processor.errors import EngineFailed, StartupError
-from luna_processor.models import ModelLibrary, ModelSpec, Task
-from luna_processor.view import PixelRect, Rotation, View
+from luna_processor.vision.detector import DetectorSettings, LivenessClassifier, ObjectDetector, make_detector
+from luna_processor.vision.view import PixelRect, Rotation, View
 from support.frames import ArrayFrame
 from support.networks import add_model, brightness_classifier, constant_network
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from luna_processor.detections import Detections, FloatArray
-from luna_processor.detector import CenterFaceDetector, DetectorSettings, ObjectDetector
+from luna_processor.engines.models import ModelSpec
+from luna_processor.engines.preparation import DevicePicture, NetworkInput, SearchedPicture, device_picture
 from luna_processor.frames import Frame
-from luna_processor.models import ModelSpec
-from luna_processor.preparation import DevicePicture, NetworkInput, SearchedPicture, device_picture
-from luna_processor.view import Picture, PixelRect, View
+from luna_processor.vision.detections import Detections, FloatArray
+from luna_processor.vision.detector import CenterFaceDetector, DetectorSettings, ObjectDetector
+from luna_processor.vision.view import Picture, PixelRect, View
 from support.device_frames import DeviceArrayFrame
 from support.films import FPS, Film, empty, face
 from support.frames import PaintDetector

@@ -9,7 +9,7 @@ from pathlib import Path
 def test_loading_a_model_leaves_no_trace_in_the_home_folder(tmp_path: Path) -> None:
     program = (
         "from luna_processor.engines.onnx import OnnxEngine\n"
-        "from luna_processor.models import ModelLibrary, default_folder\n"
+        "from luna_processor.engines.models import ModelLibrary, default_folder\n"
         "library = ModelLibrary(default_folder())\n"
         "model = library.choose('faces', None)\n"
         "OnnxEngine(model, library.read(model))\n"

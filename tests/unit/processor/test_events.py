@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from luna_processor.events import EventRequest, luna_time, new_request_id
-from luna_processor.formats.requests import request_of
+from luna_processor.delivery.events import EventRequest, luna_time, new_request_id
+from luna_processor.delivery.formats.requests import request_of
 from luna_streams.policies import GeoPosition, Location
 from support.processor_builders import a_body, a_shot, a_target, an_event
 

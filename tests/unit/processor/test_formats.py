@@ -10,8 +10,8 @@ from typing import Any
 import ormsgpack
 import pytest
 
-from luna_processor.events import EventFormat, ShotEvent
-from luna_processor.formats.requests import request_of
+from luna_processor.delivery.events import EventFormat, ShotEvent
+from luna_processor.delivery.formats.requests import request_of
 from luna_streams.policies import GeoPosition, Location
 from support.processor_builders import STREAM_ID, a_body, a_shot, a_target, an_event
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from luna_processor.events import EventFormat
-from luna_processor.frame_store import frame_request, image_origin
+from luna_processor.delivery.events import EventFormat
+from luna_processor.delivery.frame_store import frame_request, image_origin
 from support.processor_builders import a_target, an_event
 
 LUNA_IMAGES = "http://luna:5000/6/images"

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from luna_processor.detections import FloatArray
 from luna_processor.engines.card import Condition
 from luna_processor.engines.gpu import GpuEngine
 from luna_processor.engines.onnx import BoundTensor
+from luna_processor.engines.preparation import DevicePicture, NetworkInput, device_picture
 from luna_processor.engines.providers import Accelerator
 from luna_processor.errors import DeviceLost, EngineFailed
-from luna_processor.preparation import DevicePicture, NetworkInput, device_picture
-from luna_processor.view import PixelRect, View
+from luna_processor.vision.detections import FloatArray
+from luna_processor.vision.view import PixelRect, View
 from support.device_frames import some_planes
 
 TENSOR = BoundTensor(0, (1, 3, 36, 64), np.float32, is_on_gpu=True)

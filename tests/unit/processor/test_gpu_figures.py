@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from luna_processor.gpu_figures import GpuCollector, NvmlUnavailable, card_names
+from luna_processor.engines.figures import GpuCollector, NvmlUnavailable, card_names
 from support.nvml import FakeNvml
 
 

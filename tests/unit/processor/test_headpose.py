@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from luna_processor import headpose
+from luna_processor.vision import headpose
 
 
 def logits(count: int, peak: int, sharpness: float = 50.0) -> np.ndarray:

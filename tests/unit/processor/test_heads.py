@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as np_st
 
-from luna_processor.detections import ShapeError, iou_matrix
-from luna_processor.heads import (
+from luna_processor.vision.detections import ShapeError, iou_matrix
+from luna_processor.vision.heads import (
     Head,
     HeadSettings,
     decode_classifier,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.health import MIN_RETRY_DELAY_S, GiveUp, Health, HealthPolicy, Retry
+from luna_processor.streams.health import MIN_RETRY_DELAY_S, GiveUp, Health, HealthPolicy, Retry
 
 
 def test_errors_below_the_limit_are_retried_after_the_delay() -> None:

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from luna_processor import __main__ as processor
-from luna_processor.http_api import Interface, create_app
-from luna_processor.metrics import Metrics, StreamCollector, StreamFigures
-from luna_processor.plan import Platform, StreamPlan, make_plan
-from luna_processor.preview import Previews
-from luna_processor.stats import StreamStats
-from luna_processor.stream_run import RunReport
+from luna_processor.interface.http_api import Interface, create_app
+from luna_processor.interface.metrics import Metrics, StreamCollector, StreamFigures
+from luna_processor.interface.preview import Previews
+from luna_processor.streams.plan import Platform, StreamPlan, make_plan
+from luna_processor.streams.run import RunReport
+from luna_processor.streams.stats import StreamStats
 from luna_streams.rest import v1, v2
 from support.frames import ArrayFrame
 from support.http_servers import serving

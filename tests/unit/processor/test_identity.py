@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from luna_processor.event_codec import UnreadableEvent, decode, encode
-from luna_processor.formats.requests import request_of
-from luna_processor.headpose import HeadPose
-from luna_processor.identity import DerivedIdentities, Identities, RandomIdentities
+from luna_processor.delivery.event_codec import UnreadableEvent, decode, encode
+from luna_processor.delivery.formats.requests import request_of
+from luna_processor.delivery.identity import DerivedIdentities, Identities, RandomIdentities
+from luna_processor.vision.headpose import HeadPose
 from luna_streams.policies import GeoPosition, Location
 from support.processor_builders import a_body, a_shot, a_target, an_event
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.lanes import Lane, Pauses
+from luna_processor.delivery.lanes import Lane, Pauses
 
 PAUSES = Pauses(first_s=1.0, longest_s=8.0)
 

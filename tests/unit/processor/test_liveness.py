@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.liveness import Check, LivenessPolicy, LivenessRecord
+from luna_processor.selection.liveness import Check, LivenessPolicy, LivenessRecord
 
 BOTH: Mapping[Check, float] = {"mask": 0.45, "flying_faces": 0.5}
 

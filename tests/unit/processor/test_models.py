@@ -12,10 +12,10 @@ import pytest
 import yaml
 from onnx import TensorProto
 
+from luna_processor.engines.models import MANIFEST, ModelLibrary, default_folder
 from luna_processor.engines.onnx import OnnxEngine, open_on_gpu
 from luna_processor.engines.providers import Accelerator, Shapes
 from luna_processor.errors import StartupError
-from luna_processor.models import MANIFEST, ModelLibrary, default_folder
 from support.networks import add_model, constant_network, mean_colour_network, two_inputs_network
 
 
@@ -191,9 +191,7 @@ def test_values_beyond_a_byte_are_cut_not_wrapped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
-def test_a_fixed_batch_is_filled_up_and_answers_for_those_that_were_asked(
-    tmp_path: Path, count: int
-) -> None:
+def test_a_fixed_batch_is_filled_up_and_answers_for_those_that_were_asked(tmp_path: Path, count: int) -> None:
     engine = mine(tmp_path, mean_colour_network(batch=4), [4, 3, "height", "width"])
     [means] = engine.run([grey(number) for number in range(count)])
     assert means[:, 0].tolist() == list(range(count))

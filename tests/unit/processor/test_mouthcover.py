@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pytest
 
 import luna_local.demo
-from luna_processor.batcher import Batcher
-from luna_processor.detector import MouthCoverEstimator
-from luna_processor.engine import BatchPolicy
+from luna_processor.engines.batcher import Batcher
+from luna_processor.engines.models import ModelLibrary, default_folder
 from luna_processor.engines.onnx import OnnxEngine
-from luna_processor.models import ModelLibrary, default_folder
+from luna_processor.engines.port import BatchPolicy
+from luna_processor.vision.detector import MouthCoverEstimator
 
 CLIP = Path(luna_local.demo.__file__).parent / "faces.mp4"
 FRAME = 120

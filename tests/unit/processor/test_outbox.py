@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.accounts import Account
-from luna_processor.event_codec import encode
-from luna_processor.events import ShotEvent
-from luna_processor.outbox import LostEvent, Outbox
-from luna_processor.runs import RunStart
-from luna_processor.spool import Spool
-from luna_processor.waiting import WaitingEvent
+from luna_processor.delivery.accounts import Account
+from luna_processor.delivery.event_codec import encode
+from luna_processor.delivery.events import ShotEvent
+from luna_processor.delivery.outbox import LostEvent, Outbox
+from luna_processor.delivery.runs import RunStart
+from luna_processor.delivery.spool import Spool
+from luna_processor.delivery.waiting import WaitingEvent
 from support.processor_builders import STREAM_ID, a_shot, a_target, an_event
 from support.waiting import eventually_blocking
 

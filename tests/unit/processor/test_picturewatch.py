@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from luna_processor.picturewatch import AFTER_S, PictureFault, PictureWatch
+from luna_processor.streams.picturewatch import AFTER_S, PictureFault, PictureWatch
 from support.frames import ArrayFrame
 from support.media import write_clip
 

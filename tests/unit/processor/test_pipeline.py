@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from luna_processor.headpose import HeadPose
-from luna_processor.view import Picture
+from luna_processor.vision.headpose import HeadPose
+from luna_processor.vision.view import Picture
 from support.films import FPS, HEIGHT, INFO, WIDTH, Film, body, empty, face, two_faces
 from support.frames import EPOCH
 from support.processor_builders import STREAM_ID

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from luna_processor.bestshot import BodyFilters, FaceFilters
 from luna_processor.errors import UnsuitableStream
-from luna_processor.health import HealthPolicy
-from luna_processor.liveness import LivenessPolicy
-from luna_processor.plan import Kinds, Platform, StreamPlan, make_plan
-from luna_processor.primary import PrimaryPolicy
-from luna_processor.sending import SendingPolicy
-from luna_processor.view import Region
-from luna_processor.yaws import YawPolicy
+from luna_processor.selection.bestshot import BodyFilters, FaceFilters
+from luna_processor.selection.liveness import LivenessPolicy
+from luna_processor.selection.primary import PrimaryPolicy
+from luna_processor.selection.sending import SendingPolicy
+from luna_processor.selection.yaws import YawPolicy
+from luna_processor.streams.health import HealthPolicy
+from luna_processor.streams.plan import Kinds, Platform, StreamPlan, make_plan
+from luna_processor.vision.view import Region
 from luna_streams.rest import v1, v2
 from luna_streams.stream import SourceType
 from support.processor_builders import STREAM_ID

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.errors import EngineFailed
-from luna_processor.preparation import (
+from luna_processor.engines.preparation import (
     Colours,
     DevicePicture,
     Matrix,
@@ -23,7 +22,8 @@ from luna_processor.preparation import (
     rgb_transform,
     thumbnail_of,
 )
-from luna_processor.view import PixelRect, Rotation, View
+from luna_processor.errors import EngineFailed
+from luna_processor.vision.view import PixelRect, Rotation, View
 from support.device_frames import DeviceArrayFrame, some_planes
 
 

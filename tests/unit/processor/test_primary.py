@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.primary import CLEARLY_LARGER, PrimaryPolicy, PrimaryTrack
+from luna_processor.selection.primary import CLEARLY_LARGER, PrimaryPolicy, PrimaryTrack
 
 POLICY = PrimaryPolicy(min_height_px=70, proper_height_px=140)
 

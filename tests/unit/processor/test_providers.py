@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from luna_processor.engine import cpu_policy, gpu_policy
 from luna_processor.engines.failures import failure
+from luna_processor.engines.models import ModelSpec
+from luna_processor.engines.port import cpu_policy, gpu_policy
 from luna_processor.engines.providers import (
     CPU,
     CUDA,
@@ -20,7 +21,6 @@ from luna_processor.engines.providers import (
     tensorrt_profile,
 )
 from luna_processor.errors import DeviceLost, EngineFailed, StartupError
-from luna_processor.models import ModelSpec
 
 CACHE = Path("/cache")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from luna_processor.ring import FrameRing
+from luna_processor.streams.ring import FrameRing
 
 
 def in_thread(action: Any) -> threading.Thread:

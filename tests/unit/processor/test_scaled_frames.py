@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from luna_processor.detections import Detections
-from luna_processor.scene import Estimators, Found, Scene
-from luna_processor.view import Picture, PixelRect, View
+from luna_processor.streams.scene import Estimators, Found, Scene
+from luna_processor.vision.detections import Detections
+from luna_processor.vision.view import Picture, PixelRect, View
 from support.films import INFO, Film, face
 from support.frames import ArrayFrame, ToldMouth, ToldPose
 

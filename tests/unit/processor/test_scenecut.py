@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from luna_processor.scenecut import SceneCuts
+from luna_processor.vision.scenecut import SceneCuts
 
 ROWS, COLUMNS = 384, 640
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.batcher import Batcher
-from luna_processor.detections import Detections
-from luna_processor.detector import CenterFaceDetector, DetectorSettings
-from luna_processor.engine import BatchPolicy
+from luna_processor.engines.batcher import Batcher
+from luna_processor.engines.models import ModelLibrary, default_folder
 from luna_processor.engines.onnx import OnnxEngine
+from luna_processor.engines.port import BatchPolicy
 from luna_processor.frames import Frame, SourceInfo
-from luna_processor.models import ModelLibrary, default_folder
-from luna_processor.search import MAX_BLIND_S, SearchRhythm
-from luna_processor.view import Picture, PixelRect, View
+from luna_processor.streams.search import MAX_BLIND_S, SearchRhythm
+from luna_processor.vision.detections import Detections
+from luna_processor.vision.detector import CenterFaceDetector, DetectorSettings
+from luna_processor.vision.view import Picture, PixelRect, View
 from support.films import FPS, HEIGHT, WIDTH, Film, body, empty, face
 from support.frames import ArrayFrame
 from support.media import demo_pictures

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.sending import DueSet, Moment, SendingPolicy, TrackHistory
+from luna_processor.selection.sending import DueSet, Moment, SendingPolicy, TrackHistory
 
 FPS = 25
 

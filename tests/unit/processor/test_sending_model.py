@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luna_processor.detections import Detections
-from luna_processor.headpose import HeadPose
-from luna_processor.preparation import SearchedPicture
-from luna_processor.view import View
+from luna_processor.engines.preparation import SearchedPicture
+from luna_processor.vision.detections import Detections
+from luna_processor.vision.headpose import HeadPose
+from luna_processor.vision.view import View
 from support.films import FPS, Film, empty, face
 from support.frames import PaintDetector
 from support.sending_model import Rules, Seen, sendings

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.events import FaceData
-from luna_processor.headpose import HeadPose
-from luna_processor.sending import DueSet
-from luna_processor.shots import Shot, together
+from luna_processor.delivery.events import FaceData
+from luna_processor.selection.sending import DueSet
+from luna_processor.selection.shots import Shot, together
+from luna_processor.vision.headpose import HeadPose
 from support.processor_builders import a_body
 
 FACE = FaceData(np.zeros(4, np.float32), 0.9, HeadPose(0, 0, 0))

@@ -16,9 +16,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from luna_processor.errors import StartupError
-from luna_processor.spool import Spool, SpoolFailed
-from luna_processor.spool_records import (
+from luna_processor.delivery.spool import Spool, SpoolFailed
+from luna_processor.delivery.spool_records import (
     Change,
     ForgetRun,
     NoteFrames,
@@ -28,6 +27,7 @@ from luna_processor.spool_records import (
     StoredEvent,
     StoreEvent,
 )
+from luna_processor.errors import StartupError
 from support.waiting import eventually_blocking
 
 
@@ -70,7 +70,8 @@ def test_an_open_folder_is_closed_to_others(tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_told_to_take_another_folder(spool: Spool) -> None:
-    program = "import sys; from pathlib import Path; from luna_processor.spool import Spool; Spool(Path(sys.argv[1]))"
+    imports = "import sys; from pathlib import Path; from luna_processor.delivery.spool import Spool"
+    program = f"{imports}; Spool(Path(sys.argv[1]))"
     second = subprocess.run([sys.executable, "-c", program, str(spool.folder)], capture_output=True, text=True)
     assert (
         f"the spool folder {spool.folder} is used by another processor; give each one a --spool-dir of its own"
@@ -129,8 +130,8 @@ def test_a_full_disk_loses_nothing_that_was_written_and_takes_more_when_there_is
     program = """
 import resource, signal, sys
 from pathlib import Path
-from luna_processor.spool import Spool, SpoolFailed
-from luna_processor.spool_records import SettleEvent
+from luna_processor.delivery.spool import Spool, SpoolFailed
+from luna_processor.delivery.spool_records import SettleEvent
 sys.path.insert(0, sys.argv[2])
 from unit.processor.test_spool import picture, store
 
@@ -166,8 +167,8 @@ def test_what_was_acknowledged_outlives_a_sigkill(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from luna_processor.spool import Spool
-from luna_processor.spool_records import SettleEvent
+from luna_processor.delivery.spool import Spool
+from luna_processor.delivery.spool_records import SettleEvent
 from unit.processor.test_spool import store, stored
 
 spool = Spool(Path(sys.argv[1]))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from luna_processor.delivery.spool import Spool
+from luna_processor.delivery.spool_place import open_outbox
 from luna_processor.errors import StartupError
 from luna_processor.settings import Settings
-from luna_processor.spool import Spool
-from luna_processor.spool_place import open_outbox
 
 
 def kept_in(environment: dict[str, str], **settings: object) -> bool:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from luna_processor.accounts import Account
-from luna_processor.outbox import Outbox
-from luna_processor.spool import Spool, SpoolFailed
-from luna_processor.spool_records import Change, StoreEvent
-from luna_processor.waiting import WaitingEvent
+from luna_processor.delivery.accounts import Account
+from luna_processor.delivery.outbox import Outbox
+from luna_processor.delivery.spool import Spool, SpoolFailed
+from luna_processor.delivery.spool_records import Change, StoreEvent
+from luna_processor.delivery.waiting import WaitingEvent
 from support.processor_builders import a_shot, an_event
 from support.waiting import eventually_blocking
 

@@ -13,10 +13,10 @@ import pytest
 
 from luna_processor.errors import SourceFailed, UnsuitableSource
 from luna_processor.frames import Frame, SourceInfo
-from luna_processor.health import MIN_RETRY_DELAY_S
-from luna_processor.picturewatch import TEXTS
-from luna_processor.plan import SourcePlan
-from luna_processor.stream_run import RING_CAPACITY
+from luna_processor.streams.health import MIN_RETRY_DELAY_S
+from luna_processor.streams.picturewatch import TEXTS
+from luna_processor.streams.plan import SourcePlan
+from luna_processor.streams.run import RING_CAPACITY
 from support.frames import ArrayFrame
 from support.stream_runs import MadeSource, ObservedRun, a_run
 from support.streams_server import stream_v2

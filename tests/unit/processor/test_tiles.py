@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luna_processor.detections import Detections, iou_matrix
 from luna_processor.errors import StartupError
 from luna_processor.settings import load
-from luna_processor.tiles import OVERLAP, merged, tiles_of
-from luna_processor.view import PixelRect, Rotation, View
+from luna_processor.vision.detections import Detections, iou_matrix
+from luna_processor.vision.tiles import OVERLAP, merged, tiles_of
+from luna_processor.vision.view import PixelRect, Rotation, View
 from support.films import Film, body, face
 
 

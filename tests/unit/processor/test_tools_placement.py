@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luna_processor.tools.placement import Canvas, Rect, label_rect
-from luna_processor.view import PixelRect, Rotation, View
+from luna_processor.vision.view import PixelRect, Rotation, View
 
 ROTATIONS = get_args(Rotation)
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luna_processor.detections import Detections
 from luna_processor.tracking.tracker import EndedTrack, Tracker, TrackerSettings, for_bodies
+from luna_processor.vision.detections import Detections
 
 SIZE = 60.0
 FPS = 25

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from luna_processor.detections import Detections, FloatArray
 from luna_processor.tracking.tracker import Tracker, TrackerSettings, for_bodies
+from luna_processor.vision.detections import Detections, FloatArray
 from support.annotations import Damage, Follow, Owned, damaged, judged, people_of
 
 BODIES = for_bodies(TrackerSettings())

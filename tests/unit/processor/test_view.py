@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luna_processor.errors import UnsuitableSource
-from luna_processor.view import PixelRect, Region, View, crop_rect, resolve
+from luna_processor.vision.view import PixelRect, Region, View, crop_rect, resolve
 
 FRAME = (64, 48)
 

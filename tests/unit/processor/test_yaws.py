@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.yaws import MAX_DEVIATION_DEGREES, YawPolicy, YawWindow
+from luna_processor.selection.yaws import MAX_DEVIATION_DEGREES, YawPolicy, YawWindow
 
 
 def window(*yaws: float, **policy: Any) -> YawWindow:

@@ -1,0 +1,1 @@
+"""Which shots of a track are sent, and when: the documented filters and policies, without any I/O."""

@@ -1,0 +1,1 @@
+"""The worker towards LUNA Streams: takes streams, reports about them."""
