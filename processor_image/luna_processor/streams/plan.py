@@ -30,6 +30,7 @@ from luna_streams.stream import (
     MODE_HUMANS,
     Analytics,
     EventHandler,
+    Mode,
     SourceType,
     StreamData,
     StreamSpec,
