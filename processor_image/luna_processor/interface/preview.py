@@ -1,12 +1,15 @@
 """Pictures of running streams for people: the last frame, and MotionJPEG.
 
-A frame is encoded when somebody looks, once for all who look; without viewers a preview costs nothing.
+A frame is encoded when somebody looks, once for all who look; without viewers a preview costs nothing. One thread
+encodes for all streams: however many are looked at, it takes one core at most, and what else the process does in
+threads, such as reading events for their delivery, does not wait for pictures.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -38,6 +41,7 @@ class Previews:
 
     def __init__(self, find: Callable[[str], Filmed | None]) -> None:
         self._find = find
+        self._encoder = ThreadPoolExecutor(1, "preview")
         self._encoded: WeakKeyDictionary[Filmed, tuple[Frame, bytes]] = WeakKeyDictionary()
         self._encoding: WeakKeyDictionary[Filmed, asyncio.Lock] = WeakKeyDictionary()
 
@@ -45,7 +49,7 @@ class Previews:
         """Return the newest frame as JPEG; None if the stream does not run or has none yet."""
         run = self._find(stream_id)
         frame = run.latest_frame if run else None
-        return await asyncio.to_thread(_encode, frame, LAST_FRAME_WIDTH_PX) if frame else None
+        return await self._encode(frame, LAST_FRAME_WIDTH_PX) if frame else None
 
     async def live(self, stream_id: str) -> AsyncIterator[bytes]:
         """Yield the parts of a multipart/x-mixed-replace body until the stream ends; slow viewers skip pictures.
@@ -69,9 +73,12 @@ class Previews:
                 return None
             known = self._encoded.get(run)
             if known is None or known[0] is not frame:
-                known = (frame, await asyncio.to_thread(_encode, frame, LIVE_WIDTH_PX))
+                known = (frame, await self._encode(frame, LIVE_WIDTH_PX))
                 self._encoded[run] = known
             return known[1]
+
+    async def _encode(self, frame: Frame, width_px: int) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._encoder, _encode, frame, width_px)
 
 
 def _encode(frame: Frame, width_px: int) -> bytes:

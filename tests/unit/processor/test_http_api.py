@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 import httpx
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from luna_processor import __main__ as processor
@@ -246,3 +248,25 @@ async def test_a_stream_that_ends_ends_its_previews() -> None:
     parts += [part async for part in live]
     assert len(parts) == 1
     assert b"Content-Type: image/jpeg" in parts[0]
+
+
+async def test_previews_of_many_streams_keep_no_other_work_waiting() -> None:
+    may_go_on = threading.Event()
+
+    class SlowFrame(ArrayFrame):
+        """A frame that takes long to scale."""
+
+        def scaled_rgb(self, width: int, height: int) -> npt.NDArray[np.uint8]:
+            may_go_on.wait()
+            return super().scaled_rgb(width, height)
+
+    run = a_run()
+    run.latest_frame = SlowFrame(np.zeros((24, 32, 3), np.uint8))
+    previews = Previews({STREAM_ID: run}.get)
+    looks = [asyncio.create_task(previews.last_frame(STREAM_ID)) for _ in range(64)]
+    try:
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "delivered"), 10) == "delivered"
+    finally:
+        may_go_on.set()
+    assert all(await asyncio.gather(*looks))
