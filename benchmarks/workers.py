@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -241,11 +242,14 @@ class WorkerProcess:
 
 @contextmanager
 def worker(around: Surroundings, *arguments: str, capacity: int = 64) -> Iterator[WorkerProcess]:
-    """Run a worker as a process; it is ready, and has asked for streams."""
+    """Run a worker as a process, with a spool as the operator gives it one; it is ready, and has asked for streams."""
     where = ["--streams-origin", around.origin, "--platform-origin", around.origin, "--port", "0"]
     command = [sys.executable, "-m", "luna_processor", *where, "--capacity", str(capacity), "--log-level", "error"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LUNA_PROCESSOR_")}
-    with subprocess.Popen([*command, *arguments], env=clean) as child:
+    with (
+        tempfile.TemporaryDirectory() as spool,
+        subprocess.Popen([*command, "--spool-dir", spool, *arguments], env=clean) as child,
+    ):
         try:
             # A stream that cannot run: the worker is through with its start when it has said so.
             first = around.add(a_stream("none", kind="videofile", name="first"))
