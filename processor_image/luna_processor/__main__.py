@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 
+from luna_processor.allocator import bound_arenas
 from luna_processor.delivery.spool_place import open_outbox
 from luna_processor.errors import StartupError
 from luna_processor.inference import load_engines
@@ -23,6 +24,7 @@ VIEWER_PATIENCE_MS = 60_000
 def main(argv: list[str] | None = None) -> int:
     """Run a worker until SIGTERM or SIGINT; returns the exit status."""
     flags = vars(_parser().parse_args(argv))
+    bound_arenas()
     try:
         settings = load(flags, os.environ)
         _start_logging(settings.log_level)
