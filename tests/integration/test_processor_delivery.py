@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from luna_processor.delivery import posting
 from luna_processor.delivery.accounts import Account
 from luna_processor.delivery.delivery import Delivery, DeliverySettings
 from luna_processor.delivery.event_codec import encode
@@ -158,6 +161,77 @@ async def test_a_platform_that_does_not_answer_is_tried_again(sink: EventSink) -
     await eventually(lambda: post.outbox.size == 0, "it arrives")
     assert post.count("sent") == 1
     await post.delivery.close()
+
+
+@asynccontextmanager
+async def answering(*pieces: bytes) -> AsyncIterator[int]:
+    """Run a server on all addresses of this machine that answers piece by piece, ten in a second; yields its port."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            answers.append(task)
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.1)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # who asked has left
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    answers: list[asyncio.Task[None]] = []
+    server = await asyncio.start_server(answer, "0.0.0.0", 0, backlog=200)  # noqa: S104
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    for task in answers:
+        task.cancel()
+    await asyncio.gather(*answers, return_exceptions=True)
+
+
+async def test_a_hundred_platforms_that_hang_hold_up_no_other(sink: EventSink) -> None:
+    post = Post(replace(QUICK, timeout_s=20, give_up_after_s=30), capacity_bytes=10**8)
+    async with answering(*[b""] * 100) as port:
+        for number in range(2, 103):
+            post.submit(an_event(target=a_target(origin=f"http://127.0.0.{number}:{port}")))
+        await asyncio.sleep(0.2)
+        post.submit(an_event(stream_id="other", target=a_target(origin=sink.origin)))
+        await eventually(lambda: sink.events, "the other platform gets its event", 5.0)
+        await post.delivery.close()
+
+
+async def test_an_answer_that_trickles_holds_no_sender() -> None:
+    post = Post(replace(QUICK, timeout_s=0.15, give_up_after_s=0.5))
+    async with answering(b"HTTP/1.1 201 Created\r\nx: ", *[b"x"] * 100) as port:
+        post.submit(an_event(target=a_target(origin=f"http://127.0.0.1:{port}")))
+        await eventually(lambda: post.count("given_up"), "it is given up", 5.0)
+        await post.delivery.close()
+
+
+async def test_who_says_that_an_event_is_taken_is_believed_whatever_follows() -> None:
+    post = Post(replace(QUICK, timeout_s=0.3))
+    async with answering(b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\nhalf") as port:
+        post.submit(an_event(target=a_target(origin=f"http://127.0.0.1:{port}")))
+        await eventually(lambda: post.outbox.size == 0, "it is settled")
+        assert (post.count("sent"), post.metrics.delivery_retries._value.get()) == (1, 0)
+        await post.delivery.close()
+
+
+async def test_a_frame_store_that_hangs_costs_a_few_events_their_frames_and_a_wait(
+    sink: EventSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting, "_FRAME_STORE_TIMEOUT_S", 0.3)
+    post = Post(replace(QUICK, senders_per_origin=1))
+    async with answering(*[b""] * 100) as port:
+        target = a_target(origin=sink.origin, frame_store=f"http://127.0.0.1:{port}/1/buckets/frames/images")
+        for _ in range(60):
+            post.submit(an_event(target=target, shots=(a_shot(frame_jpeg=b"frame"),)))
+        await eventually(lambda: len(sink.events) == 60, "all arrive", 10.0)
+        assert post.metrics.source_frames.labels("failed")._value.get() == 60
+        await post.delivery.close()
 
 
 async def test_an_origin_that_is_no_address_loses_the_event_and_nothing_else(post: Post, sink: EventSink) -> None:

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 AUTHORIZATION_FAILED = "Failed to authorize in Luna Platform"
 """The documented text: LUNA Streams does not restart a stream that failed with it."""
 _OVERFLOW = "too many events wait"
+_LOOK_FOR_OLD_S = 0.5
+"""Events to give up are looked for so often at most: in an outage thousands wait, and each new one wakes the lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class _Origin:
     """Set when there may be something to do."""
     trouble: str = ""
     """What went wrong last."""
+    look_for_old_at_s: float = 0.0
 
 
 class Delivery:
@@ -228,6 +231,10 @@ class Delivery:
 
     def _give_up_old(self, origin: _Origin) -> None:
         """Give up what has waited for too long, tried or not: nothing else would come of it."""
+        now_s = self._loop.time()
+        if now_s < origin.look_for_old_at_s:
+            return
+        origin.look_for_old_at_s = now_s + _LOOK_FOR_OLD_S
         for waiting in origin.lane.take_all(self._is_old):
             self._lose(waiting, "given_up", origin.trouble)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
 
-from luna_processor.delivery.events import ShotEvent
+from luna_processor.delivery.events import EventRequest, ShotEvent
 from luna_processor.delivery.formats.requests import request_of
 from luna_processor.delivery.frame_store import frame_request, image_origin
 from luna_processor.http_reason import reason_of
@@ -17,7 +21,16 @@ from luna_processor.interface.metrics import Metrics
 log = logging.getLogger(__name__)
 
 _RETRIED_STATUSES: Final = (408, 425, 429)
+_WHOLE: Final = 6
+"""A request as a whole may take this many times as long as one step of it, lest bytes that trickle hold a sender."""
+_ANSWER_BYTES: Final = 65_536
+"""Of an answer are read, so that the connection can be used again; nobody needs what they say."""
 _FRAME_STORE_TIMEOUT_S: Final = 3.0
+_STORE_STRIKES: Final = 3
+_STORE_REST_S: Final = 15.0
+"""A frame store that did not answer so often in a row is left alone so long: events are not to wait for it."""
+_KEPT_CONNECTIONS: Final = 20
+"""That are open while nothing is sent."""
 
 
 class Transient(Exception):
@@ -32,17 +45,30 @@ class Rejected(Exception):
     """The platform does not take this event and never will; the text says why."""
 
 
+@dataclass(slots=True)
+class _Store:
+    """A frame store that does not answer in time."""
+
+    timeouts: int = 0
+    """In a row."""
+    rests_until_s: float = 0.0
+
+
 class Poster:
     """Speaks HTTP with platforms and frame stores.
 
     Args:
-        timeout_s: for one request.
+        timeout_s: for one step of a request: to connect, to go on with sending, to go on with answering.
         metrics: what is counted.
     """
 
     def __init__(self, timeout_s: float, metrics: Metrics) -> None:
-        self._http = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False)
+        # Lanes bound the connections, each its own: a pool shared by all would let those that hang hold up the others.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS)
+        self._http = httpx.AsyncClient(timeout=timeout_s, limits=limits, follow_redirects=False)
+        self._timeout_s = timeout_s
         self._metrics = metrics
+        self._slow_stores: dict[str, _Store] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -59,24 +85,38 @@ class Poster:
         request = request_of(event, image_origins)
         with self._metrics.delivery_seconds.time():
             try:
-                answer = await self._http.post(
-                    request.url,
-                    params=request.params or None,  # an empty mapping would take away the query of the address
-                    headers=request.headers,
-                    content=request.content,
-                    files=request.files or None,
-                    data=request.data or None,
-                )
+                status = await self._status_of(request)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
                 raise Rejected(f"{request.url} is not an address: {e}") from e
             except httpx.HTTPError as e:
                 raise Transient(reason_of(e)) from e
-        if answer.status_code in (401, 403):
+            except TimeoutError as e:
+                raise Transient("no answer in time") from e
+        if status in (401, 403):
             raise Refused
-        if answer.status_code >= 500 or answer.status_code in _RETRIED_STATUSES:
-            raise Transient(f"status {answer.status_code}")
-        if not answer.is_success:
-            raise Rejected(f"{event.target.origin} answered with status {answer.status_code}")
+        if status >= 500 or status in _RETRIED_STATUSES:
+            raise Transient(f"status {status}")
+        if not httpx.codes.is_success(status):
+            raise Rejected(f"{event.target.origin} answered with status {status}")
+
+    async def _status_of(self, request: EventRequest) -> int:
+        """Send a request and return the status of the answer, whatever becomes of the rest of it."""
+        async with (
+            asyncio.timeout(_WHOLE * self._timeout_s),
+            self._http.stream(
+                "POST",
+                request.url,
+                params=request.params or None,  # an empty mapping would take away the query of the address
+                headers=request.headers,
+                content=request.content,
+                files=request.files or None,
+                data=request.data or None,
+            ) as answer,
+        ):
+            with contextlib.suppress(httpx.HTTPError, TimeoutError):
+                async with asyncio.timeout(self._timeout_s):
+                    await _pass_over(answer)
+            return answer.status_code
 
     async def store_frames(self, event: ShotEvent, stored: Iterable[str | None]) -> tuple[str | None, ...]:
         """Store the source frames that are not stored yet.
@@ -100,15 +140,40 @@ class Poster:
         request = None if frame_jpeg is None else frame_request(event, frame_jpeg)
         if request is None:
             return None
+        store = self._slow_stores.get(request.url)
+        if store is not None and time.monotonic() < store.rests_until_s:
+            self._metrics.source_frames.labels("failed").inc()
+            return None
         try:
-            answer = await self._http.post(
-                request.url, content=request.content, headers=request.headers, timeout=_FRAME_STORE_TIMEOUT_S
-            )
+            async with asyncio.timeout(2 * _FRAME_STORE_TIMEOUT_S):
+                answer = await self._http.post(
+                    request.url, content=request.content, headers=request.headers, timeout=_FRAME_STORE_TIMEOUT_S
+                )
             answer.raise_for_status()
             url = image_origin(request.url, answer.json())
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as e:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as e:
+            self._note_store(request.url, is_slow=isinstance(e, (httpx.TimeoutException, TimeoutError)))
             log.warning("stream %s: source frame not stored at %s: %s", event.stream_id, request.url, e)
             self._metrics.source_frames.labels("failed").inc()
             return None
+        self._note_store(request.url, is_slow=False)
         self._metrics.source_frames.labels("stored").inc()
         return url
+
+    def _note_store(self, url: str, *, is_slow: bool) -> None:
+        if not is_slow:
+            self._slow_stores.pop(url, None)
+            return
+        store = self._slow_stores.setdefault(url, _Store())
+        store.timeouts += 1
+        if store.timeouts >= _STORE_STRIKES:
+            store.rests_until_s = time.monotonic() + _STORE_REST_S
+
+
+async def _pass_over(answer: httpx.Response) -> None:
+    """Read an answer to its end, if that is near."""
+    size_bytes = 0
+    async for piece in answer.aiter_raw():
+        size_bytes += len(piece)
+        if size_bytes > _ANSWER_BYTES:
+            return

@@ -133,7 +133,7 @@ class Spool:
                 for change in changes:
                     _apply(database, change)
                 database.execute("COMMIT")
-            except sqlite3.Error:
+            except BaseException:  # one that stayed open would be the last that the disk takes
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise

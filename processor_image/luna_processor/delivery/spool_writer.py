@@ -148,4 +148,5 @@ def _change(task: Task) -> Change | None:
     """Return what is to be written; None for an event that the spool has."""
     if not isinstance(task, WaitingEvent):
         return task
-    return None if task.body is None else StoreEvent(task.stored, task.body)
+    body = task.body  # looked at once: an event that went out from memory may be settled at any moment
+    return None if body is None else StoreEvent(task.stored, body)

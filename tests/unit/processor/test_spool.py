@@ -298,6 +298,15 @@ def test_a_database_that_cannot_be_opened_is_said_in_a_line(tmp_path: Path) -> N
         Spool(tmp_path)
 
 
+def test_a_change_that_cannot_be_written_leaves_the_spool_usable() -> None:
+    spool = Spool(None)
+    with pytest.raises(OverflowError):
+        spool.write([store(1), StoreEvent(stored(2, version=2**63), b"")])
+    spool.write([store(3)])
+    assert [event.number for event in spool.waiting()] == [3]
+    spool.close()
+
+
 def test_in_memory_everything_is_the_same() -> None:
     spool = Spool(None)
     spool.write([store(1)])
