@@ -26,7 +26,7 @@ from luna_processor.interface.preview import Previews
 from luna_processor.server.streams_api import StreamsApi
 from luna_processor.server.worker import Worker, WorkerSettings
 from luna_processor.settings import Settings
-from luna_processor.streams.run import RunContext, StreamRun
+from luna_processor.streams.run import RunContext
 from luna_streams.rest.messages import QueueFilters
 from luna_streams.stream import MODE_BODIES, MODE_FACES, MODE_HUMANS, Mode
 
@@ -155,11 +155,7 @@ class Process:
         return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
     async def _end(self, worker: Worker, delivery: Delivery, working: asyncio.Task[None]) -> None:
-        """Take no more, end the streams, deliver what they had.
-
-        A file begins anew in the next process, so its unfinished tracks are not sent; those of a live source will not
-        come again.
-        """
+        """Take no more, end the streams, deliver what they had."""
         working.cancel()
         results = await asyncio.gather(working, return_exceptions=True)
         for failure in results:
@@ -169,7 +165,7 @@ class Process:
         if card is not None and card.condition.lost_because is not None:
             await worker.report_trouble(card.condition.lost_because)
         log.info("ending: %d streams, %g s for deliveries", len(worker.runs), self._settings.shutdown_grace)
-        await worker.stop_all(sends_rest=_is_live)
+        await worker.stop_all()
         await worker.report_ended()
         await delivery.flush(self._settings.shutdown_grace)
         await delivery.close()
@@ -213,7 +209,3 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         feedback_period_s=settings.feedback_period,
         max_feedback_delay_s=settings.max_feedback_delay,
     )
-
-
-def _is_live(run: StreamRun) -> bool:
-    return run.plan.source.kind != "videofile"

@@ -6,16 +6,47 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from luna_processor.engines.models import default_folder
 from luna_processor.errors import StartupError
 from luna_streams.configuration import SettingsError, load_settings
 from luna_streams.pool import HandlerFormat
+from luna_streams.references import has_user_info
 
 PREFIX = "LUNA_PROCESSOR_"
-Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
+
+
+def _usable(origin: str) -> str:
+    """Return an address that can be connected to and shown in logs.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    try:
+        parts = urlsplit(origin)
+        is_good = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        is_good = False
+    if not is_good:
+        raise ValueError("is no address, such as http://127.0.0.1:5160")
+    if has_user_info(origin):
+        raise ValueError("must not contain user or password")
+    return origin
+
+
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$"), AfterValidator(_usable)]
 Decoder = Literal["auto", "gpu", "cpu"]
 Names = tuple[str, ...]
 """Comma-separated in the environment and on the command line."""

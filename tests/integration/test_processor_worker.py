@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from luna_processor.errors import ReportRefused, ServerUnavailable
 from luna_processor.selection.sending import SendingPolicy
 from luna_processor.server.streams_api import StreamsApi, UnreadableStream
+from luna_processor.settings import PREFIX, load
 from luna_processor.streams.plan import Platform, make_plan
 from luna_streams.policies import Preview
 from luna_streams.rest.messages import FeedbackItem, QueueFilters
@@ -25,6 +27,7 @@ from support.http_servers import serving
 from support.processor_builders import STREAM_ID
 from support.streams_server import HANDLER, genuine_stream_v1, stream_v2
 
+ORIGIN = "http://127.0.0.1:9"
 QUEUE = "/2/streams/processing/queue"
 GOOD = {**stream_v2("/clip.mp4"), "stream_id": STREAM_ID, "version": 1, "status": "in_progress", "groups": []}
 ITEM = FeedbackItem(
@@ -180,6 +183,32 @@ async def test_the_token_is_sent_and_an_unreadable_one_is_an_error_with_a_name()
             await does_not.take(QueueFilters(), 1, 0)
     assert seen[0].headers["authorization"] == "Bearer pod-token"
     assert seen[0].headers["luna-worker-id"] == "worker"
+
+
+@pytest.mark.parametrize(
+    "secret", ["two\nsecrets", "s\u00e9cret", "a secret", ""], ids=["lines", "accent", "blank", "empty"]
+)
+async def test_a_token_that_no_header_can_hold_is_told_and_not_quoted(secret: str) -> None:
+    async def endpoint(_request: Request) -> Response:
+        return JSONResponse({"streams": []})
+
+    async with (
+        serving(Starlette(routes=[Route(QUEUE, endpoint, methods=["POST"])])) as origin,
+        aclosing(StreamsApi(origin, "2", "worker", lambda: SecretStr(secret))) as api,
+    ):
+        with pytest.raises(ServerUnavailable, match="no token can have") as refusal:
+            await api.take(QueueFilters(), 1, 0)
+    assert "cret" not in str(refusal.value)
+
+
+async def test_a_token_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(b"\xff\xfe")
+    async with aclosing(
+        StreamsApi(ORIGIN, "2", "worker", load({"token_file": str(path)}, {f"{PREFIX}STREAMS_ORIGIN": ORIGIN}).token)
+    ) as api:
+        with pytest.raises(ServerUnavailable, match="it is no text"):
+            await api.take(QueueFilters(), 1, 0)
 
 
 @pytest.mark.parametrize(("status", "counts"), [(200, True), (400, True), (503, True), (401, False)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ FEEDBACK_TIMEOUT_S = 4.0
 """Less than half of the time after which unreported streams are stopped: there is time for a second try."""
 _ANSWER_MARGIN_S = 10.0
 RECEIVED_HEADER = "Luna-Received-Until"
+_FITS_BEARER: Final = re.compile(r"[\x21-\x7e]+")
 _HANDLERS: Final = {"Luna-Worker-Handlers": ", ".join(get_args(EventHandlerType))}
 """Tells that streams may deliver to all of these; LUNA Streams itself has only the first."""
 
@@ -159,7 +161,6 @@ class StreamsApi:
     ) -> tuple[Any, Mapping[str, str]]:
         """Return the answer's JSON and its headers."""
         try:
-            token = self._token()
             answer = await line.post(
                 path,
                 timeout_s=timeout_s,
@@ -167,12 +168,10 @@ class StreamsApi:
                 headers={
                     "Luna-Request-Id": new_request_id(datetime.now(UTC)),
                     "Luna-Worker-Id": self._worker_id,
-                    **({"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}),
+                    **self._authorization(),
                     **headers,
                 },
             )
-        except OSError as e:
-            raise ServerUnavailable(f"the token file cannot be read: {e.strerror}") from e
         except httpx.HTTPError as e:
             raise ServerUnavailable(f"LUNA Streams at {self.base_url} does not answer: {reason_of(e)}") from e
         if answer.status_code != HTTPStatus.UNAUTHORIZED:
@@ -185,6 +184,25 @@ class StreamsApi:
             return answer.json(), answer.headers
         except ValueError as e:
             raise ServerUnavailable(f"LUNA Streams answered {path} with something else than JSON") from e
+
+    def _authorization(self) -> dict[str, str]:
+        """Return the header with the present token, if there is one.
+
+        Raises:
+            ServerUnavailable: if it cannot be sent: it is read again for the next request.
+        """
+        try:
+            token = self._token()
+        except OSError as e:
+            raise ServerUnavailable(f"the token file cannot be read: {e.strerror}") from e
+        except UnicodeDecodeError as e:
+            raise ServerUnavailable("the token file cannot be read: it is no text") from e
+        if token is None:
+            return {}
+        # The HTTP library would quote it in its error.
+        if not _FITS_BEARER.fullmatch(token.get_secret_value()):
+            raise ServerUnavailable("the token file is empty or holds characters that no token can have")
+        return {"Authorization": f"Bearer {token.get_secret_value()}"}
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -122,12 +122,16 @@ class Worker:
             tasks.create_task(self._report_forever())
             tasks.create_task(self._watch_forever())
 
-    async def stop_all(self, *, sends_rest: Callable[[StreamRun], bool]) -> None:
-        """End every stream without a report: the server finds out by our silence and hands them to others."""
+    async def stop_all(self) -> None:
+        """End every stream without a report: the server finds out by our silence and hands them to others.
+
+        What is read again from its start, a file or pictures, begins anew there, so its unfinished tracks are not
+        sent; those of a live source will not come again.
+        """
         runs = list(self._runs.values())
         self._runs.clear()
         for run in runs:
-            run.stop(sends_rest=sends_rest(run))
+            run.stop(sends_rest=run.plan.source.is_live)
         await self._joined(runs)
 
     async def report_trouble(self, reason: str) -> None:

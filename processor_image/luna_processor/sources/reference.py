@@ -117,6 +117,9 @@ def _check_udp(plan: SourcePlan) -> None:
         has_port = False
     if not has_port:
         raise UnsuitableStream(f"'{plan.shown_as}' names no port to listen on, as in udp://239.0.0.1:5000")
+    # Python ends the query there, FFmpeg does not: it would find options behind it.
+    if "#" in plan.reference:
+        raise UnsuitableStream(f"'{plan.shown_as}' has a '#', which has no meaning for datagrams")
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if name not in _UDP_OPTIONS:
             raise UnsuitableStream(
@@ -145,7 +148,7 @@ def check_camera(path: Path) -> None:
 def _check_file(path: Path) -> None:
     mode = _status(path, "video file").st_mode
     if stat.S_ISDIR(mode):
-        raise SourceFailed(f"video file '{path}' is a directory")
+        raise SourceFailed(f"video file '{path}' is a directory; pictures in it are read by type images with a mask")
     if not stat.S_ISREG(mode):
         raise SourceFailed(f"video file '{path}' is not a regular file")
 

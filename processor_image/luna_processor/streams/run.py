@@ -26,7 +26,6 @@ from luna_processor.errors import (
     ProcessorError,
     SourceEnded,
     SourceFailed,
-    UnsuitableStream,
 )
 from luna_processor.frames import Frame, Source
 from luna_processor.interface.metrics import Metrics
@@ -217,8 +216,6 @@ class StreamRun:
                 if not self.plan.source.is_endless or self._interrupted.is_set():
                     return
                 raise SourceEnded(f"{self.plan.source.shown_as} has ended")
-            except UnsuitableStream:
-                raise
             except (SourceFailed, SourceEnded) as e:
                 self._wait_before_retry(e)
 

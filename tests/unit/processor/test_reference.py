@@ -66,6 +66,8 @@ def test_what_runs_over_tcp_is_for_type_tcp(address: str) -> None:
         pytest.param("udp://239.1.2.3:x", "no port", id="port that is none"),
         pytest.param("udp://:5000?fifo_size=100000000", "option 'fifo_size'", id="memory without bound"),
         pytest.param("udp://:5000?reuse=1&pkt_size=9", "option 'pkt_size'", id="second option"),
+        pytest.param("udp://:5000?reuse=1#&fifo_size=9", "has a '#'", id="option behind the end of the query"),
+        pytest.param("udp://:5000#?fifo_size=9", "has a '#'", id="query that Python takes for none"),
     ],
 )
 def test_what_datagrams_cannot_be_asked_for_is_said(address: str, text: str) -> None:
@@ -122,7 +124,7 @@ def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "no.mp4")
     with pytest.raises(SourceFailed, match=r"no\.mp4' cannot be opened: No such file or directory"):
         opening("videofile", missing)
-    with pytest.raises(SourceFailed, match="is a directory"):
+    with pytest.raises(SourceFailed, match="is a directory; .* type images"):
         opening("videofile", str(tmp_path))
     with pytest.raises(SourceFailed, match="not a regular file"):
         opening("videofile", "/dev/zero")
