@@ -5,8 +5,8 @@
 The whole is a worker process as users start it, from the moment streams are in its queue until it has reported that
 they are done: decoding, threads, queues, rules, metrics, reports, deliveries. The stages are called one after another
 in as many threads as streams are analysed at the same time, without anything between them, on the same clip. Both give
-the same number of events. Whole and stages take turns; a ratio is of one round. In mode `live` the file is played at a
-camera's rate instead of as fast as it goes. Needs no network; ends within minutes.
+the same number of events. Whole and stages take turns; a ratio is of one round. In mode `live` both get the frames of
+the file at a camera's rate instead of as fast as it goes. Needs no network; ends within minutes.
 
 A stage is what the work itself needs: `decode` is FFmpeg's decoder without our source around it; `choose` (filters,
 rules, which shot is kept), rings, batchers, metrics and reports are no stage, so they are all overhead.
@@ -146,7 +146,7 @@ class Bare:
     Args:
         engines: loaded networks.
         clip: a file.
-        plan: of the stream.
+        plan: of the stream; says at what rate the frames come.
     """
 
     def __init__(self, engines: Engines, clip: Path, plan: StreamPlan) -> None:
@@ -173,7 +173,7 @@ class Bare:
         """Process the clip; called in a thread of its own."""
         self.clock.run("decode", lambda: _decode(self._clip))
         with httpx_client() as post, closing(open_source(self._plan.source, lambda: False)) as source:
-            for frame in source.frames():
+            for frame in _paced(source.frames(), self._plan.source.pace_fps):
                 for track_id, shots in self._analyse(frame):
                     self._send(track_id, shots, post)
             for track_id, is_confirmed in [(e.track_id, e.is_confirmed) for _, e in self._following.end_all()]:
@@ -214,6 +214,15 @@ class Bare:
             request_id=new_request_id(datetime.now(UTC)),
         )
         clock.run("deliver", lambda: post(event))
+
+
+def _paced(frames: Iterator[Frame], fps: int) -> Iterator[Frame]:
+    """Yield frames at a rate, or as fast as they come: after a pause the caches are cold for whoever works then."""
+    began_s = time.monotonic()
+    for number, frame in enumerate(frames):
+        if fps:
+            time.sleep(max(0.0, began_s + number / fps - time.monotonic()))
+        yield frame
 
 
 def _decode(clip: Path) -> None:
