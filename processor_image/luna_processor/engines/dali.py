@@ -62,14 +62,17 @@ class DaliPreparation:
 
         Raises:
             RuntimeError: of DALI.
+            MemoryError: if the card's is full.
         """
         is_transposed = placement(pictures[0]).is_transposed
         if is_transposed not in self._pipelines:
             self._pipelines[is_transposed] = self._build(is_transposed=is_transposed)
         try:
             tensors, thumbnails = self._run(self._pipelines[is_transposed], pictures)
-        except RuntimeError:
-            del self._pipelines[is_transposed]  # DALI never runs a pipeline again that failed once
+        except Exception:  # a full memory is a MemoryError, most others are a RuntimeError
+            # DALI never runs a pipeline again that failed once; and where only one plane was fed, the next batch would
+            # be made of this one's brightness and its own colours.
+            del self._pipelines[is_transposed]
             raise
         dense = tensors.as_tensor()
         tensor = BoundTensor(

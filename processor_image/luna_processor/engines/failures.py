@@ -33,7 +33,10 @@ LOST_CODES = {
 """Codes of cudaError_t and CUresult (the same numbers) after which the context or the card is gone."""
 _CODE = re.compile(r"(?:CUDA|CUDNN|cuda\w*|CU\w*)[^\n]{0,80}?(?:failure|error|code|\()\s*:?\s*\(?(\d{1,3})\b")
 _MEMORY = re.compile(
-    r"out of memory|Failed to allocate memory|OutOfMemory|OUT_OF_MEMORY|CUDNN_STATUS_ALLOC_FAILED", re.I
+    # The last two are DALI's (`CUDABadAlloc`).
+    r"out of memory|Failed to allocate memory|OutOfMemory|OUT_OF_MEMORY|CUDNN_STATUS_ALLOC_FAILED"
+    r"|CUDA allocation failed|Can't allocate \d+ bytes",
+    re.I,
 )
 _LOST_WORDS = re.compile(
     r"illegal memory access|unspecified launch failure|uncorrectable ECC|device is lost|GPU is lost|fallen off the bus"

@@ -50,7 +50,7 @@ def _on_gpu(model: ModelSpec, content: bytes, card: Card, shapes: Shapes) -> Eng
             f"--device gpu: DALI cannot be loaded ({e}). Use the GPU image, or install "
             "luna-streams-operator[processor-gpu]"
         ) from e
-    except RuntimeError as e:
+    except (RuntimeError, MemoryError) as e:
         reason = str(e).splitlines()[0]
         raise StartupError(f"DALI cannot use GPU {accelerator.gpu_index}: {reason}; check the driver") from e
     return GpuEngine(network, preparation, model.fixed_batch, accelerator)

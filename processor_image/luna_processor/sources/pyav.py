@@ -152,13 +152,16 @@ class PyAvSource:
         self._packets = packets
         self._pictures = Pictures()
         codec = packets.stream.codec_context
-        codec.thread_type = "AUTO" if thread_count > 1 else "NONE"
+        # Each thread that decodes a frame of its own takes one more of the card's surfaces, of which more than 32 are
+        # refused; threads within a frame take none, and serve where the CPU decodes after all.
+        several = "AUTO" if gpu is None else "SLICE"
+        codec.thread_type = several if thread_count > 1 else "NONE"
         codec.thread_count = max(1, min(thread_count, MAX_THREADS))
         self._info = SourceInfo(
             width=codec.width,
             height=codec.height,
             frame_rate=packets.frame_rate() or 0.0,
-            bit_rate=int(codec.bit_rate or packets.container.bit_rate or 0),
+            bit_rate=packets.bit_rate(),
             duration_s=packets.duration_s(),
             codec=codec.name,
             container=packets.container.format.name,

@@ -20,6 +20,7 @@ from luna_processor.sources.cuda import (
     planes_of,
 )
 from luna_processor.sources.packets import Patience, VideoPackets
+from luna_processor.sources.pyav import PyAvSource
 from luna_processor.sources.reference import Opening
 from support.media import plain_pictures, write_clip
 
@@ -81,6 +82,21 @@ def test_a_source_whose_card_is_gone_fails_and_says_that_it_is_not_its_fault(tmp
     opening = Opening(str(clip), {}, is_live=False, shown_as="clip")
     with pytest.raises(SourceFailed, match="GPU 0 cannot be reached"):
         VideoPackets(opening, Patience(5, lambda: False), None, decoding.accelerator())
+
+
+@pytest.mark.parametrize(
+    ("gpu", "thread_type"),
+    [(None, "AUTO"), (GpuDecoding(0, False, lambda source, reason: None), "SLICE")],
+    ids=["cpu", "gpu"],
+)
+def test_threads_of_a_decoder_take_no_surfaces_of_the_card(
+    gpu: GpuDecoding | None, thread_type: str, tmp_path: Path
+) -> None:
+    opening = Opening(str(write_clip(tmp_path / "clip.mp4", plain_pictures(3))), {}, is_live=False, shown_as="clip")
+    packets = VideoPackets(opening, Patience(5, lambda: False), None)
+    source = PyAvSource(opening, packets, thread_count=16, gpu=gpu)
+    assert packets.stream.codec_context.thread_type.name == thread_type
+    source.close()
 
 
 def test_frames_of_the_host_lie_on_no_device() -> None:

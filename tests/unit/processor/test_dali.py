@@ -156,6 +156,28 @@ def test_a_batch_that_failed_does_not_spoil_the_next() -> None:
     assert np.array(preparation.prepare([good]).owner).shape == (1, 3, 36, 64)
 
 
+class UnreadablePlane:
+    """A plane that there is no memory for."""
+
+    shape = (18, 32, 2)
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise MemoryError("std::bad_alloc")
+
+
+def test_a_frame_of_which_one_plane_failed_does_not_lend_its_brightness_to_the_next() -> None:
+    preparation = DaliPreparation(a_form(), np.float32, max_batch=2, gpu_index=None)
+    view = View(PixelRect(0, 0, 64, 36), 0, 64, 36)
+    good = device_picture(some_planes(), view, (64, 36), (64, 36))
+    broken = device_picture(some_planes(), view, (64, 36), (64, 36))
+    white = np.full_like(np.asarray(broken.planes.luma), 235)
+    broken.planes = replace(broken.planes, luma=white, chroma=UnreadablePlane())
+    expected = np.array(preparation.prepare([good]).owner)
+    with pytest.raises(MemoryError):
+        preparation.prepare([broken])
+    assert np.array_equal(np.array(preparation.prepare([good]).owner), expected)
+
+
 def test_what_is_prepared_reaches_the_network_where_it_lies(tmp_path: Any) -> None:
     """ONNX Runtime is given DALI's memory; the network says which colours it saw."""
     add_model(

@@ -129,6 +129,8 @@ LOST = [
 ]
 KEPT = [
     "CUDA failure 2: out of memory ; GPU=0 ; hostname=node ; expr=cudaMalloc(&p, size)",
+    "CUDA allocation failed",
+    "Can't allocate 805306368 bytes on device 0.",
     "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 700",
     "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for input: images Got: 700 Expected: 719",
     "Non-zero status code returned while running Conv node. Name:'700'",
