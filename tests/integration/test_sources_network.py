@@ -106,6 +106,7 @@ def test_of_the_variants_of_hls_only_the_nearest_is_fetched(
     assert len(frames) == 6 * SECONDS * 25
     assert {frame.width for frame in frames} == {width}
     assert [variant.width for variant in source.info.variants] == list(widths)
+    assert source.info.bit_rate == width * 1000, "as the playlist of variants says"
     others = {path for path in server.paths if re.fullmatch(r"/\d+_[2-5]\.ts", path) and f"/{width}_" not in path}
     assert others == set(), "their first segments tell what is in them; no more is fetched"
 
@@ -242,8 +243,9 @@ def test_nothing_on_the_network_leads_to_a_local_file(trick: str, tmp_path: Path
 def test_a_plain_playlist_is_read(clips: dict[str, bytes]) -> None:
     """The counterpart of the tricks: it is not the playlist itself that fails."""
     with media_server({"/clip.ts": content(clips["320"], "video/mp2t"), "/cam.m3u8": playlist("clip.ts")}) as server:
-        _, frames = read(f"{server.origin}/cam.m3u8", is_endless=False)
+        source, frames = read(f"{server.origin}/cam.m3u8", is_endless=False)
     assert len(frames) == SECONDS * 25
+    assert source.info.bit_rate == 0, "the size of the playlist says nothing about the video"
 
 
 @pytest.mark.parametrize("garbage", ["zeros", "noise", "zeros after pictures", "noise after a transport stream"])

@@ -128,6 +128,14 @@ class VideoPackets:
                 return
             raise SourceFailed(f"{self._opening.shown_as} cannot be read: {_reason(e, self._timeout_s)}") from e
 
+    def bit_rate(self) -> int:
+        """Return what the video, else the whole file says, in bits per second; 0 where nobody says it.
+
+        What FFmpeg says of HLS as a whole is the size of the playlist by the duration of the video.
+        """
+        of_whole = self.container.bit_rate or 0 if self.container.format.name != "hls" else 0
+        return _bit_rate(self.stream) or of_whole
+
     def frame_rate(self) -> float | None:
         """Return what the source says, unless it is a time base in disguise."""
         stream = self.stream
