@@ -23,6 +23,7 @@ class FakeNvml:
         self.slices = slices
         self.silent = set(silent)
         self.is_gone = False
+        self.names: Sequence[str] = ()
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("nvml") and (name in self.silent or self.is_gone):
@@ -36,7 +37,7 @@ class FakeNvml:
         return str(index)
 
     def nvmlDeviceGetName(self, handle: str) -> str:  # noqa: N802
-        return "NVIDIA H100 80GB HBM3"
+        return self.names[int(handle)] if self.names else "NVIDIA H100 80GB HBM3"
 
     def nvmlDeviceGetUUID(self, handle: str) -> bytes:  # noqa: N802
         return f"GPU-{handle}".encode()

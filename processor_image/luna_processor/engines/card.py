@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import logging
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def open_card(settings: Settings) -> Card:
         )
     try:
         nvml = open_nvml()
-        names = card_names(nvml)
+        names = card_names(nvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
     except NvmlUnavailable as e:
         raise StartupError(
             f"--device gpu: there is no NVIDIA GPU that this process can use ({e}). Check nvidia-smi, the container "
@@ -91,7 +92,10 @@ def open_card(settings: Settings) -> Card:
     index = settings.gpu_index
     if index >= len(names):
         seen = "; ".join(f"{number}: {name}" for number, name in enumerate(names)) or "none"
-        raise StartupError(f"--gpu-index {index}: there is no such GPU. This process sees {seen}")
+        raise StartupError(
+            f"--gpu-index {index}: there is no such GPU. This process sees {seen}; CUDA_VISIBLE_DEVICES, where it is "
+            "set, says which"
+        )
     load_gpu_libraries()
     runtime = choose_runtime(
         settings.gpu_runtime,

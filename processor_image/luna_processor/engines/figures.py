@@ -8,6 +8,7 @@ numbers (Xid) are in the log of the node's kernel.
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -66,25 +67,58 @@ def open_nvml() -> Nvml:
     return opened
 
 
-def card_names(nvml: Nvml) -> Sequence[str]:
-    """Return the names of the cards that this process sees, by index.
+def card_names(nvml: Nvml, visible: str | None = None) -> Sequence[str]:
+    """Return the names of the cards that this process can compute on, by CUDA's index.
+
+    Args:
+        nvml: it tells of every card, whatever CUDA is allowed to see.
+        visible: the variable CUDA_VISIBLE_DEVICES; None if it is not set. Source: CUDA Programming Guide, environment
+            variables: numbers or beginnings of UUIDs, up to the first that there is no card for.
 
     Raises:
         NvmlUnavailable: if they cannot be asked.
     """
     try:
-        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        return [_text(nvml.nvmlDeviceGetName(handle)) for handle in handles]
+        units = list(_units(nvml))
     except Exception as e:  # as above
         raise NvmlUnavailable(str(e) or type(e).__name__) from e
+    if visible is None:
+        return [unit.name for unit in units if not unit.is_slice]
+    named = (_name_of(identifier.strip(), units) for identifier in visible.split(","))
+    return list(itertools.takewhile(lambda name: name != "", named))
+
+
+def _name_of(identifier: str, units: Sequence[_Unit]) -> str:
+    """Return the name of what an identifier of CUDA means; empty if that is nothing."""
+    cards = [unit.name for unit in units if not unit.is_slice]
+    if identifier.isdecimal():
+        return cards[int(identifier)] if int(identifier) < len(cards) else ""
+    if not identifier.startswith(("GPU-", "MIG-")):
+        return ""
+    found = [unit.name for unit in units if unit.uuid.startswith(identifier)]
+    # Slices have older identifiers, too, that NVML does not tell: CUDA decides whether there is one.
+    return found[0] if len(found) == 1 else identifier if identifier.startswith("MIG-") else ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
     """A card, or a slice of one."""
 
-    labels: tuple[str, str, str]
+    place: str
+    """Number of the card, with that of the slice for one."""
+    uuid: str
+    name: str
     handle: Handle
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether it is a slice of a card (MIG)."""
+        return ":" in self.place
+
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        """What its figures are marked with."""
+        return (self.place, self.uuid, self.name)
 
 
 class GpuCollector(Collector):
@@ -184,7 +218,7 @@ def _units(nvml: Nvml) -> Iterator[_Unit]:
 
 
 def _unit(nvml: Nvml, place: str, handle: Handle) -> _Unit:
-    return _Unit((place, _text(nvml.nvmlDeviceGetUUID(handle)), _text(nvml.nvmlDeviceGetName(handle))), handle)
+    return _Unit(place, _text(nvml.nvmlDeviceGetUUID(handle)), _text(nvml.nvmlDeviceGetName(handle)), handle)
 
 
 def _asked(read: _Read, nvml: Nvml, handle: Handle) -> float | None:

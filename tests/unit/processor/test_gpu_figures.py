@@ -63,6 +63,26 @@ def test_a_card_that_is_gone_does_not_take_the_other_metrics_with_it() -> None:
     assert "luna_processor_gpus 1.0" in generate_latest(registry).decode()
 
 
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        pytest.param(None, ["card 0", "card 1", "card 2"], id="not set"),
+        pytest.param("", [], id="empty"),
+        pytest.param("2,1", ["card 2", "card 1"], id="in their order"),
+        pytest.param("0,2,-1,1", ["card 0", "card 2"], id="until one that is none"),
+        pytest.param("7", [], id="no such number"),
+        pytest.param("GPU-1", ["card 1"], id="by UUID"),
+        pytest.param("GPU-", [], id="a beginning of several"),
+        pytest.param("MIG-GPU-1/3/0", ["MIG-GPU-1/3/0"], id="a slice that NVML calls otherwise"),
+        pytest.param("NoDevFiles", [], id="what a scheduler writes for none"),
+    ],
+)
+def test_cards_are_counted_as_cuda_counts_what_it_is_allowed_to_see(visible: str | None, expected: list[str]) -> None:
+    nvml = FakeNvml(count=3)
+    nvml.names = [f"card {number}" for number in range(3)]
+    assert card_names(nvml, visible) == expected
+
+
 def test_the_names_of_the_cards_or_why_there_are_none() -> None:
     assert card_names(FakeNvml(count=2)) == ["NVIDIA H100 80GB HBM3"] * 2
     broken = FakeNvml()
