@@ -111,6 +111,19 @@ async def test_events_behind_a_platform_that_is_down_grow_old_while_they_wait_th
     await post.delivery.close()
 
 
+async def test_a_clock_that_is_set_makes_no_event_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    post = Post(replace(QUICK, give_up_after_s=600))
+    post.submit(an_event(target=a_target(origin=NOWHERE)))
+    await eventually(lambda: post.account.trouble, "it was tried")
+    now_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s + 86_400)
+    tries = post.metrics.delivery_retries._value.get()
+    await eventually(lambda: post.metrics.delivery_retries._value.get() >= tries + 3, "it is tried on")
+    assert post.outbox.size == 1
+    assert post.outbox.oldest_s < 600
+    await post.delivery.close()
+
+
 async def test_an_event_that_grew_old_behind_a_slow_one_is_tried_all_the_same(sink: EventSink) -> None:
     post = Post(replace(QUICK, give_up_after_s=0.2, senders_per_origin=1))
     sink.delay_s = 0.5

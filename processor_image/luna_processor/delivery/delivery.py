@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -239,7 +238,7 @@ class Delivery:
             self._lose(waiting, "given_up", origin.trouble)
 
     def _is_old(self, waiting: WaitingEvent) -> bool:
-        return time.time() - waiting.stored.made_at_s >= self._settings.give_up_after_s
+        return waiting.age_s >= self._settings.give_up_after_s
 
     def _lose(self, waiting: WaitingEvent, outcome: str, reason: str) -> None:
         log.warning("stream %s: event %s is lost: %s", waiting.stored.stream_id, waiting.stored.request_id, reason)

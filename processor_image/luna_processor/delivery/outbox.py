@@ -86,7 +86,7 @@ class Outbox:
         """Age of the event that has waited longest, seconds; 0 if none waits."""
         with self._changed:
             first = next(iter(self._waiting.values()), None)
-        return 0.0 if first is None else max(0.0, time.time() - first.stored.made_at_s)
+        return 0.0 if first is None else first.age_s
 
     @property
     def write_failures(self) -> int:
@@ -231,7 +231,8 @@ class Outbox:
         accounts: dict[tuple[str, int], Account] = {}
         for stored in events:
             account = accounts.setdefault((stored.stream_id, stored.version), Account())
-            self._count(WaitingEvent(stored, account, stored.image_origins))
+            born_at_s = time.monotonic() - max(0.0, time.time() - stored.made_at_s)
+            self._count(WaitingEvent(stored, account, stored.image_origins, born_at_s=born_at_s))
 
     def _count(self, waiting: WaitingEvent) -> None:
         self._waiting[waiting.stored.request_id] = waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from luna_processor.delivery.accounts import Account
@@ -20,5 +21,12 @@ class WaitingEvent:
     body: bytes | None = field(default=None, repr=False)
     """Until the spool has it."""
     is_settled: bool = False
+    born_at_s: float = field(default_factory=time.monotonic)
+    """When it was made, by the monotonic clock: one that is set right while events wait makes none of them old."""
     tries: int = 0
     """Of the delivery; only its lane changes it."""
+
+    @property
+    def age_s(self) -> float:
+        """How long it has waited, with the time before a restart."""
+        return time.monotonic() - self.born_at_s
