@@ -42,7 +42,7 @@ class DeliverySettings:
     """How hard it is tried."""
 
     timeout_s: float = 10.0
-    """For one request."""
+    """For one step of a request; see `Poster`."""
     give_up_after_s: float = 86_400.0
     """For one event, from when it was made."""
     pauses: Pauses = field(default_factory=Pauses)
