@@ -26,8 +26,8 @@ from workers import Stream, Surroundings, WorkerProcess, a_stream, machine, make
 SAMPLE_S = 1.0
 START_SHARE = 0.4
 """Part of the time in which pools fill: not looked at."""
-GROWTH_TARGET_MB = 10.0
-"""In the time that is looked at; an allocator's arenas wander by less."""
+GROWTH_TARGET_MB = 3.0
+"""In the time that is looked at; an allocator wanders by less than one."""
 COUNT_TARGET = 4
 """Files and threads: what is just being opened or closed."""
 ENDS = ("cut", "garbage", "refused")
