@@ -196,6 +196,6 @@ def _read_manifest(path: Path) -> tuple[ModelSpec, ...]:
         fault = e.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
         raise StartupError(f"{path} is not a valid list of models: {place}: {fault['msg']}") from e
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, ValueError) as e:  # a month 13 is a ValueError, and bytes that are no text
         reason = str(e).splitlines()[0]
         raise StartupError(f"{path} is not a valid list of models: {reason}") from e

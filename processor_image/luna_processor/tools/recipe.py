@@ -70,7 +70,7 @@ def read_document(path: Path) -> Mapping[str, Any]:
         document = yaml.safe_load(text)
     except OSError as e:
         raise StartupError(f"{path} cannot be read: {e.strerror}") from e
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
+    except (yaml.YAMLError, ValueError, RecursionError) as e:  # a month 13 is a ValueError, and bytes that are no text
         where = getattr(e, "problem_mark", None)
         line = f", line {where.line + 1}" if where is not None else ""
         raise StartupError(f"{path} is neither YAML nor JSON{line}") from e

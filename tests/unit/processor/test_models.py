@@ -228,3 +228,13 @@ def test_a_provider_that_is_not_there_is_no_reason_to_compute_elsewhere(tmp_path
     accelerator = Accelerator(0, "cuda", False, None, lambda reason: None)
     with pytest.raises(StartupError, match=r"CUDAExecutionProvider|cannot be loaded"):
         open_on_gpu(model, library.read(model), accelerator, Shapes(4, 640))
+
+
+@pytest.mark.parametrize(
+    "content", [b"models: [", b"models: 2024-13-45", b"\xff\xfe"], ids=["open", "month 13", "bytes"]
+)
+def test_a_manifest_that_is_no_yaml_is_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_bytes(content)
+    with pytest.raises(StartupError, match="not a valid list of models") as refused:
+        ModelLibrary(tmp_path)
+    assert "\n" not in str(refused.value)

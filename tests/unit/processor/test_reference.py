@@ -124,7 +124,7 @@ def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:
     missing = str(tmp_path / "no.mp4")
     with pytest.raises(SourceFailed, match=r"no\.mp4' cannot be opened: No such file or directory"):
         opening("videofile", missing)
-    with pytest.raises(SourceFailed, match="is a directory; .* type images"):
+    with pytest.raises(SourceFailed, match=r"is a directory; .* type images"):
         opening("videofile", str(tmp_path))
     with pytest.raises(SourceFailed, match="not a regular file"):
         opening("videofile", "/dev/zero")

@@ -116,7 +116,7 @@ def test_what_is_no_stream_is_refused_in_one_line(document: dict[str, Any], wish
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "- 1", "a: [", "plain", "\x00", "1: 2"])
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "plain", "\x00", "1: 2", "a: 2024-13-45", "a: 0b_"])
 def test_a_file_that_holds_no_stream_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "stream.yaml"
     path.write_text(text)
