@@ -15,7 +15,7 @@ from luna_processor.frames import Source
 from luna_processor.selection.liveness import Check
 from luna_processor.settings import Settings
 from luna_processor.sources.adapters import open_source
-from luna_processor.sources.cuda import GpuDecoding, gpu_decoding
+from luna_processor.sources.cuda import GpuDecoding, decoder_context, gpu_decoding
 from luna_processor.streams.pipeline import Stages
 from luna_processor.streams.plan import Platform, SourcePlan
 from luna_processor.streams.scene import Estimators
@@ -58,6 +58,8 @@ class Engines:
     """Of the checks that the user supplied models for."""
     card: Card | None = None
     """The GPU they run on; None for the CPU."""
+    decoder_context: object = None
+    """What made the GPU's context as the decoder needs it, until the networks hold it, too."""
 
 
 def load_engines(settings: Settings) -> Engines:
@@ -67,6 +69,8 @@ def load_engines(settings: Settings) -> Engines:
         StartupError: if a model is missing or not what the manifest says, or there is no such device.
     """
     card = open_card(settings) if settings.device == "gpu" else None
+    # Before the first model: see there.
+    context = decoder_context(card.accelerator.gpu_index) if card and settings.decoder != "cpu" else None
     library = ModelLibrary(*[folder for folder in (settings.extra_models_dir, settings.models_dir) if folder])
 
     def open_model(model: ModelSpec) -> LoadedModel:
@@ -82,6 +86,7 @@ def load_engines(settings: Settings) -> Engines:
         load("mouth_cover", settings.mouth_cover_model),
         {check: open_model(model) for check, task in LIVENESS_TASKS.items() if (model := library.find(task))},
         card,
+        context,
     )
 
 

@@ -106,13 +106,30 @@ def gpu_decoding(gpu_index: int, decoder: Decoder, note_fallback: Callable[[str,
     return None
 
 
+def decoder_context(gpu_index: int) -> HWAccel | None:
+    """Return FFmpeg's hold on a card, to be kept until others hold it, too; None if it cannot be reached.
+
+    All libraries of a process share the card's primary context, and who is first decides how its threads wait. FFmpeg
+    refuses one that was not made to block ("Primary context already active with incompatible flags",
+    hwcontext_cuda.c), and the others, which take any, would make another: so FFmpeg has to come before them.
+    """
+    try:
+        return _context(gpu_index)
+    except (av.error.FFmpegError, NotImplementedError):
+        return None  # `gpu_decoding` says so, once it is known what that means
+
+
 def decoder_trouble(gpu_index: int) -> str | None:
     """Return why FFmpeg cannot reach a card at all; None if it can."""
     try:
-        HWAccel(_ON_DEVICE, device=str(gpu_index), is_hw_owned=True).create(Codec("h264", "r"))
+        _context(gpu_index)
     except (av.error.FFmpegError, NotImplementedError) as e:
         return str(e) or type(e).__name__
     return None
+
+
+def _context(gpu_index: int) -> HWAccel:
+    return HWAccel(_ON_DEVICE, device=str(gpu_index), is_hw_owned=True).create(Codec("h264", "r"))
 
 
 def planes_of(frame: VideoFrame, quarter_turns: int) -> DevicePlanes | None:

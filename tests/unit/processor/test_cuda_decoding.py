@@ -8,11 +8,16 @@ import pytest
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
+from luna_processor import inference
+from luna_processor.engines.card import Card, Condition
 from luna_processor.engines.preparation import Colours
+from luna_processor.engines.providers import Accelerator
 from luna_processor.errors import SourceFailed, StartupError, UnsuitableSource
+from luna_processor.settings import load
 from luna_processor.sources.cuda import (
     CudaPlane,
     GpuDecoding,
+    decoder_context,
     decoder_trouble,
     device_planes,
     fallback_reason,
@@ -23,6 +28,7 @@ from luna_processor.sources.packets import Patience, VideoPackets
 from luna_processor.sources.pyav import PyAvSource
 from luna_processor.sources.reference import Opening
 from support.media import plain_pictures, write_clip
+from support.nvml import FakeNvml
 
 NO_DRIVER = decoder_trouble(0)
 without_gpu = pytest.mark.skipif(NO_DRIVER is None, reason="there is a GPU here")
@@ -73,6 +79,37 @@ def test_a_card_that_ffmpeg_cannot_reach_is_said_once_for_all_sources_or_ends_th
     assert "FFmpeg cannot reach GPU 0" in said[0]
     with pytest.raises(StartupError, match="--decoder auto takes the CPU"):
         gpu_decoding(0, "gpu", lambda source, reason: None)
+
+
+@pytest.mark.parametrize(("decoder", "first"), [("auto", "decoder"), ("gpu", "decoder"), ("cpu", "model")])
+def test_the_decoder_reaches_the_card_before_the_first_model_does(
+    decoder: str, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else FFmpeg refuses the context that ONNX Runtime made, and the CPU decodes everything."""
+    order: list[str] = []
+    accelerator = Accelerator(0, "cuda", False, None, order.append)
+    card = Card("a card", accelerator, Condition(), FakeNvml())
+    monkeypatch.setattr(inference, "open_card", lambda settings: card)
+
+    def hold(gpu_index: int) -> str:
+        order.append("decoder")
+        return "held"
+
+    def open_engine(*_: object) -> tuple[object, object]:
+        order.append("model")
+        return object(), object()
+
+    monkeypatch.setattr(inference, "decoder_context", hold)
+    monkeypatch.setattr(inference, "open_engine", open_engine)
+    flags = {"streams_origin": "http://127.0.0.1", "device": "gpu", "decoder": decoder}
+    engines = inference.load_engines(load(flags, {}))
+    assert order[0] == first
+    assert (engines.decoder_context == "held") == (decoder != "cpu")
+
+
+@without_gpu
+def test_a_card_that_is_not_there_is_not_held() -> None:
+    assert decoder_context(0) is None
 
 
 @without_gpu
