@@ -169,6 +169,17 @@ def test_a_photo_that_says_how_it_was_held_is_upright(tmp_path: Path) -> None:
     assert (frame.width, frame.height, source.info.width) == (48, 64, 48)
 
 
+def test_a_picture_of_too_many_pixels_is_passed_over_before_it_takes_their_memory(tmp_path: Path) -> None:
+    pictures(tmp_path, ["1.jpg"])
+    Image.new("1", (16000, 16000)).save(tmp_path / "2.png")
+    Image.open(tmp_path / "1.jpg").save(tmp_path / "1.png")
+
+    source, frames = read(tmp_path, "images", mask="%d.png")
+
+    assert len(frames) == 1
+    assert source.info.remark == "1 of 2 pictures could not be decoded, '2.png' was the first"
+
+
 def test_a_broken_picture_is_passed_over_and_told_at_the_end(tmp_path: Path) -> None:
     pictures(tmp_path, ["1.jpg", "2.jpg", "3.jpg", "4.jpg"])
     (tmp_path / "2.jpg").write_bytes(b"no picture")

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 MAX_BLOCK_BYTES = 128 * 1024 * 1024
 """A picture of 7680x4320 in RGB needs 95 MiB; no compressed one comes near that."""
+MAX_PIXELS = MAX_BLOCK_BYTES // 4
+"""Pictures of more are refused before they are converted: their RGB, and what it is aligned by, would not fit."""
 _LIBRARY = re.compile(r"/\S*/libavutil[^/\s]*\.so[^/\s]*$", re.MULTILINE)
 
 

@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from luna_processor.errors import SourceFailed
 from luna_processor.frames import SourceInfo
 from luna_processor.sources.mask import parse_mask
+from luna_processor.sources.memory import MAX_PIXELS, bound_allocations
 from luna_processor.sources.pyav import Pictures, PyAvFrame, check_size
 from luna_processor.sources.reference import check_no_scheme
 from luna_processor.streams.plan import SourcePlan
@@ -102,7 +103,8 @@ class PictureSource:
 
 
 def _decode(path: Path) -> VideoFrame | None:
-    """Return the picture in a file; None if there is none that can be decoded."""
+    """Return the picture in a file; None if there is none that can be decoded, or one of too many pixels."""
+    bound_allocations()
     try:
         with path.open("rb") as file:
             content = file.read(MAX_PICTURE_BYTES + 1)
@@ -110,6 +112,7 @@ def _decode(path: Path) -> VideoFrame | None:
             return None
         # From memory: FFmpeg would take a % in a file's name for a pattern.
         with av.open(io.BytesIO(content), "r", options={"format_whitelist": _FORMATS}) as container:
-            return next(container.decode(video=0), None)
+            picture = next(container.decode(video=0), None)
     except (OSError, av.error.FFmpegError, IndexError, ValueError):
         return None
+    return picture if picture is not None and picture.width * picture.height <= MAX_PIXELS else None
