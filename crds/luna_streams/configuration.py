@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 
@@ -49,9 +50,15 @@ def load_settings(
 def _first_fault(error: ValidationError, prefix: str, flags: Mapping[str, object]) -> str:
     fault = error.errors(include_input=False, include_url=False)[0]
     if not fault["loc"]:
-        return f"settings {prefix}*: {fault['msg']}"
+        return f"settings {prefix}*: {_text(fault)}"
     name = str(fault["loc"][0])
     variable, flag = prefix + name.upper(), "--" + name.replace("_", "-")
     if fault["type"] == "missing":
         return f"{flag} (or {variable}) is required"
-    return f"{flag if name in flags else variable}: {fault['msg']}"
+    return f"{flag if name in flags else variable}: {_text(fault)}"
+
+
+def _text(fault: ErrorDetails) -> str:
+    """Return what is wrong; a sentence of ours stands as it was written."""
+    own = fault.get("ctx", {}).get("error")
+    return str(own) if fault["type"] == "value_error" and own else fault["msg"]

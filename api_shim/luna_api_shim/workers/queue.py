@@ -236,10 +236,10 @@ class Queue:
         if worker.pod is None:
             return
         pod = worker.pod
-        if self._process_of_pod.get(pod.uid) not in (None, worker.process):
+        if self._process_of_pod.pop(pod.uid, None) not in (None, worker.process):
             self._bells.ring(pod.uid)
         self._process_of_pod[pod.uid] = worker.process
-        if len(self._process_of_pod) > _MOST_PODS:  # long gone, the oldest
+        if len(self._process_of_pod) > _MOST_PODS:  # of all, it has been silent for longest: long gone
             del self._process_of_pod[next(iter(self._process_of_pod))]
         orphans = [
             entry

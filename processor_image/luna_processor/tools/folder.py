@@ -71,10 +71,10 @@ class GrowingList:
         try:
             write_all(self._file, piece + self._END)
         except OSError:
-            # A full disk: leave what was whole before.
-            self._file.truncate(self._size)
+            # A full disk: leave what was whole before. Its last bytes stood here already, so they need no new room.
             self._file.seek(self._size)
-            self._file.write(self._END)
+            write_all(self._file, self._END)
+            self._file.truncate()
             raise
         self._size += len(piece)
         self.count += 1
