@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from luna_local.demo import CLIP
 from luna_processor.delivery.delivery import AUTHORIZATION_FAILED
 from luna_processor.engines.models import default_folder
 from luna_processor.vision.detections import iou_matrix
-from support.event_sink import EventSink, SinkEvent, event_sink
+from support.event_sink import EventSink, SinkEvent
 from support.http_servers import serving
 from support.media import (
     FPS,
@@ -43,24 +42,11 @@ from support.streams_server import (
     genuine_stream_v1,
     stream_v1,
     stream_v2,
-    streams_server,
 )
 from support.waiting import eventually
 
 SLOW_S = 150.0
 """The machine of a test may be busy with others."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StreamsServer]:
-    async with streams_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[EventSink]:
-    async with event_sink() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from luna_processor.delivery.lanes import Pauses
 from luna_processor.delivery.outbox import Outbox
 from luna_processor.delivery.spool import Spool
 from luna_processor.interface.metrics import Metrics
-from support.event_sink import EventSink, event_sink
+from support.event_sink import EventSink
 from support.processor_builders import STREAM_ID, a_shot, a_target, an_event
 from support.waiting import eventually
 
@@ -48,12 +48,6 @@ class Post:
 
     def count(self, outcome: str) -> float:
         return float(self.metrics.best_shots.labels(outcome)._value.get())
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[EventSink]:
-    async with event_sink() as running:
-        yield running
 
 
 @pytest.fixture

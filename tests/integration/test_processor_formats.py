@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.event_schemas import CLOUD_EVENT, SHOT_DATA, check
-from support.event_sink import EventSink, SinkEvent, event_sink
+from support.event_sink import EventSink, SinkEvent
 from support.media import FPS, demo_pictures, truth, write_clip
 from support.processors import processor
-from support.streams_server import ACCOUNT, HANDLER, StreamsServer, stream_v2, streams_server
+from support.streams_server import ACCOUNT, HANDLER, StreamsServer, stream_v2
 from support.waiting import eventually
 
 SIZE = (640, 360)
 BEGIN_S = 4
 """Where the clip begins in the demo clip, whose faces are known."""
 SLOW_S = 60.0
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StreamsServer]:
-    async with streams_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[EventSink]:
-    async with event_sink() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

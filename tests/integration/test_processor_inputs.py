@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from itertools import islice
 from pathlib import Path
 
@@ -11,26 +10,14 @@ import pytest
 from PIL import Image
 
 from support.datagrams import datagrams, free_udp_port
-from support.event_sink import EventSink, event_sink
+from support.event_sink import EventSink
 from support.media import demo_pictures, plain_pictures, write_clip
 from support.media_server import content, media_server
 from support.processors import processor
-from support.streams_server import StreamsServer, stream_v1, stream_v2, streams_server
+from support.streams_server import StreamsServer, stream_v1, stream_v2
 from support.waiting import eventually
 
 SLOW_S = 90.0
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StreamsServer]:
-    async with streams_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[EventSink]:
-    async with event_sink() as running:
-        yield running
 
 
 def options(sink: EventSink) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,14 @@ from starlette.applications import Starlette
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
-from support.event_sink import EventSink, SinkEvent, event_sink
+from support.event_sink import EventSink, SinkEvent
 from support.http_servers import serving
 from support.media import demo_pictures, write_clip
 from support.processors import ProcessorProcess, processor, start_processor
-from support.streams_server import StreamsServer, stream_v2, streams_server
+from support.streams_server import StreamsServer, stream_v2
 from support.waiting import eventually
 
 SLOW_S = 90.0
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StreamsServer]:
-    async with streams_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[EventSink]:
-    async with event_sink() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

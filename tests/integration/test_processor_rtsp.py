@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import pytest
 
 from luna_local.demo import CLIP
 from support.cameras import needs_gstreamer, rtsp_server
-from support.event_sink import EventSink, event_sink
+from support.event_sink import EventSink
 from support.media import demo_pictures, write_clip
 from support.processors import processor
-from support.streams_server import StreamRecord, StreamsServer, stream_v2, streams_server
+from support.streams_server import StreamRecord, StreamsServer, stream_v2
 from support.waiting import eventually
 
 SLOW_S = 90.0
@@ -28,18 +27,6 @@ pytestmark = pytest.mark.rtsp
 @pytest.fixture(scope="module", autouse=True)
 def _needs_gstreamer() -> None:
     needs_gstreamer()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[StreamsServer]:
-    async with streams_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[EventSink]:
-    async with event_sink() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

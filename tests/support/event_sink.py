@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ormsgpack
+import pytest
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -133,3 +134,10 @@ async def event_sink() -> AsyncIterator[EventSink]:
     async with serving(sink.app()) as origin:
         sink.origin = origin
         yield sink
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[EventSink]:
+    """A LUNA PLATFORM for the test."""
+    async with event_sink() as running:
+        yield running

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -283,3 +284,10 @@ def genuine_stream_v1(reference: str, origin: str) -> dict[str, Any]:
         "preview": None,
         "tags": ["new in a later release"],
     }
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[StreamsServer]:
+    """A LUNA Streams for the test."""
+    async with streams_server() as running:
+        yield running
