@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import av
 import pytest
 
 from luna_processor.errors import SourceFailed
@@ -34,6 +35,20 @@ def cut(whole: Path, size: int) -> Path:
     return short
 
 
+def delayed(whole: Path, by_s: int) -> Path:
+    """Copy a file whose time stamps begin later, as a recorder cuts it out of what it has."""
+    piece = whole.with_stem("piece")
+    with av.open(str(whole)) as source, av.open(str(piece), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.pts is None or packet.dts is None or packet.time_base is None:
+                continue  # the last one is empty
+            shift = round(by_s / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
+            target.mux(packet)
+    return piece
+
+
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "avi", "ts", "flv"])
 def test_a_whole_file_is_read_to_its_end_without_complaint(ending: str, tmp_path: Path) -> None:
     codec = {"avi": "mpeg4", "flv": "flv"}.get(ending, "libx264")
@@ -45,6 +60,18 @@ def test_a_file_that_says_how_long_it_is_and_ends_before_is_truncated(ending: st
     whole = write_clip(tmp_path / f"whole.{ending}", plain_pictures(150), codec=codec, g="25")
     with pytest.raises(SourceFailed, match=r"short\.\w+ is truncated: [23]\.\d s of 6\.0 s could be read"):
         frame_count(cut(whole, whole.stat().st_size // 2))
+
+
+def test_a_matroska_file_that_does_not_begin_with_zero_is_as_long_as_its_frames(tmp_path: Path) -> None:
+    piece = delayed(write_clip(tmp_path / "whole.mkv", plain_pictures(150), g="25"), by_s=100)
+    source = open_source(a_source_plan("videofile", piece))
+    try:
+        assert source.info.duration_s == pytest.approx(6)
+        assert sum(1 for _ in source.frames()) == 150
+    finally:
+        source.close()
+    with pytest.raises(SourceFailed, match=r"short\.mkv is truncated: [23]\.\d s of 6\.0 s could be read"):
+        frame_count(cut(piece, piece.stat().st_size // 2))
 
 
 def test_a_transport_stream_that_ends_within_a_packet_is_truncated(tmp_path: Path) -> None:

@@ -144,8 +144,7 @@ class VideoPackets:
 
     def duration_s(self) -> float | None:
         """Return how long the source is; None for a live one, and where it does not say."""
-        duration = self.container.duration
-        return None if self._opening.is_live or not duration else duration / av.time_base
+        return None if self._opening.is_live else _length_s(self.container)
 
     def declared_start_s(self) -> float | None:
         """Return the time stamp at which a file says it begins."""
@@ -253,9 +252,20 @@ class VideoPackets:
             return stream.frames / rate  # FFmpeg shortens the duration of a file that is cut off, but not this
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
-        if container.streams.audio or not container.duration:
-            return None
-        return container.duration / av.time_base
+        return None if container.streams.audio else _length_s(container)
+
+
+def _length_s(container: InputContainer) -> float | None:
+    """Return how long a file is; None where it does not say.
+
+    Matroska tells the time at which it ends, which is more where it does not begin with 0: a piece of a recording.
+    Some writers tell its length all the same: what would end before it begins is taken for that.
+    """
+    if not container.duration:
+        return None
+    begins = container.start_time or 0
+    is_end = container.format.name.startswith("matroska") and 0 < begins < container.duration
+    return (container.duration - begins if is_end else container.duration) / av.time_base
 
 
 def _bit_rate(stream: VideoStream) -> int:
