@@ -78,6 +78,13 @@ def test_a_codec_that_changes_within_a_file_is_said(other: str, tmp_path: Path) 
         read(joined(tmp_path / "c.ts", first, second))
 
 
+def test_a_frame_that_the_decoder_held_back_hides_no_changed_codec(tmp_path: Path) -> None:
+    first = write_clip(tmp_path / "a.ts", plain_pictures(50, 320, 240), codec="mpeg2video")
+    second = write_clip(tmp_path / "b.ts", plain_pictures(60, 320, 240))
+    with pytest.raises(SourceFailed, match=r"c\.ts cannot be decoded any more, its codec may have changed"):
+        read(joined(tmp_path / "c.ts", first, second))
+
+
 @pytest.mark.parametrize("ending", ["h264", "mjpeg"])
 def test_pictures_without_time_stamps_are_taken_for_25_a_second(ending: str, tmp_path: Path) -> None:
     codec = {"h264": "libx264", "mjpeg": "mjpeg"}[ending]

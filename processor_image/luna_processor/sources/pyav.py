@@ -221,7 +221,10 @@ class PyAvSource:
         has_begun = False
         for packet in self._packets.packets():
             frames = _decode(packet)
-            barren_in_a_row = 0 if frames else barren_in_a_row + 1
+            if packet.size:
+                barren_in_a_row = 0 if frames else barren_in_a_row + 1
+            else:  # the end: what the decoder held back is of packets before, and makes good as many
+                barren_in_a_row = max(0, barren_in_a_row - len(frames))
             if self._opening.is_live and barren_in_a_row >= (_MAX_BARREN if has_begun else _MAX_BARREN_AT_START):
                 raise self._barren(barren_in_a_row, has_begun=has_begun)
             for frame in frames:
