@@ -143,6 +143,14 @@ def test_datagrams_are_read_and_their_end_is_noticed(host: str, clips: dict[str,
     source.close()
 
 
+def test_datagrams_of_few_frames_are_read_on_although_the_timeout_is_short(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "slow.ts", plain_pictures(15), fps=5, g="5", bf="0").read_bytes()
+    port = free_udp_port()
+    with datagrams(clip, "127.0.0.1", port, duration_s=3.0):
+        _, frames = read(f"udp://127.0.0.1:{port}", 18, kind="udp", timeout_s=2.5)
+    assert len(frames) == 18
+
+
 def test_datagrams_that_nobody_sends_are_waited_for_no_longer_than_asked() -> None:
     began_s = time.monotonic()
     with pytest.raises(SourceFailed, match=r"cannot be opened: no answer within 0\.5 s"):

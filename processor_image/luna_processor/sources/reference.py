@@ -26,6 +26,10 @@ _FILE_FORMATS = (
     "mjpeg,jpeg_pipe"
 )
 _NETWORK_FORMATS = _FILE_FORMATS + ",rtsp,hls,mpjpeg"
+_USUAL_ANALYSIS_S: Final = 5.0
+"""Longest time of a video that FFmpeg looks at before it is open, unless told otherwise."""
+_HTTP_ANALYSIS_S: Final = 1.0
+"""Bare JPEGs are taken for a film of 25 a second, of which a slow camera gives the usual time in half a minute."""
 _UDP_OPTIONS: Final = ("localaddr", "sources", "block", "reuse", "ttl", "buffer_size")
 """What may stand in the query of `udp://`: FFmpeg's others take memory without bound, or write."""
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*):")
@@ -68,16 +72,21 @@ def opening(plan: SourcePlan) -> Opening:
     if scheme not in SCHEMES[plan.kind]:
         raise UnsuitableStream(_refusal(plan, scheme))
     options = {"protocol_whitelist": _NETWORK_PROTOCOLS, "format_whitelist": _NETWORK_FORMATS}
+    analysis_s = _USUAL_ANALYSIS_S
     if scheme in ("rtsp", "rtsps"):
         # Nobody listens: sound is not even asked for.
         options |= {"rtsp_transport": plan.kind, "allowed_media_types": "video"}
     elif scheme in ("http", "https"):
-        # Bare JPEGs are taken for a film of 25 a second, of which a slow camera gives the usual 5 s in half a minute.
-        options["analyzeduration"] = "1000000"
+        analysis_s = _HTTP_ANALYSIS_S
     else:
         _check_udp(plan)
         # A decoder that is late loses datagrams; it need not lose the connection.
         options["overrun_nonfatal"] = "1"
+    # An analysis that runs out of time leaves a connection that cannot be read any more.
+    if plan.timeout_s:
+        analysis_s = min(analysis_s, plan.timeout_s / 2)
+    if analysis_s < _USUAL_ANALYSIS_S:
+        options["analyzeduration"] = str(round(analysis_s * 1_000_000))
     # A stream of another codec under a known number is noticed as such, not passed over as a stranger.
     options |= {"merge_pmt_versions": "1", "seg_format_options": "merge_pmt_versions=1"}
     return Opening(reference, options, plan.shown_as, is_live=True)
