@@ -29,13 +29,13 @@ def main(argv: list[str] | None = None) -> int:
         settings = load(flags, os.environ)
         _start_logging(settings.log_level)
         listener = _listen(settings.listen_host, settings.port)
-        outbox = open_outbox(settings, os.environ)
-        process = Process(settings, load_engines(settings), listener, outbox)
+        process = Process(settings, load_engines(settings), listener)
+        outbox = open_outbox(settings, os.environ)  # last: a start that fails touches no spool
     except StartupError as e:
         print(f"luna-streams processor: {e}", file=sys.stderr)
         return EXIT_CANNOT_START
     with listener:
-        return asyncio.run(process.run())
+        return asyncio.run(process.run(outbox))
 
 
 def _parser() -> argparse.ArgumentParser:

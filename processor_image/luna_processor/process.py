@@ -45,15 +45,13 @@ class Process:
         settings: of the process.
         engines: loaded networks.
         listener: bound socket of the HTTP interface.
-        outbox: where events wait; closed at the end.
 
     Raises:
         StartupError: if a filter is malformed, or the GPU must decode and cannot.
     """
 
-    def __init__(self, settings: Settings, engines: Engines, listener: socket.socket, outbox: Outbox) -> None:
+    def __init__(self, settings: Settings, engines: Engines, listener: socket.socket) -> None:
         self._settings = settings
-        self._outbox = outbox
         self._worker_settings = worker_settings(settings)
         self._listener = listener
         self._worker_id = str(uuid.uuid4())
@@ -61,8 +59,12 @@ class Process:
         self._open_source = source_opener(settings, engines, self._note_cpu_decoding)
         self._inference = Inference(settings, engines)
 
-    async def run(self) -> int:
-        """Work until SIGTERM or SIGINT, then end in order; returns the exit status."""
+    async def run(self, outbox: Outbox) -> int:
+        """Work until SIGTERM or SIGINT, then end in order; returns the exit status.
+
+        Args:
+            outbox: where events wait; closed at the end.
+        """
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -70,8 +72,8 @@ class Process:
         mode = MODES[settings.v1_mode]
         api = StreamsApi(settings.streams_origin, settings.api_version, self._worker_id, settings.token, mode)
         async with contextlib.aclosing(api):
-            worker, delivery = self._connect(api)
-            self._watch(worker)
+            worker, delivery = self._connect(api, outbox)
+            self._watch(worker, outbox)
             server = _server(create_app(self._interface(worker)))
             serving = asyncio.create_task(server.serve(sockets=[self._listener]))
             working = asyncio.create_task(worker.serve())
@@ -99,13 +101,13 @@ class Process:
         log.warning("%s: %s", shown_as, reason)
         self._metrics.cpu_decoded_sources.inc()
 
-    def _connect(self, api: StreamsApi) -> tuple[Worker, Delivery]:
+    def _connect(self, api: StreamsApi, outbox: Outbox) -> tuple[Worker, Delivery]:
         """Make the delivery and the worker, which know each other through callbacks only."""
         settings = self._settings
         delivery_settings = DeliverySettings(settings.delivery_timeout, settings.give_up_after)
         delivery = Delivery(
             delivery_settings,
-            self._outbox,
+            outbox,
             self._metrics,
             lambda stream_id, version: worker.refuse(stream_id, version, AUTHORIZATION_FAILED),
         )
@@ -122,8 +124,8 @@ class Process:
         )
         return worker, delivery
 
-    def _watch(self, worker: Worker) -> None:
-        metrics, outbox = self._metrics, self._outbox
+    def _watch(self, worker: Worker, outbox: Outbox) -> None:
+        metrics = self._metrics
         metrics.registry.register(
             StreamCollector(lambda: [StreamFigures(r.plan.stream_id, r.plan.name, r.stats) for r in worker.runs])
         )

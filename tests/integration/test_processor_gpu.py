@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from luna_processor.delivery.spool_place import open_outbox
+from luna_processor.delivery.outbox import Outbox
+from luna_processor.delivery.spool import Spool
 from luna_processor.engines.card import Card, Condition
 from luna_processor.engines.failures import failure
 from luna_processor.engines.port import Engine
@@ -85,7 +86,7 @@ def a_world(server: StreamsServer, listener: socket.socket) -> GpuWorld:
     engine = BreakingEngine(engines.faces.engine, condition)
     card = Card("pretended", Accelerator(0, "cuda", False, None, condition.lost), condition, FakeNvml())
     engines = replace(engines, faces=replace(engines.faces, engine=engine), card=card)
-    process = Process(settings, engines, listener, open_outbox(settings, {}))
+    process = Process(settings, engines, listener)
     return GpuWorld(server, process, engine, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
 
@@ -106,7 +107,7 @@ async def test_a_lost_card_is_each_streams_error_and_the_process_ends_in_order(c
         with socket.create_server(("127.0.0.1", 0)) as listener:
             world = a_world(server, listener)
             streams = [server.add(slow_stream(clip, name)) for name in ("one", "two")]
-            running = asyncio.create_task(world.process.run())
+            running = asyncio.create_task(world.process.run(Outbox(Spool(None), 2**26)))
             await eventually(lambda: all(world.is_analysed(stream) for stream in streams), "both run", 30)
             async with httpx.AsyncClient(base_url=world.origin) as http:
                 assert "luna_processor_gpu_temperature_celsius" in (await http.get("/metrics")).text
@@ -125,7 +126,7 @@ async def test_a_card_whose_memory_is_full_fails_the_stream_that_meets_it_and_no
         with socket.create_server(("127.0.0.1", 0)) as listener:
             world = a_world(server, listener)
             streams = [server.add(slow_stream(clip, name)) for name in ("one", "two")]
-            running = asyncio.create_task(world.process.run())
+            running = asyncio.create_task(world.process.run(Outbox(Spool(None), 2**26)))
             await eventually(lambda: all(world.is_analysed(stream) for stream in streams), "both run", 30)
             world.engine.said.append(FULL)
             await eventually(lambda: "failure" in [server.streams[stream].status for stream in streams], "one fails")
