@@ -328,6 +328,14 @@ def test_fifty_connections_leave_nothing_behind(jpegs: list[bytes]) -> None:
         eventually_blocking(lambda: len(os.listdir("/proc/self/fd")) <= handles + 1, "handles are closed")
 
 
+def test_a_camera_that_accepts_and_never_speaks_rtsp_gives_no_answer() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as camera,
+        pytest.raises(SourceFailed, match=r"no answer within 0\.5 s"),
+    ):
+        read(f"rtsp://127.0.0.1:{camera.getsockname()[1]}/cam", timeout_s=0.5)
+
+
 def test_no_wait_is_longer_than_the_limit_whatever_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packets, "MAX_TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as camera, pytest.raises(SourceFailed, match=r"within 0\.5 s"):

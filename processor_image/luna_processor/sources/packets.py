@@ -176,6 +176,7 @@ class VideoPackets:
 
     def _open(self) -> InputContainer:
         bound_allocations()
+        began_s = time.monotonic()
         try:
             return av.open(
                 self._opening.url,
@@ -186,7 +187,11 @@ class VideoPackets:
                 hwaccel=self._accelerator,
             )
         except (av.error.FFmpegError, OSError, ValueError) as e:
-            reason = _reason(e, self._timeout_s)
+            is_late = time.monotonic() - began_s >= self._timeout_s
+            if is_late and isinstance(e, av.error.InvalidDataError) and self._opening.url.lower().startswith("rtsp"):
+                reason = _no_answer(self._timeout_s)  # FFmpeg takes an answer that does not come for a bad one
+            else:
+                reason = _reason(e, self._timeout_s)
             if self._accelerator is not None and _is_of_the_card(e):
                 reason = f"GPU {self._accelerator.device_id} cannot be reached ({reason})"
             raise SourceFailed(f"{self._opening.shown_as} cannot be opened: {reason}") from e
@@ -284,7 +289,7 @@ def _is_of_the_card(error: Exception) -> bool:
 def _reason(error: Exception, timeout_s: float) -> str:
     """Return FFmpeg's reason in words a person understands, without the address, and its password, that it repeats."""
     if isinstance(error, av.error.ExitError | av.error.TimeoutError):
-        return f"no answer within {timeout_s:g} s"
+        return _no_answer(timeout_s)
     if isinstance(error, av.error.InvalidDataError):
         return "not a video, or one that is damaged or cut off (invalid data)"
     if isinstance(error, av.error.ArgumentError):
@@ -295,3 +300,7 @@ def _reason(error: Exception, timeout_s: float) -> str:
         return "it sends more than a picture can be"
     reason = getattr(error, "strerror", None)
     return reason if isinstance(reason, str) else type(error).__name__
+
+
+def _no_answer(timeout_s: float) -> str:
+    return f"no answer within {timeout_s:g} s"
