@@ -30,6 +30,10 @@ class Frame(Protocol):
         """When it was decoded, UTC."""
 
     @property
+    def is_keyframe(self) -> bool:
+        """Whether it was compressed by itself."""
+
+    @property
     def is_damaged(self) -> bool:
         """Whether parts of the picture were lost on the way."""
 

@@ -27,6 +27,7 @@ class ArrayFrame:
     number: int = 0
     pts_s: float = 0.0
     is_damaged: bool = False
+    is_keyframe: bool = True
 
     @property
     def captured_at(self) -> datetime:

@@ -84,6 +84,11 @@ class PyAvFrame:
         return round(-self._frame.rotation / 90) % 4
 
     @property
+    def is_keyframe(self) -> bool:
+        """Whether it was compressed by itself."""
+        return bool(self._frame.key_frame)
+
+    @property
     def is_damaged(self) -> bool:
         """Whether parts of the picture were lost on the way."""
         return self._frame.is_corrupt
