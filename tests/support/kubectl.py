@@ -32,6 +32,11 @@ def find_kubectl(which: str) -> Path:
 
 
 @dataclass(frozen=True)
+
+_TIMEOUT_S = 130.0
+"""For one command; those that wait say themselves for how long."""
+
+
 class Outcome:
     """What a run of kubectl came to."""
 
@@ -60,7 +65,7 @@ class Kubectl:
         process = await self.start(*arguments)
         text = yaml.safe_dump(stdin).encode() if stdin is not None else b""
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(_TIMEOUT_S):
                 out, err = await process.communicate(text)
         except TimeoutError:
             process.kill()
