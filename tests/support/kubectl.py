@@ -31,12 +31,11 @@ def find_kubectl(which: str) -> Path:
     return assets / "kubectl"
 
 
-@dataclass(frozen=True)
-
 _TIMEOUT_S = 130.0
 """For one command; those that wait say themselves for how long."""
 
 
+@dataclass(frozen=True)
 class Outcome:
     """What a run of kubectl came to."""
 
