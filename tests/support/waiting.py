@@ -6,8 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
+PATIENCE_S = 60.0
+"""A deadline that no machine misses because it is busy: a wait that is over costs nothing."""
 
-async def eventually(condition: Callable[[], object], what: str = "", timeout_s: float = 10.0) -> None:
+
+async def eventually(condition: Callable[[], object], what: str = "", timeout_s: float = PATIENCE_S) -> None:
     """Return as soon as the condition is true; fail after the deadline, saying what did not come true."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -15,7 +18,7 @@ async def eventually(condition: Callable[[], object], what: str = "", timeout_s:
         await asyncio.sleep(0.005)
 
 
-def eventually_blocking(condition: Callable[[], object], what: str = "", timeout_s: float = 10.0) -> None:
+def eventually_blocking(condition: Callable[[], object], what: str = "", timeout_s: float = PATIENCE_S) -> None:
     """Do the same in a test that has no event loop."""
     deadline = time.monotonic() + timeout_s
     while not condition():
