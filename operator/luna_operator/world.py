@@ -102,12 +102,16 @@ class Space:
             self.waiting[name] = None
 
     def _judge(self, pod_uid: str, old: StreamFact, fact: StreamFact, now: datetime) -> None:
-        """Suspect a pod whose worker did not report, until it takes a stream again."""
+        """Suspect a pod whose worker did not report, until it takes a stream again.
+
+        That it had taken the stream may not have been seen: a status that is read anew leaps over what was in between.
+        """
         if fact.state == StreamState.IN_PROGRESS and old.state == StreamState.PENDING:
             self.suspects.pop(pod_uid, None)
         # Where the operator takes a stream away, it writes with the loss where the stream belongs now, or why it waits.
         is_by_shim = fact.pod is None and fact.scheduled[0] not in conditions.WAITING
-        if old.state == StreamState.IN_PROGRESS and fact.was_lost and is_by_shim and old.leave_by is None:
+        is_news = fact.was_lost and (not old.was_lost or fact.since != old.since)
+        if is_news and is_by_shim and old.leave_by is None:
             self.suspects[pod_uid] = now + SUSPICION
 
     def is_suspect(self, pod: PodFact, now: datetime) -> bool:
@@ -122,11 +126,12 @@ class Space:
         )
 
     def next_trust(self, now: datetime) -> datetime | None:
-        """Return when the next pod is no longer suspect; forget those that are gone."""
+        """Return when the next pod is no longer suspect; forget those that are gone.
+
+        A pass asks at its end with the time of its beginning: what became suspect since is as new as it can be.
+        """
         pods = {pod.uid for pod in self.pods.values()}
-        self.suspects = {
-            uid: until for uid, until in self.suspects.items() if now < until <= now + SUSPICION and uid in pods
-        }
+        self.suspects = {uid: until for uid, until in self.suspects.items() if now < until and uid in pods}
         return min(self.suspects.values(), default=None)
 
     def due_restarts(self, now: datetime, limit: int) -> list[StreamFact]:

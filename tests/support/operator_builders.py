@@ -158,10 +158,12 @@ class Simulation:
             )  # fmt: skip
 
 
-def by_worker(world: Simulation, name: str, event: Event) -> None:
-    """Change a stream as the shim does for its worker."""
+def by_worker(world: Simulation, name: str, *events: Event) -> None:
+    """Change a stream as the shim does for its worker; the operator gets to see what became of it in the end."""
     obj = world.objects[name]
-    record = advance(StreamStatus.from_resource(obj["status"]), event, world.now).record
+    record = StreamStatus.from_resource(obj["status"])
+    for event in events:
+        record = advance(record, event, world.now).record
     world.put(name, {**obj, "status": record.to_resource()})
 
 
