@@ -140,7 +140,7 @@ async def live(world: OperatorWorld) -> None:
     await world.change_pool("pool", image="luna-streams-processor:next")
     await world.until(lambda: world.pod_of("door") and old.isdisjoint(uids(world)), "the pod is another one")
     await world.until(lambda: world.pool_status().get("replicas") == 1, "the pool's status says so")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await world.events("PodDeleted"):
             await asyncio.sleep(0.05)
 

@@ -17,7 +17,7 @@ from luna_kube import PODS, KubeClient, load_credentials
 from support.apiservers import ApiServer, embedded_server
 from support.kubelets import all_dead, children_of, delete_all_pods, is_alive
 from support.pods import a_container, a_pod
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 HOST = Path(__file__).parents[1] / "support" / "kubelet_host.py"
 # A container with three children, which print their process ids: an ordinary one, one that left for a session of its
@@ -78,10 +78,10 @@ async def host(api: ApiServer, tmp_path: Path) -> AsyncIterator[Host]:
     async with KubeClient(await load_credentials(api.kubeconfig)) as client:
         host = Host(api, tmp_path)
         try:
-            await eventually(host.file.exists, "the kubelet is ready", 20)
+            await eventually(host.file.exists, "the kubelet is ready")
             containers = [a_container("sh", "-c", SCRIPT, name=name) for name in ("a", "b")]
             await client.create(PODS.within("default"), a_pod(*containers))
-            await eventually(lambda: len(host.pids()) == 8, "both containers and their children run", 20)
+            await eventually(lambda: len(host.pids()) == 8, "both containers and their children run")
             yield host
         finally:
             host.process.kill()
@@ -94,7 +94,7 @@ async def test_killing_the_kubelet_leaves_no_process_and_no_file(host: Host) -> 
     assert all(is_alive(pid) for pid in host.pids())
     host.process.kill()
     host.process.wait()
-    await all_dead(everything, timeout_s=5)
+    await all_dead(everything)
     assert not host.file.exists()
 
 
@@ -103,10 +103,10 @@ async def test_what_ran_under_a_killed_kubelet_is_said_to_be_lost_and_runs_again
     host.process.wait()
     await eventually(lambda: not host.file.exists(), "the guardian cleared up")
     host.start()
-    await eventually(host.file.exists, "the next kubelet is ready", 20)
-    await eventually(lambda: len(host.pids()) == 16, "both containers run again", 20)
+    await eventually(host.file.exists, "the next kubelet is ready")
+    await eventually(lambda: len(host.pids()) == 16, "both containers run again")
     statuses: list[dict[str, Any]] = []
-    async with KubeClient(await load_credentials(api.kubeconfig)) as client, asyncio.timeout(10):
+    async with KubeClient(await load_credentials(api.kubeconfig)) as client, asyncio.timeout(PATIENCE_S):
         while [status["restartCount"] for status in statuses] != [1, 1]:
             statuses = (await client.get(PODS.at("default", "pod")))["status"]["containerStatuses"]
     assert {status["lastState"]["terminated"]["reason"] for status in statuses} == {"ContainerStatusUnknown"}
@@ -120,7 +120,7 @@ async def test_a_killed_guardian_is_replaced_and_the_new_one_does_the_same(host:
     everything = [*host.pids(), *children_of(host.process.pid)]
     host.process.kill()
     host.process.wait()
-    await all_dead(everything, timeout_s=5)
+    await all_dead(everything)
 
 
 def _guardian_of(host: Host) -> int | None:
@@ -137,12 +137,12 @@ async def test_killing_both_at_once_ends_the_containers_and_the_next_kubelet_end
     os.kill(guardian, signal.SIGKILL)
     host.process.kill()
     host.process.wait()
-    await eventually(lambda: sum(not is_alive(pid) for pid in pids) >= 2, "the containers themselves end", 5)
+    await eventually(lambda: sum(not is_alive(pid) for pid in pids) >= 2, "the containers themselves end")
     host.file.unlink()
     host.start()
-    await eventually(host.file.exists, "the next kubelet is ready", 20)
+    await eventually(host.file.exists, "the next kubelet is ready")
     try:
-        await all_dead(pids, timeout_s=1)
+        await all_dead(pids)
     finally:
         for pid in bare:
             os.kill(pid, signal.SIGKILL)
@@ -156,7 +156,7 @@ async def test_a_signal_to_the_whole_terminal_group_does_not_end_the_guardian(ho
     everything = host.pids()
     host.process.kill()
     host.process.wait()
-    await all_dead([*everything, guardian], timeout_s=5)
+    await all_dead([*everything, guardian])
 
 
 async def test_a_stopped_container_does_not_escape(host: Host) -> None:
@@ -165,7 +165,7 @@ async def test_a_stopped_container_does_not_escape(host: Host) -> None:
         os.kill(pid, signal.SIGSTOP)
     host.process.kill()
     host.process.wait()
-    await all_dead(pids, timeout_s=5)
+    await all_dead(pids)
 
 
 async def test_a_container_cannot_hold_the_guardians_pipe_open(host: Host) -> None:

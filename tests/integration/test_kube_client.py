@@ -29,7 +29,7 @@ from luna_kube.reflector import ReflectorSettings
 from support.apiservers import ApiServer, unique
 from support.builders import stream_object
 from support.operators import install_crds
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ async def test_a_copy_of_a_server_that_was_restored_from_a_backup_is_mended(clie
     settings = ReflectorSettings(stall_timeout_s=1.0)
     reflector = Reflector(client, SECRETS.within(namespace), settings=settings)
     async with reflector.running():
-        await asyncio.wait_for(reflector.synced.wait(), 10)
+        await asyncio.wait_for(reflector.synced.wait(), PATIENCE_S)
         future = str(int(reflector.resource_version or "0") + 10_000_000)
         lost = {"metadata": {"name": "lost", "namespace": namespace, "uid": "lost", "resourceVersion": future}}
         reflector.observe(lost)
@@ -114,7 +114,7 @@ async def test_the_reflector_follows_with_selectors_and_own_writes(client: KubeC
     types: list[str] = []
     reflector.subscribe(lambda event: types.append(f"{event.type} {event.key[1]}"))
     async with reflector.running():
-        await asyncio.wait_for(reflector.synced.wait(), 10)
+        await asyncio.wait_for(reflector.synced.wait(), PATIENCE_S)
         made = await client.create(SECRETS.within(namespace), {"metadata": {"name": "a", "labels": {"watched": "yes"}}})
         reflector.observe(made)
         assert reflector.get(namespace, "a") is not None
@@ -131,7 +131,7 @@ async def test_the_reflector_follows_with_selectors_and_own_writes(client: KubeC
 
 async def test_a_stopping_pod_lives_on_for_a_while(client: KubeClient, namespace: str) -> None:
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "somewhere"}}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             with suppress(Invalid, NotFound, Conflict):
                 await client.create(PODS.within(namespace), pod)

@@ -98,9 +98,9 @@ async def test_get_follows_changes(kubectl: Kubectl) -> None:
 
 
 async def test_wait_ends_when_it_has_come_true(kubectl: Kubectl, server: EmbeddedApiServer) -> None:
-    assert "condition met" in await kubectl("wait", "--for=condition=established", "crd", "--all", "--timeout=10s")
+    assert "condition met" in await kubectl("wait", "--for=condition=established", "crd", "--all", "--timeout=60s")
     server.apply(a_camera("one"))
-    waiting = asyncio.create_task(kubectl("wait", "--for=jsonpath={.spec.fps}=7", "camera/one", "--timeout=30s"))
+    waiting = asyncio.create_task(kubectl("wait", "--for=jsonpath={.spec.fps}=7", "camera/one", "--timeout=60s"))
     await kubectl("patch", "camera", "one", "--type=merge", "-p", '{"spec":{"fps":7}}')
     assert "condition met" in await waiting
     too_late = await kubectl.run("wait", "--for=condition=Ready", "camera/one", "--timeout=1s")
@@ -191,7 +191,7 @@ async def test_delete_takes_dependents_along_or_leaves_them(
     server.apply(owned)
     assert "deleted" in await kubectl("delete", "camera", "one", f"--cascade={cascade}")
     if not stays:
-        await kubectl("wait", "--for=delete", "camera/two", "--timeout=10s")
+        await kubectl("wait", "--for=delete", "camera/two", "--timeout=60s")
     assert (server.get("contract.luna.test/v1", "Camera", "two", "default") is not None) is stays
 
 

@@ -22,11 +22,12 @@ from support.kubectl import KUBECTLS, Kubectl, find_kubectl
 from support.operators import OperatorWorld, an_operator_world, condition
 from support.repository import ROOT
 from support.shims import Deployment, Shim
+from support.waiting import PATIENCE_S
 
 Json = dict[str, Any]
 VIDEO = VideoInfo(width=1920, height=1080, frame_rate=25, bit_rate=1, gop_size=1, start_time=0)
 EXAMPLES = sorted((ROOT / "crds" / "examples").glob("*.yaml"))
-SECONDS = "--timeout=30s"
+PATIENTLY = "--timeout=100s"
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ async def test_get_tells_of_a_pool_how_many_pods_work_and_why_not_all(world: Ope
     async with world.operator():
         spec: Json = {"slotsPerPod": 3, "maxReplicas": 2, "gpu": {"resourceName": "nvidia.com/gpu"}}
         await kubectl("apply", "-f-", stdin=a_pool_manifest(**spec))
-        assert "condition met" in await kubectl("wait", "--for=condition=Ready", "streamprocessor/pool", SECONDS)
+        assert "condition met" in await kubectl("wait", "--for=condition=Ready", "streamprocessor/pool", PATIENTLY)
         [row] = table(await kubectl("get", "lsp", "-o", "wide"))
         expected = {
             "READY": "1", "PODS": "1", "UP-TO-DATE": "1", "SLOTS": "3", "ASSIGNED": "0", "WAITING": "0",
@@ -165,7 +166,7 @@ async def test_describe_shows_why_and_what_happened_in_its_order(world: Operator
         await world.until(lambda: len(world.status("door")["history"]) > 4)
         reasons = ["NoPoolSelects", "NoReadyPod", "Assigned", "HandlerLost"]
         told = ""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while any(reason not in told for reason in reasons):
                 told = (await kubectl("describe", "stream", "door")).partition("\nEvents:")[2]
         # Told by the last time: that no pod is ready may have been said once more since.
@@ -181,7 +182,7 @@ async def test_wait_ends_when_the_stream_is_processed(world: OperatorWorld, kube
     async with world.operator():
         await kubectl("apply", "-f-", stdin=a_pool_manifest())
         await kubectl("apply", "-f-", stdin=a_manifest())
-        waiting = asyncio.create_task(kubectl("wait", "--for=condition=Processing", "stream/door", SECONDS))
+        waiting = asyncio.create_task(kubectl("wait", "--for=condition=Processing", "stream/door", PATIENTLY))
         await world.until(lambda: world.pod_of("door"))
         await world.advance("door", Taken("w"))
         assert "condition met" in await waiting
@@ -306,7 +307,7 @@ async def test_deletion_needs_nobody_of_ours(world: OperatorWorld, kubectl: Kube
         await kubectl("apply", "-f-", stdin=a_manifest())
         await world.until(lambda: world.pod_of("door"))
     for what in ("stream/door", "streamprocessor/pool"):
-        assert "deleted" in await kubectl("delete", what, "--timeout=10s")
+        assert "deleted" in await kubectl("delete", what, PATIENTLY)
 
 
 @pytest.mark.parametrize("cascade", ["background", "foreground"])
@@ -314,7 +315,7 @@ async def test_a_deleted_pool_takes_its_pods_along(world: OperatorWorld, kubectl
     async with world.operator():
         await kubectl("apply", "-f-", stdin=a_pool_manifest(replicas=2))
         await world.until(lambda: world.pool_status().get("readyReplicas") == 2)
-        deleting = asyncio.create_task(kubectl("delete", "streamprocessor", "pool", f"--cascade={cascade}", SECONDS))
+        deleting = asyncio.create_task(kubectl("delete", "streamprocessor", "pool", f"--cascade={cascade}", PATIENTLY))
         # No kubelet ends the pods here: wait until they are told to stop, then do what it does.
         await world.until(lambda: all("deletionTimestamp" in pod["metadata"] for pod in world.pods.cache.values()))
         for name in world.pod_names():
@@ -330,7 +331,7 @@ async def test_a_namespace_goes_with_streams_pools_and_pods_in_it(world: Operato
         await kubectl("apply", "-f-", stdin=a_pool_manifest())
         await kubectl("apply", "-f-", stdin=a_manifest())
         await world.until(lambda: world.pod_of("door"))
-        deleting = asyncio.create_task(kubectl("delete", "namespace", world.namespace, SECONDS))
+        deleting = asyncio.create_task(kubectl("delete", "namespace", world.namespace, PATIENTLY))
         await world.until(lambda: all("deletionTimestamp" in pod["metadata"] for pod in world.pods.cache.values()))
         for name in world.pod_names():
             await world.delete_pod(name)

@@ -126,14 +126,12 @@ async def test_on_failure_restarts_until_it_succeeds(run: KubeletRun) -> None:
     assert status["restartCount"] == 2
 
 
-async def test_a_killed_container_is_back_within_two_seconds(run: KubeletRun) -> None:
+async def test_a_killed_container_is_started_again(run: KubeletRun) -> None:
     name = await run.create(a_shell_pod(f"echo $$; {FOREVER}".replace("$$", "$$$$")))
     pid = await pid_of(run, name)
     before = await run.status_when(name, is_running)
     os.kill(pid, signal.SIGKILL)
-    began = time.monotonic()
     after = await run.status_when(name, lambda s: first(s).get("restartCount") == 1 and is_running(s))
-    assert time.monotonic() - began < 2
     lost = after["lastState"]["terminated"]
     assert (lost["exitCode"], lost["signal"], lost["reason"]) == (137, 9, "Error")
     assert lost["containerID"] == before["containerID"] != after["containerID"]
@@ -371,7 +369,8 @@ async def test_other_probes_wait_for_the_startup_probe(run: KubeletRun) -> None:
 
 
 async def test_deleting_asks_to_end_and_waits(run: KubeletRun) -> None:
-    name = await run.create(a_shell_pod("trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"))
+    script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    name = await run.create(a_shell_pod(script, terminationGracePeriodSeconds=600))
     await run.pod_when(name, is_running)
     seen: list[str] = []
 
@@ -382,7 +381,7 @@ async def test_deleting_asks_to_end_and_waits(run: KubeletRun) -> None:
     following = asyncio.create_task(follow())
     await eventually(lambda: "ready" in seen)
     await run.delete(name)
-    await run.is_gone(name, timeout_s=4)
+    await run.is_gone(name)
     await following
     assert seen[-1] == "bye"
     assert await run.event_when(name, "Killing") == "Stopping container main"
@@ -395,25 +394,26 @@ async def test_a_process_that_does_not_listen_is_killed_after_the_grace(run: Kub
     began = time.monotonic()
     await run.delete(name)
     await run.is_gone(name)
-    assert 0.9 < time.monotonic() - began < 4
+    assert time.monotonic() - began >= 1
     assert not is_alive(pid)
 
 
 async def test_a_second_deletion_with_less_patience_shortens_the_wait(run: KubeletRun) -> None:
     script = "trap '' TERM; echo $$$$; while :; do sleep 0.05; done"
-    name = await run.create(a_shell_pod(script, terminationGracePeriodSeconds=60))
+    name = await run.create(a_shell_pod(script, terminationGracePeriodSeconds=600))
     await pid_of(run, name)
     await run.delete(name)
     await run.pod_when(name, lambda _: True)
     await run.delete(name, grace_period_s=1)
-    await run.is_gone(name, timeout_s=5)
+    await run.is_gone(name)
 
 
 async def test_a_forced_deletion_ends_the_process_at_once(run: KubeletRun) -> None:
-    name = await run.create(a_shell_pod("trap '' TERM; echo $$$$; while :; do sleep 0.05; done"))
+    script = "trap '' TERM; echo $$$$; while :; do sleep 0.05; done"
+    name = await run.create(a_shell_pod(script, terminationGracePeriodSeconds=600))
     pid = await pid_of(run, name)
     await run.delete(name, grace_period_s=0)
-    await all_dead([pid], timeout_s=3)
+    await all_dead([pid])
 
 
 async def test_a_pod_of_the_same_name_starts_anew(run: KubeletRun) -> None:
@@ -422,7 +422,7 @@ async def test_a_pod_of_the_same_name_starts_anew(run: KubeletRun) -> None:
     await run.delete("pod", grace_period_s=0)
     await run.create(pod)
     await run.pod_when("pod", is_running)
-    await all_dead([pid], timeout_s=3)
+    await all_dead([pid])
     assert is_alive(await pid_of(run, "pod"))
 
 

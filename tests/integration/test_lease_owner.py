@@ -15,7 +15,7 @@ from luna_kube import LEASES, NAMESPACES, Json, KubeClient, LeaseSettings, NotFo
 from luna_kube.resources import Resource
 from support.apiservers import ApiServer, unique
 from support.shims import SERVICE_ACCOUNTS
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -119,7 +119,7 @@ async def test_the_lease_goes_with_the_service_account(place: Place) -> None:
 
 async def gone(place: Place) -> None:
     """Wait until the garbage collector took the Lease."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while await place.lease() is not None:
             await asyncio.sleep(0.1)
 
@@ -156,7 +156,7 @@ async def test_an_account_made_anew_takes_the_lease_over(place: Place) -> None:
 async def renewed(place: Place, owner: str, times: int = 3) -> None:
     """Wait until the Lease of an owner was renewed a few times; it may be deleted and made again meanwhile."""
     seen: set[str] = set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len(seen) < times:
             lease = await place.lease()
             if lease is not None and lease["metadata"]["ownerReferences"][0]["uid"] == owner:
@@ -187,7 +187,7 @@ async def test_a_lease_that_is_deleted_is_made_again_by_its_leader_and_nobody_el
             await eventually(lambda: terms, "somebody leads")
             await asyncio.sleep(1.0)  # both have looked at it
             await place.kube.delete(LEASES.at(place.namespace, LEASE))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while await place.lease() is None:
                     await asyncio.sleep(0.05)
             lease = await place.lease()

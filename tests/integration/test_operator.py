@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,6 +20,7 @@ from luna_streams.lifecycle import Report, Taken
 from luna_streams.v1alpha1 import StreamState
 from support.apiservers import ApiServer, free_port
 from support.operators import OperatorWorld, an_operator_world, condition, waiting
+from support.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def test_why_a_stream_waits_stands_in_its_condition_and_in_an_event(world:
 
 
 async def eventually_events(world: OperatorWorld, reason: str) -> list[dict[str, Any]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not (events := await world.events(reason)):
             await asyncio.sleep(0.05)
     return events
@@ -103,10 +103,8 @@ async def test_streams_of_a_deleted_pod_are_lost_and_placed_again(world: Operato
             await world.advance(name, Taken("w"))
         victim = world.pod_of("a")
         assert victim is not None
-        began = time.monotonic()
         await world.delete_pod(victim)
-        await world.until(lambda: world.status("a")["status"] == "pending" and world.pod_of("a"), timeout_s=10)
-        assert time.monotonic() - began < 10
+        await world.until(lambda: world.status("a")["status"] == "pending" and world.pod_of("a"))
         status = world.status("a")
         assert [entry["status"] for entry in status["history"]][-3:] == ["handler_lost", "restart", "pending"]
         assert status["lastError"].startswith(f"processor pod {victim} ")
@@ -136,7 +134,7 @@ async def test_streams_of_a_pod_that_cannot_run_go_elsewhere(
         assert bad is not None
         await world.until(lambda: world.pool_status().get("readyReplicas") == 2)
         await world.set_pod(bad, **status)
-        await world.until(lambda: world.pod_of("cam") not in (None, bad), timeout_s=10)
+        await world.until(lambda: world.pod_of("cam") not in (None, bad))
         assert told in world.status("cam")["lastError"]
 
 
@@ -294,7 +292,7 @@ async def test_an_operator_that_starts_again_finds_everything_as_it_was(world: O
         assert uids == {pod["metadata"]["uid"] for pod in world.pods.cache.values()}
     await world.delete_pod(gone)
     async with world.operator():
-        await world.until(lambda: world.pod_of("c") in world.pod_names(), timeout_s=20)
+        await world.until(lambda: world.pod_of("c") in world.pod_names())
 
 
 async def test_an_operator_killed_in_the_middle_loses_nothing(world: OperatorWorld) -> None:
@@ -302,11 +300,11 @@ async def test_an_operator_killed_in_the_middle_loses_nothing(world: OperatorWor
     for number in range(50):
         await world.stream(f"cam-{number}")
     process = await operator_process(world)
-    await world.until(lambda: any(world.pod_of(name) for _, name in world.streams.cache), timeout_s=40)
+    await world.until(lambda: any(world.pod_of(name) for _, name in world.streams.cache))
     process.kill()
     await process.wait()
     async with world.operator():
-        await world.until(lambda: all(world.pod_of(name) for _, name in world.streams.cache), timeout_s=40)
+        await world.until(lambda: all(world.pod_of(name) for _, name in world.streams.cache))
     held = Counter(world.pod_of(name) for _, name in world.streams.cache)
     # Not 25 each: the first operator may have filled one pod before the other was ready, and no stream moves for that.
     assert held.keys() == {"pool-0", "pool-1"}
@@ -329,7 +327,7 @@ async def reacts(world: OperatorWorld, number: int) -> None:
     """Return when the operator has heard of a new pool, a new stream, and a pod that fails."""
     early, pool, cam = f"early-{number}", f"pool-{number}", f"cam-{number}"
     await world.stream(early)
-    await world.until(lambda: world.status(early), "it has begun, and read what there was", timeout_s=40)
+    await world.until(lambda: world.status(early), "it has begun, and read what there was")
     await world.pool(pool, slots_per_pod=4, replicas=2, selector={"group_names": [pool]})
     await world.until(lambda: world.pool_status(pool).get("readyReplicas") == 2)
     await world.stream(cam, groups=(pool,))
@@ -361,20 +359,20 @@ async def test_sigterm_ends_the_process_and_frees_the_lease(world: OperatorWorld
             return ""
         return str(spec.get("holderIdentity") or "")
 
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while not await holder():
             await asyncio.sleep(0.05)
     await world.stream("cam")
     await world.until(lambda: world.status("cam"), "kopf is up and has the signal handlers")
     process.terminate()
-    assert await asyncio.wait_for(process.wait(), 15) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
     assert await holder() == ""
 
 
 async def test_a_second_replica_stands_by_and_takes_over(world: OperatorWorld) -> None:
     first = await operator_process(world)
     await world.stream("a")
-    await world.until(lambda: world.status("a"), timeout_s=40)
+    await world.until(lambda: world.status("a"))
     async with world.operator() as second:
         await asyncio.sleep(1)
         assert second.state == "standby"
@@ -400,7 +398,7 @@ async def test_what_a_watch_missed_is_made_up_for(world: OperatorWorld, monkeypa
         deaf.clear()
         await world.stream("cam")
         await world.until(lambda: world.status("cam"))
-        await asyncio.wait_for(deaf.wait(), 10)
+        await asyncio.wait_for(deaf.wait(), PATIENCE_S)
         missed = operator.metrics.registry.get_sample_value("luna_operator_missed_events_total", {"object": "Stream"})
         assert missed is not None
         assert missed >= 1

@@ -14,6 +14,7 @@ from luna_streams.lifecycle import Report, Taken
 from luna_streams.v1alpha1 import StreamState
 from support.apiservers import ApiServer
 from support.operators import OperatorWorld, an_operator_world, condition
+from support.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ async def in_zone(world: OperatorWorld, pod: str, zone: str) -> None:
 
 
 async def events(world: OperatorWorld, reason: str) -> list[dict[str, Any]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not (found := await world.events(reason)):
             await asyncio.sleep(0.05)
     return found
@@ -102,7 +103,7 @@ async def test_a_worker_that_does_not_let_go_loses_the_stream_in_the_end(world: 
         await world.advance("low", Taken("w"))
         await world.stream("urgent", priority=1)
         await world.until(lambda: "leaveBy" in held_by(world, "low"))
-        await world.until(lambda: world.pod_of("urgent") == "pool-0", timeout_s=30)
+        await world.until(lambda: world.pod_of("urgent") == "pool-0")
         await world.until_reason("low", "Preempted")
         assert [entry["status"] for entry in world.status("low")["history"]][-3:] == [
             "handler_lost",

@@ -69,7 +69,7 @@ async def test_of_three_pods_one_at_a_time_is_replaced_and_each_stream_moves_onc
         world.pods.subscribe(lambda _: draining.append(sum(map(is_draining, world.pods.cache.values()))))
         await world.change_pool("pool", image="luna-streams-processor:next")
         await world.until(lambda: condition(world.pool_status(), "Reconciling").get("status") == "True")
-        await world.until(lambda: old.isdisjoint(uids(world)) and len(uids(world)) == 3, timeout_s=60)
+        await world.until(lambda: old.isdisjoint(uids(world)) and len(uids(world)) == 3)
         await world.until(lambda: not condition(world.pool_status(), "Reconciling"))
         assert max(draining) == 1
         assert condition(world.pool_status(), "Ready")["status"] == "True"
@@ -119,8 +119,8 @@ async def test_while_no_pod_can_be_made_the_others_are_looked_after(world: Opera
         await world.change_pool("pool", podTemplate={"spec": {"restartPolicy": "Never"}})
         await world.until(lambda: condition(world.pool_status(), "Stalled"))
         await world.set_pod("pool-0", phase="Failed", reason="Evicted")
-        await world.until(lambda: world.pod_names() == {"pool-1"}, timeout_s=10)
-        await world.until(lambda: world.pool_status().get("readyReplicas") == 1, timeout_s=10)
+        await world.until(lambda: world.pod_names() == {"pool-1"})
+        await world.until(lambda: world.pool_status().get("readyReplicas") == 1)
 
 
 @pytest.fixture(params=["embedded", pytest.param("kube-apiserver", marks=pytest.mark.apiserver)])

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from support.apiservers import kubernetes_assets
+from support.waiting import PATIENCE_S
 
 # Which kubectl: the one people have, and the one that comes with kube-apiserver (the newest).
 KUBECTLS = ("on the path", "of the assets")
@@ -91,7 +92,7 @@ class Kubectl:
         await process.communicate()
 
 
-async def read_line(process: asyncio.subprocess.Process, within_s: float = 30) -> str:
+async def read_line(process: asyncio.subprocess.Process, within_s: float = PATIENCE_S) -> str:
     """Return the next line a running command prints."""
     assert process.stdout is not None
     async with asyncio.timeout(within_s):

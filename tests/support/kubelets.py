@@ -12,7 +12,7 @@ from typing import Any
 from luna_kube import EVENTS, PODS, ApiError, KubeClient, NotFound, Resource, load_credentials
 from luna_local.kubelet.kubelet import Kubelet, KubeletSettings
 from support.apiservers import ApiServer
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 Json = dict[str, Any]
 NAMESPACE = "default"
@@ -41,7 +41,7 @@ class KubeletRun:
         self._uids[name] = found["metadata"]["uid"]
         return found
 
-    async def pod_when(self, name: str, condition: Callable[[Json], object], timeout_s: float = 15.0) -> Json:
+    async def pod_when(self, name: str, condition: Callable[[Json], object], timeout_s: float = PATIENCE_S) -> Json:
         """Return a Pod as soon as its status fulfils a condition."""
         seen: Json = {}
 
@@ -56,13 +56,13 @@ class KubeletRun:
             except TimeoutError:
                 raise AssertionError(f"not within {timeout_s:g} s; the status is {seen.get('status')}") from None
 
-    async def status_when(self, name: str, condition: Callable[[Json], object], timeout_s: float = 15.0) -> Json:
+    async def status_when(self, name: str, condition: Callable[[Json], object], timeout_s: float = PATIENCE_S) -> Json:
         """Return the status of a Pod's first container as soon as the Pod's status fulfils a condition."""
         pod = await self.pod_when(name, condition, timeout_s)
         first: Json = pod["status"]["containerStatuses"][0]
         return first
 
-    async def is_gone(self, name: str, timeout_s: float = 15.0) -> None:
+    async def is_gone(self, name: str, timeout_s: float = PATIENCE_S) -> None:
         """Return when a Pod is gone from the API."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -90,7 +90,7 @@ class KubeletRun:
         uid = self._uids[name]
         return [(e["reason"], e["message"]) for e in found.items if e["involvedObject"]["uid"] == uid]
 
-    async def event_when(self, name: str, reason: str, timeout_s: float = 10.0) -> str:
+    async def event_when(self, name: str, reason: str, timeout_s: float = PATIENCE_S) -> str:
         """Return the message of a Pod's Event as soon as there is one."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -108,7 +108,7 @@ async def a_kubelet(api: ApiServer, folder: Path) -> AsyncIterator[KubeletRun]:
         running = asyncio.create_task(kubelet.run())
         try:
             ready = asyncio.create_task(kubelet.ready.wait())
-            await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED, timeout=20)
+            await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_S)
             assert ready.done(), running
             yield KubeletRun(client, kubelet, folder)
         finally:
@@ -134,7 +134,7 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
 
 
-async def all_dead(pids: list[int], timeout_s: float = 10.0) -> None:
+async def all_dead(pids: list[int], timeout_s: float = PATIENCE_S) -> None:
     """Return when none of the processes runs any more."""
     await eventually(lambda: not any(is_alive(pid) for pid in pids), f"pids {pids} ended", timeout_s)
 

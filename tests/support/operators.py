@@ -43,7 +43,7 @@ from luna_streams.lifecycle import Event, advance
 from luna_streams.v1alpha1 import StreamStatus
 from support.apiservers import ApiServer, unique
 from support.builders import a_pool, stream_object
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 Json = dict[str, Any]
 
@@ -161,13 +161,13 @@ class OperatorWorld:
         listed = await self.client.list(EVENTS.within(self.namespace))
         return [event for event in listed.items if event["reason"] == reason]
 
-    async def until_event(self, reason: str, text: str, timeout_s: float = 10.0) -> None:
+    async def until_event(self, reason: str, text: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait for an Event of a reason whose message has a text."""
         async with asyncio.timeout(timeout_s):
             while not any(text in event["message"] for event in await self.events(reason)):
                 await asyncio.sleep(0.05)
 
-    async def until(self, condition: Callable[[], object], what: str = "", timeout_s: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], object], what: str = "", timeout_s: float = PATIENCE_S) -> None:
         """Wait for something to become true."""
         await eventually(condition, what, timeout_s)
 
@@ -242,7 +242,7 @@ async def an_operator_world(api: ApiServer) -> AsyncIterator[OperatorWorld]:
         world = OperatorWorld(client, namespace, settings)
         async with world.streams.running(), world.pools.running(), world.pods.running():
             for reflector in (world.streams, world.pools, world.pods):
-                await asyncio.wait_for(reflector.synced.wait(), 20)
+                await asyncio.wait_for(reflector.synced.wait(), PATIENCE_S)
             kubelet = asyncio.create_task(world.kubelet())
             try:
                 yield world
@@ -260,7 +260,7 @@ async def install_crds(client: KubeClient) -> None:
         with suppress(AlreadyExists):
             await client.create(CUSTOM_RESOURCE_DEFINITIONS.everywhere(), yaml.safe_load(path.read_text()))
     for resource in (STREAMS, STREAM_PROCESSORS):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await client.list(resource.everywhere())

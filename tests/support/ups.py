@@ -106,7 +106,7 @@ class Up:
         self.process.wait()
         return pids
 
-    def poll(self, condition: Callable[[], object], what: str, timeout_s: float) -> None:
+    def poll(self, condition: Callable[[], object], what: str, timeout_s: float = 200.0) -> None:
         """Return as soon as a condition is true."""
         deadline = time.monotonic() + timeout_s
         while not condition():

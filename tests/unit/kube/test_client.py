@@ -37,6 +37,7 @@ from luna_kube import (
 )
 from support.chaos_api import ChaosApi
 from support.relay import Relay
+from support.waiting import PATIENCE_S
 
 STREAMS_PATH = "/apis/lunastreams.dev/v1alpha1/streams"
 
@@ -99,10 +100,10 @@ async def test_an_error_status_becomes_what_the_caller_does_next(
 
 
 async def test_429_is_waited_out_as_the_server_says(chaos: ChaosApi, client: KubeClient) -> None:
-    chaos.fail("write", 429, times=2, Retry_After="1")
+    chaos.fail("write", 429, Retry_After="1")
     began = time.monotonic()
     await client.create(STREAMS.within("default"), {"metadata": {"name": "a"}})
-    assert 2.0 <= time.monotonic() - began < 4.0
+    assert time.monotonic() - began >= 1.0
     assert len(chaos.state(STREAMS_PATH)) == 1
 
 
@@ -115,12 +116,10 @@ async def test_429_until_the_deadline_says_when_to_come_back(chaos: ChaosApi) ->
 
 
 async def test_a_server_that_asks_for_more_time_than_there_is_is_not_waited_for(chaos: ChaosApi) -> None:
-    chaos.fail("get", 429, Retry_After="60")
-    began = time.monotonic()
-    async with chaos.client(timeout_s=5) as client:
+    chaos.fail("get", 429, Retry_After="6000")
+    async with chaos.client(timeout_s=600) as client, asyncio.timeout(PATIENCE_S):
         with pytest.raises(TooManyRequests):
             await client.get(PODS.at("default", "a"))
-    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -151,7 +150,7 @@ async def test_a_server_that_is_restarted_costs_nothing_but_time(chaos: ChaosApi
 
 
 def a_client_of(relay: Relay) -> KubeClient:
-    return KubeClient(Credentials(Configuration(host=relay.url)), timeout_s=5)
+    return KubeClient(Credentials(Configuration(host=relay.url)), timeout_s=PATIENCE_S)
 
 
 async def test_a_refused_eviction_is_an_answer_not_congestion(chaos: ChaosApi, client: KubeClient) -> None:

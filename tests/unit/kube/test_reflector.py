@@ -16,7 +16,7 @@ from luna_kube import STREAMS, CacheEvent, Conflict, EventType, Reflector
 from luna_kube.backoff import Backoff, BackoffSettings
 from luna_kube.reflector import ReflectorSettings
 from support.chaos_api import ChaosApi
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 Json = dict[str, Any]
 PATH = "/apis/lunastreams.dev/v1alpha1/streams"
@@ -58,7 +58,7 @@ async def a_reflector(chaos: ChaosApi, tuning: ReflectorSettings = QUICK) -> Asy
         reflector = Reflector(client, STREAMS.everywhere(), settings=tuning)
         follower = Follower(reflector)
         async with reflector.running():
-            await asyncio.wait_for(reflector.synced.wait(), 5)
+            await asyncio.wait_for(reflector.synced.wait(), PATIENCE_S)
             yield reflector, follower
 
 
@@ -256,7 +256,7 @@ async def test_a_crash_in_a_callback_is_not_swallowed(chaos: ChaosApi) -> None:
         reflector.subscribe(crash)
         chaos.put(PATH, "a")
         with pytest.raises(LookupError):
-            await asyncio.wait_for(reflector.run(), 5)
+            await asyncio.wait_for(reflector.run(), PATIENCE_S)
 
 
 async def owner_of(reflector: Reflector, others: Reflector, block: Awaitable[object]) -> None:
@@ -277,11 +277,11 @@ async def test_a_crash_ends_the_owner_at_once_with_its_error(chaos: ChaosApi) ->
     async with chaos.client() as client:
         reflector, others = (Reflector(client, STREAMS.everywhere(), settings=QUICK) for _ in range(2))
         crash_at(reflector, "evil")
-        owner = asyncio.create_task(owner_of(reflector, others, asyncio.sleep(60)))
+        owner = asyncio.create_task(owner_of(reflector, others, asyncio.sleep(600)))
         await eventually(reflector.synced.is_set)
         chaos.put(PATH, "evil")
         with pytest.raises(LookupError, match="evil"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await owner
         assert owner.cancelling() == 0, "who catches the error may go on"
 
@@ -293,7 +293,7 @@ async def test_an_owner_that_is_cancelled_while_its_reflector_crashes_stays_canc
 
         async def stubborn() -> None:
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(600)
             finally:
                 owner.cancel()
 

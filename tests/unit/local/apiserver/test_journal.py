@@ -206,7 +206,7 @@ async def test_a_journal_much_larger_than_the_state_is_rewritten_while_writes_go
     def slow_snapshot(*arguments: Any) -> int:
         size = write_snapshot(*arguments)
         rewriting.set()
-        may_finish.wait(10)
+        may_finish.wait(60)
         return size
 
     monkeypatch.setattr(journal_module, "_write_snapshot", slow_snapshot)
@@ -215,12 +215,12 @@ async def test_a_journal_much_larger_than_the_state_is_rewritten_while_writes_go
     path = tmp_path / "objects.jsonl"
     large = path.stat()
     keeping = asyncio.create_task(run.journal.keep(run.store.everything))
-    await asyncio.to_thread(rewriting.wait, 10)
+    await asyncio.to_thread(rewriting.wait, 60)
     # What is committed between the snapshot and its taking the place of the journal must be in it.
     run.store.put(_CAMERAS, a_document("meanwhile", 1))
     run.store.remove(_CAMERAS, ("default", "n3"))
     may_finish.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while path.stat().st_ino == large.st_ino:
             await asyncio.sleep(0.005)
     keeping.cancel()

@@ -16,6 +16,7 @@ from luna_local.apiserver import ApiError, EmbeddedApiServer
 from luna_local.apiserver import http as http_module
 from support.apiservers import ApiServer
 from support.kubernetes_api import CAMERAS, PODS, a_camera, a_config_map, a_definition, a_pod, connected
+from support.waiting import PATIENCE_S, eventually
 
 
 def test_it_listens_on_loopback_only() -> None:
@@ -31,33 +32,35 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
         await server.stop()
 
 
-async def test_it_starts_quickly_and_stops_quickly_also_with_watches_open() -> None:
-    began = time.monotonic()
-    async with EmbeddedApiServer() as server, httpx.AsyncClient(base_url=server.url, timeout=10) as client:
+async def test_its_end_does_not_wait_for_open_watches() -> None:
+    async with EmbeddedApiServer() as server, httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S) as client:
         assert (await client.get("/readyz")).text == "ok"
         watching = asyncio.create_task(client.get("/api/v1/pods?watch=true"))
-        while not server._store.table(("", "pods")).watchers:
-            await asyncio.sleep(0.005)
-        stopping = time.monotonic()
-        await server.stop()
-        assert time.monotonic() - stopping < 3
+        await eventually(lambda: server._store.table(("", "pods")).watchers)
+        async with asyncio.timeout(PATIENCE_S):
+            await server.stop()
         assert (await watching).status_code == 200
-    assert time.monotonic() - began < 10
 
 
 async def test_answers_are_not_held_back_by_the_network_stack() -> None:
     async with EmbeddedApiServer() as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
-        began = time.monotonic()
-        for _ in range(20):
-            writer.write(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-            await reader.readexactly(length)
-        # 40 ms each if head and body wait for an acknowledgement between them.
-        assert time.monotonic() - began < 0.4
-        writer.close()
-        await writer.wait_closed()
+        # 40 ms each if head and body wait for an acknowledgement between them; else only where a machine is busy.
+        assert min([await twenty_answers_s(server) for _ in range(5)]) < 0.4
+
+
+async def twenty_answers_s(server: EmbeddedApiServer) -> float:
+    """Return how long it takes to be answered twenty times on one connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    began = time.monotonic()
+    for _ in range(20):
+        writer.write(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+        await reader.readexactly(length)
+    took_s = time.monotonic() - began
+    writer.close()
+    await writer.wait_closed()
+    return took_s
 
 
 async def test_the_kubeconfig_leads_to_the_server(tmp_path: Path) -> None:
@@ -118,14 +121,10 @@ async def test_a_client_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyP
         deaf.sendall(f"GET {CAMERAS}?watch=true HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         table = server._store.table(("contract.luna.test", "cameras"))
         async with connected(ApiServer("embedded", server.url, Path())) as api:
-            while not table.watchers:
-                await asyncio.sleep(0.005)
+            await eventually(lambda: table.watchers)
             for index in range(60):
                 await api.create(CAMERAS, a_camera(f"c{index}", annotations={"a": "x" * 200_000}))
-            deadline = time.monotonic() + 20
-            while table.watchers:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.05)
+            await eventually(lambda: not table.watchers)
         deaf.close()
 
 
@@ -145,13 +144,11 @@ async def test_a_client_that_goes_away_ends_its_watch_and_its_log() -> None:
         server.apply(a_pod("p"))
         async with client.stream("GET", f"{PODS}/p/log?follow=true") as answer:
             assert await anext(answer.aiter_lines()) == "one"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await closed.wait()
         async with client.stream("GET", "/api/v1/pods?watch=true") as answer:
             await anext(answer.aiter_lines())
-        async with asyncio.timeout(10):
-            while server._store.table(("", "pods")).watchers:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not server._store.table(("", "pods")).watchers)
 
 
 @pytest.mark.parametrize("raises_when", ["called", "read"])

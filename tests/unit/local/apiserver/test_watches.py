@@ -34,7 +34,7 @@ def watch(store: Store, *, bookmark_s: float = 30.0, form: str = OBJECT, **query
     return watches.run(View(THINGS, form), "", query, WatchQuery.parse(THINGS, query))
 
 
-async def read(lines: AsyncGenerator[bytes, None], count: int, within_s: float = 5.0) -> list[dict[str, Any]]:
+async def read(lines: AsyncGenerator[bytes, None], count: int, within_s: float = 60.0) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     async with asyncio.timeout(within_s):
         async for chunk in lines:
