@@ -29,6 +29,7 @@ from luna_streams.lifecycle import UserRequest, advance
 from luna_streams.stream import DesiredState, Stream, StreamState
 from support.builders import NOW, a_record, a_stream
 from support.memory_store import MemoryStore
+from support.waiting import PATIENCE_S
 
 
 @dataclass
@@ -275,7 +276,7 @@ async def test_what_happened_right_before_the_end_is_copied_at_the_end(tmp_path:
     logbook = Logbook(store, database, namespace=None)
     entry = store.add(a_stream(record=a_record()))
     leading = asyncio.create_task(logbook.lead())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len(await logbook.page(LogFilter(), {"status"}, 0, 10)) < 1:
             await asyncio.sleep(0.01)
     await store.delete_stream(entry)

@@ -43,7 +43,7 @@ from support.streams_server import (
     stream_v1,
     stream_v2,
 )
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 SLOW_S = 150.0
 """The machine of a test may be busy with others."""
@@ -336,7 +336,7 @@ async def test_a_camera_that_cannot_be_reached_is_reported_while_it_is_tried_aga
         assert server.streams[stream_id].status == "in_progress"
         assert server.streams[stream_id].last_error == "rtsp://127.0.0.1:9/cam cannot be opened: Connection refused"
         server.change(stream_id, "cancel")
-        await eventually(lambda: "stopped" in "".join(running.log), "a waiting stream stops at once", 10)
+        await eventually(lambda: "stopped" in "".join(running.log), "a waiting stream stops at once")
     assert "secret" not in "".join(running.log)
 
 
@@ -465,7 +465,7 @@ async def test_streams_are_stopped_before_the_server_gives_them_to_others(
     async with processor(server.origin, *options(sink, "--max-feedback-delay", "2")) as running:
         await in_progress(server, stream_id)
         server.fails = True
-        await eventually(lambda: "stopped, no report was answered" in "".join(running.log), "they are stopped", 15)
+        await eventually(lambda: "stopped, no report was answered" in "".join(running.log), "they are stopped")
         assert (await _get(f"{running.origin}/api/1/streams")).json() == []
         server.fails = False
         server.change(stream_id, "pending")
@@ -605,7 +605,7 @@ async def test_a_processor_whose_requests_do_not_get_through_is_not_ready_until_
             while await readiness() != 503:
                 await asyncio.sleep(0.1)
         wire.mend()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while await readiness() != 200:
                 await asyncio.sleep(0.1)
 

@@ -17,15 +17,17 @@ from luna_processor.delivery.accounts import Account
 from luna_processor.delivery.delivery import Delivery, DeliverySettings
 from luna_processor.delivery.event_codec import encode
 from luna_processor.delivery.events import ShotEvent
-from luna_processor.delivery.lanes import Pauses
+from luna_processor.delivery.lanes import Pauses, Width
 from luna_processor.delivery.outbox import Outbox
 from luna_processor.delivery.spool import Spool
 from luna_processor.interface.metrics import Metrics
 from support.event_sink import EventSink
 from support.processor_builders import STREAM_ID, a_shot, a_target, an_event
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 QUICK = DeliverySettings(timeout_s=2, give_up_after_s=1.0, pauses=Pauses(0.05, 0.2))
+PATIENT = replace(QUICK, timeout_s=600, give_up_after_s=600)
+"""What hangs or is refused waits longer than any test."""
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -65,12 +67,16 @@ async def test_events_arrive_and_leave_nothing_behind(post: Post, sink: EventSin
     assert post.count("sent") == 20
 
 
-async def test_a_platform_that_is_down_holds_up_no_other(post: Post, sink: EventSink) -> None:
+async def test_a_platform_that_is_down_holds_up_no_other(sink: EventSink) -> None:
+    post = Post(PATIENT)
     for _ in range(20):
         post.submit(an_event(target=a_target(origin=NOWHERE)))
     post.submit(an_event(stream_id="other", target=a_target(origin=sink.origin)), Account())
-    await eventually(lambda: sink.events, "the other platform gets its event", 1.0)
+    await eventually(lambda: sink.events, "the other platform gets its event")
+    await eventually(lambda: post.account.trouble, "what is wrong is said")
     assert post.account.trouble == f"best shots cannot be delivered to {NOWHERE}: Connection refused"
+    assert post.outbox.size == 20
+    await post.delivery.close()
 
 
 async def test_an_event_is_given_up_after_its_time_and_said_to_be_lost(post: Post) -> None:
@@ -95,7 +101,7 @@ async def test_what_one_run_of_a_stream_lost_is_not_the_next_ones_loss(post: Pos
 
 
 async def test_events_behind_a_platform_that_is_down_grow_old_while_they_wait_their_turn() -> None:
-    post = Post(replace(QUICK, give_up_after_s=1.0, senders_per_origin=1))
+    post = Post(replace(QUICK, give_up_after_s=1.0, width=Width(1, 1)))
     began_s = time.monotonic()
     for _ in range(8):
         post.submit(an_event(target=a_target(origin=NOWHERE)))
@@ -119,7 +125,7 @@ async def test_a_clock_that_is_set_makes_no_event_old(monkeypatch: pytest.Monkey
 
 
 async def test_an_event_that_grew_old_behind_a_slow_one_is_tried_all_the_same(sink: EventSink) -> None:
-    post = Post(replace(QUICK, give_up_after_s=0.2, senders_per_origin=1))
+    post = Post(replace(QUICK, give_up_after_s=0.2, width=Width(1, 1)))
     sink.delay_s = 0.5
     for number in range(2):
         post.submit(an_event(target=a_target(origin=sink.origin), track_id=str(number)))
@@ -138,6 +144,21 @@ async def test_what_may_pass_is_tried_again_under_the_same_id(post: Post, sink: 
     await eventually(lambda: sink.events, "it arrives")
     assert len({attempt["luna-request-id"] for attempt in sink.attempts}) == 1
     assert post.metrics.delivery_retries._value.get() == len(sink.attempts) - 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_platform_that_asks_to_be_left_alone_is_for_as_long_as_the_longest_pause(
+    sink: EventSink, status: int
+) -> None:
+    post = Post(replace(PATIENT, pauses=Pauses(0.01, 1.0)))
+    sink.status, sink.headers = status, {"Retry-After": "3600"}
+    post.submit(an_event(target=a_target(origin=sink.origin)))
+    await eventually(lambda: sink.attempts, "it is tried")
+    sink.status = 201
+    await eventually(lambda: sink.events, "it arrives")
+    first_s, second_s = sink.attempted_at_s
+    assert second_s - first_s >= 1.0
+    await post.delivery.close()
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 301])
@@ -200,13 +221,13 @@ async def answering(*pieces: bytes) -> AsyncIterator[int]:
 
 
 async def test_a_hundred_platforms_that_hang_hold_up_no_other(sink: EventSink) -> None:
-    post = Post(replace(QUICK, timeout_s=20, give_up_after_s=30), capacity_bytes=10**8)
-    async with answering(*[b""] * 100) as port:
+    post = Post(PATIENT, capacity_bytes=10**8)
+    async with answering(*[b""] * 1000) as port:
         for number in range(2, 103):
             post.submit(an_event(target=a_target(origin=f"http://127.0.0.{number}:{port}")))
         await asyncio.sleep(0.2)
         post.submit(an_event(stream_id="other", target=a_target(origin=sink.origin)))
-        await eventually(lambda: sink.events, "the other platform gets its event", 5.0)
+        await eventually(lambda: sink.events, "the other platform gets its event")
         await post.delivery.close()
 
 
@@ -214,7 +235,7 @@ async def test_an_answer_that_trickles_holds_no_sender() -> None:
     post = Post(replace(QUICK, timeout_s=0.15, give_up_after_s=0.5))
     async with answering(b"HTTP/1.1 201 Created\r\nx: ", *[b"x"] * 100) as port:
         post.submit(an_event(target=a_target(origin=f"http://127.0.0.1:{port}")))
-        await eventually(lambda: post.count("given_up"), "it is given up", 5.0)
+        await eventually(lambda: post.count("given_up"), "it is given up")
         await post.delivery.close()
 
 
@@ -231,13 +252,15 @@ async def test_a_frame_store_that_hangs_costs_a_few_events_their_frames_and_a_wa
     sink: EventSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(posting, "_FRAME_STORE_TIMEOUT_S", 0.3)
-    post = Post(replace(QUICK, senders_per_origin=1))
-    async with answering(*[b""] * 100) as port:
+    post = Post(replace(PATIENT, width=Width(1, 1)))
+    began_s = time.monotonic()
+    async with answering(*[b""] * 1000) as port:
         target = a_target(origin=sink.origin, frame_store=f"http://127.0.0.1:{port}/1/buckets/frames/images")
         for _ in range(60):
             post.submit(an_event(target=target, shots=(a_shot(frame_jpeg=b"frame"),)))
-        await eventually(lambda: len(sink.events) == 60, "all arrive", 10.0)
+        await eventually(lambda: len(sink.events) == 60, "all arrive")
         assert post.metrics.source_frames.labels("failed")._value.get() == 60
+        assert time.monotonic() - began_s < 60 * 0.3, "it is not waited for with every event"
         await post.delivery.close()
 
 
@@ -271,19 +294,21 @@ async def test_source_frames_are_stored_once_however_often_the_event_is_tried(po
     assert origins == [f"{sink.origin}/1/buckets/frames/images/{number}" for number in (1, 2)]
 
 
-async def test_flushing_waits_for_what_can_be_delivered_and_no_longer(post: Post, sink: EventSink) -> None:
+async def test_flushing_waits_for_what_can_be_delivered_and_no_longer(sink: EventSink) -> None:
+    post = Post(PATIENT)
     post.submit(an_event(target=a_target(origin=sink.origin)))
-    await post.delivery.flush(5)
+    await post.delivery.flush(PATIENCE_S)
     assert len(sink.events) == 1
     sink.status = 503
     post.submit(an_event(target=a_target(origin=sink.origin)))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await post.delivery.flush(0.2)
     assert post.outbox.size == 1
+    await post.delivery.close()
 
 
 async def test_every_stream_that_waits_for_a_platform_that_is_down_says_so() -> None:
-    post = Post(replace(QUICK, give_up_after_s=30, senders_per_origin=1))
+    post = Post(replace(QUICK, give_up_after_s=30, width=Width(1, 1)))
     accounts = [Account() for _ in range(20)]
     for account in accounts:
         post.submit(an_event(target=a_target(NOWHERE)), account)

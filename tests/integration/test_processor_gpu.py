@@ -108,7 +108,7 @@ async def test_a_lost_card_is_each_streams_error_and_the_process_ends_in_order(c
             world = a_world(server, listener)
             streams = [server.add(slow_stream(clip, name)) for name in ("one", "two")]
             running = asyncio.create_task(world.process.run(Outbox(Spool(None), 2**26)))
-            await eventually(lambda: all(world.is_analysed(stream) for stream in streams), "both run", 30)
+            await eventually(lambda: all(world.is_analysed(stream) for stream in streams), "both run")
             async with httpx.AsyncClient(base_url=world.origin) as http:
                 assert "luna_processor_gpu_temperature_celsius" in (await http.get("/metrics")).text
             world.engine.said.append(ILLEGAL)
@@ -127,14 +127,14 @@ async def test_a_card_whose_memory_is_full_fails_the_stream_that_meets_it_and_no
             world = a_world(server, listener)
             streams = [server.add(slow_stream(clip, name)) for name in ("one", "two")]
             running = asyncio.create_task(world.process.run(Outbox(Spool(None), 2**26)))
-            await eventually(lambda: all(world.is_analysed(stream) for stream in streams), "both run", 30)
+            await eventually(lambda: all(world.is_analysed(stream) for stream in streams), "both run")
             world.engine.said.append(FULL)
             await eventually(lambda: "failure" in [server.streams[stream].status for stream in streams], "one fails")
             [failed] = [stream for stream in streams if server.streams[stream].status == "failure"]
             assert "memory is full; fewer streams" in str(server.streams[failed].last_error)
             [other] = [stream for stream in streams if stream != failed]
             count = len(world.reports(other))
-            await eventually(lambda: len(world.reports(other)) > count, "the other goes on", 15)
+            await eventually(lambda: len(world.reports(other)) > count, "the other goes on")
             assert world.reports(other)[-1] == ("in_progress", None)
             assert not running.done()
             signal.raise_signal(signal.SIGTERM)

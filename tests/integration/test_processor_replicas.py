@@ -111,6 +111,6 @@ async def test_streams_go_on_while_one_of_two_replicas_is_silent(tmp_path: Path)
             await eventually(lambda: len(record.feedback) > 2, "the stream is reported", 150)
             before = len(record.feedback)
             max(wires, key=lambda wire: len(wire.requests)).freeze()  # that of the reports: the queue is asked rarely
-            await eventually(lambda: len(record.feedback) > before + 3, "it is reported through the other", 30)
+            await eventually(lambda: len(record.feedback) > before + 3, "it is reported through the other")
             assert "no report was answered" not in "".join(running.log)
             assert record.history == ["pending", "in_progress"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from pathlib import Path
 
 import av
@@ -18,6 +17,9 @@ from support.sources import a_source_plan
 from support.stream_runs import a_run
 from support.streams_server import stream_v2
 from support.waiting import eventually
+
+SOON_S = 20
+"""Before a camera's time is over, which is a minute at most, and half of it to open one."""
 
 
 def frame_count(path: Path) -> int:
@@ -85,12 +87,10 @@ def test_a_transport_stream_that_ends_within_a_packet_is_truncated(tmp_path: Pat
 async def test_a_stream_is_stopped_at_once_although_its_camera_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as camera:
         reference = f"http://127.0.0.1:{camera.getsockname()[1]}/video"
-        run = a_run(stream_v2(reference, kind="tcp", healthcheck={"timeout": 5000}), open_source).run
+        run = a_run(stream_v2(reference, kind="tcp", healthcheck={"timeout": 600_000}), open_source).run
         run.start()
         connection, _ = await asyncio.get_running_loop().run_in_executor(None, camera.accept)
         with connection:
-            began_s = time.monotonic()
             run.stop(sends_rest=True)
-            await eventually(lambda: run.is_over, "it ends, long before the camera's time is over", 5)
-            assert time.monotonic() - began_s < 3
-        await eventually(lambda: "decode-" not in str(threading.enumerate()), "and so does its decoder", 15)
+            await eventually(lambda: run.is_over, "it ends, long before the camera's time is over", SOON_S)
+        await eventually(lambda: "decode-" not in str(threading.enumerate()), "and so does its decoder")

@@ -14,7 +14,7 @@ from support.apiservers import ApiServer
 from support.builders import v1_body, v2_body
 from support.facestream import FaceStream, Ledger, Pace
 from support.shims import Deployment, Shim, a_deployment
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 from support.worker import Work
 
 QUICK = Pace(request_stream_s=0.1, send_feedback_s=0.3, max_feedback_delay_s=2.0)
@@ -43,7 +43,7 @@ def restarting(attempts: int, delay: int = 1) -> Json:
 
 
 async def until(shim: Shim, stream_id: str, is_so: Callable[[Json], bool], api: int = 2) -> Json:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not is_so(stream := await shim.read(stream_id, api)):
             await asyncio.sleep(0.02)
     return stream
@@ -51,7 +51,7 @@ async def until(shim: Shim, stream_id: str, is_so: Callable[[Json], bool], api: 
 
 async def the_run_of(worker: FaceStream, stream_id: str, after: Work | None = None) -> Work:
     """Return the worker's next run of a stream."""
-    await eventually(lambda: worker.work.get(stream_id) not in (None, after), "the worker has the stream", 15)
+    await eventually(lambda: worker.work.get(stream_id) not in (None, after), "the worker has the stream")
     return worker.work[stream_id]
 
 

@@ -14,7 +14,7 @@ from support.apiservers import ApiServer
 from support.builders import v1_body, v2_body
 from support.facestream import FaceStream, Ledger, Pace
 from support.shims import Deployment, Shim, a_deployment
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 from support.worker import VIDEO_INFO
 
 QUICK = Pace(request_stream_s=0.1, send_feedback_s=0.4, max_feedback_delay_s=1.5)
@@ -96,7 +96,7 @@ async def test_what_a_killed_worker_held_goes_to_another_and_never_to_two(shim: 
             await stack.enter_async_context(worker.running())
         await eventually(lambda: ledger.held() == ids, "every stream is held")
         await doomed.aclose()
-        await eventually(lambda: ledger.held() == ids, "every stream is held again", timeout_s=15)
+        await eventually(lambda: ledger.held() == ids, "every stream is held again")
         assert [overlap for overlap in ledger.overlaps() if overlap[1].worker != "doomed"] == []
         for stream_id in ids:
             assert (await shim.read(stream_id))["status"] == "in_progress"
@@ -138,7 +138,7 @@ async def test_a_worker_the_shim_cannot_be_reached_by_stops_before_others_get_it
             await eventually(lambda: ledger.held() == ids, "it has all streams")
             worker.lose_the_way()
             async with FaceStream(shim.url, "two", ledger, pace=QUICK).running() as other:
-                await eventually(lambda: set(other.work) == ids, "the other has them", timeout_s=15)
+                await eventually(lambda: set(other.work) == ids, "the other has them")
                 assert worker.work == {}
     assert list(ledger.overlaps()) == []
 
@@ -149,7 +149,7 @@ async def test_a_connection_outlives_the_pause_between_two_reports(shim: Shim) -
     try:
         for pause_s in (5.5, 0.0):
             writer.write(b"GET /version HTTP/1.1\r\nHost: shim\r\n\r\n")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 assert (await reader.readline()).startswith(b"HTTP/1.1 200")
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))

@@ -13,7 +13,7 @@ from luna_streams import naming
 from support.apiservers import ApiServer
 from support.builders import ACCOUNT, HANDLER, OTHER_ACCOUNT, v2_body
 from support.shims import Deployment, Shim, a_deployment
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 from support.worker import DocumentedWorker
 
 
@@ -146,7 +146,7 @@ async def test_a_group_made_by_kubectl_is_a_group(shim: Shim, deployment: Deploy
     }
     await deployment.kube.create(STREAM_GROUPS.within(deployment.namespace), body)
     group_id = naming.group_id(deployment.namespace, "doors")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (await shim.http.get(f"/2/groups/{group_id}")).status_code != 200:
             await asyncio.sleep(0.02)
     stream_id = await shim.create(v2_body(group_id=group_id))

@@ -226,7 +226,7 @@ async def test_a_leader_killed_while_it_copies_leaves_no_gap_and_no_double(
             async with deployment.shim(database_url=database.url, parallel_writes=8) as follower:
                 assert follower.service.election.leader_origin is not None
                 expected = await _lives(follower, 40, lambda: leader.send_signal(signal.SIGKILL))
-                leader.wait(10)
+                leader.wait(60)
                 entries = await told(follower.http)
                 assert follower.service.election.is_leader
     assert "pa55" not in (tmp_path / "log").read_text()

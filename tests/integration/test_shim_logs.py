@@ -15,7 +15,7 @@ from support.apiservers import ApiServer
 from support.builders import ACCOUNT, OTHER_ACCOUNT, stream_object, v1_body, v2_body
 from support.postgresql import LogDatabase
 from support.shims import Deployment, Shim, a_deployment
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 from support.worker import DocumentedWorker
 
 FIELDS = ["stream_id", "status", "error", "video_info", "log_time", "version", "preview"]
@@ -40,7 +40,7 @@ async def plain_shim(embedded_api: ApiServer) -> AsyncIterator[Shim]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    await eventually(condition, timeout_s=20)
+    await eventually(condition)
 
 
 async def logs(shim: Shim, api: int = 2, **query: Any) -> list[Json]:
@@ -241,7 +241,7 @@ async def test_old_entries_are_cleared_by_themselves_where_that_is_wanted(
     async with deployment.shim(database_url=log_database.url, logs_clear_active=True, **wanted) as shim:
         stream_id = await shim.create(v2_body())
         await shim.http.patch(f"/2/streams/{stream_id}", json={"status": "pause"})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while await statuses(shim, stream_id) != ["pause"]:
                 await asyncio.sleep(0.1)
         await asyncio.sleep(1.5)

@@ -18,7 +18,7 @@ from support.apiservers import ApiServer, free_port
 from support.builders import OTHER_ACCOUNT, v2_body
 from support.picture_server import JPEG, PART, Script, answer, movie, picture_server, raw, silence
 from support.shims import Deployment, Shim, a_deployment
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 from support.worker import DocumentedWorker
 
 VIEWS = ("frame", "live")
@@ -120,7 +120,7 @@ async def test_live_pictures_come_one_by_one_and_end_with_the_viewer(shim: Shim)
                 if seen.count(JPEG) >= 3:
                     break
         assert seen.startswith(PART)
-        await eventually(lambda: server.open_count == 0, "the worker's connection is closed", timeout_s=3)
+        await eventually(lambda: server.open_count == 0, "the worker's connection is closed")
 
 
 async def test_live_ends_when_the_worker_ends_it(shim: Shim) -> None:
@@ -145,11 +145,11 @@ async def test_a_slow_viewer_makes_the_worker_wait(shim: Shim) -> None:
         stream_id = await shown(shim, server.url)
         async with shim.http.stream("GET", path(stream_id, "live")):
             before = -1
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE_S
             while before != server.sent_bytes:  # grows until every buffer on the way is full
                 assert time.monotonic() < deadline
                 before = server.sent_bytes
-                await asyncio.sleep(1)
+                await asyncio.sleep(0.5)
             assert before < 64 * 2**20
         await eventually(lambda: server.open_count == 0, "the worker's connection is closed")
 
@@ -167,7 +167,7 @@ async def test_a_viewer_who_takes_nothing_is_given_up(shim: Shim, monkeypatch: p
 async def test_head_answers_the_headers_and_leaves_the_worker(shim: Shim, view: str) -> None:
     async with picture_server(movie() if view == "live" else answer()) as server:
         stream_id = await shown(shim, server.url)
-        head = await shim.http.head(path(stream_id, view), timeout=5)
+        head = await shim.http.head(path(stream_id, view))
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["Content-Type"].startswith("multipart/" if view == "live" else "image/jpeg")
         await eventually(lambda: server.open_count == 0, "the worker's connection is closed")
@@ -181,7 +181,9 @@ async def test_a_picture_that_breaks_off_is_not_taken_for_a_whole_one(shim: Shim
             await look(shim, stream_id)
 
 
-async def test_the_shim_ends_at_once_though_somebody_watches(deployment: Deployment) -> None:
+async def test_the_shim_ends_at_once_though_somebody_watches(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(picture_server(movie(pause_s=3600)))
         viewer = await stack.enter_async_context(httpx.AsyncClient())
@@ -190,8 +192,7 @@ async def test_the_shim_ends_at_once_though_somebody_watches(deployment: Deploym
             live = await stack.enter_async_context(viewer.stream("GET", shim.url + path(stream_id, "live")))
             pieces = aiter(live.aiter_raw())  # kept: without it the viewer is gone
             assert await anext(pieces)
-            began = time.monotonic()
-        assert time.monotonic() - began < 4  # uvicorn alone waits 5 s
+        assert "graceful shutdown exceeded" not in caplog.text, "uvicorn did not wait until it had to cancel the viewer"
         await eventually(lambda: server.open_count == 0, "the worker's connection is closed")
 
 

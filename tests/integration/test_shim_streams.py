@@ -18,6 +18,7 @@ from luna_streams.stream import SecretKeyRef, StreamState
 from support.apiservers import ApiServer, unique
 from support.builders import ACCOUNT, HANDLER, OTHER_ACCOUNT, a_group, some_data, stream_object, v1_body, v2_body
 from support.shims import Deployment, Shim, a_deployment
+from support.waiting import PATIENCE_S
 from support.worker import DocumentedWorker
 
 REQUEST_ID = "1536751345,8b8b5937-2e9c-4e8b-a7a7-5caf86621b5a"
@@ -82,7 +83,7 @@ async def test_a_stream_is_a_resource_with_a_status_and_a_name_that_tells_its_ag
     before = datetime.now(UTC)
     stream_id = await shim.create(v2_body())
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (await deployment.stream(stream_id)).status is None:
             await asyncio.sleep(0.02)
 
@@ -103,7 +104,7 @@ async def test_a_stream_made_by_kubectl_appears_under_a_lasting_id_and_gets_a_st
     )
     stream_id = naming.stream_id(deployment.namespace, name)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (await shim.http.get(f"/1/streams/{stream_id}")).status_code != 200:
             await asyncio.sleep(0.02)
         while (await deployment.stream(name)).status is None:

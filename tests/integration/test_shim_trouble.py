@@ -22,6 +22,7 @@ from support.apiservers import ApiServer, free_port
 from support.builders import v2_body
 from support.relay import Relay
 from support.shims import DATABASE_ERROR, Deployment, Shim, a_deployment
+from support.waiting import PATIENCE_S
 from support.worker import DocumentedWorker
 
 
@@ -50,7 +51,7 @@ def behind(relay: Relay, deployment: Deployment, folder: Path) -> Deployment:
 
 
 async def until_healthy(shim: Shim) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (await shim.http.get("/healthcheck")).status_code != 200:
             await asyncio.sleep(0.05)
 

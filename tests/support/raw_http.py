@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from support.waiting import PATIENCE_S
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -52,7 +54,7 @@ class Connection:
     async def is_closed(self) -> bool:
         """Tell whether the server closes the connection, within a moment."""
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 return await self._reader.read(1) == b""
         except ConnectionError:
             return True
@@ -63,11 +65,11 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def connected_to(url: str) -> AsyncIterator[Connection]:
-    """Connect to the host and port of a URL; reads give up after 20 s."""
+    """Connect to the host and port of a URL; what takes longer than a minute fails."""
     where = urlsplit(url)
     reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=2**20)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             yield Connection(reader, writer)
     finally:
         writer.close()

@@ -29,6 +29,7 @@ from support.apiservers import ApiServer, free_port
 from support.relay import Relay
 from support.shim_processes import a_process, until_healthy
 from support.shims import Deployment
+from support.waiting import PATIENCE_S
 
 _ADVERTISED = "127.0.0.2"
 
@@ -101,7 +102,7 @@ class ReplicaSet:
     async def _until_met(self, replica: Replica) -> None:
         """Wait until the leader knows a replica, which it tells those who know the uid of the Lease."""
         ref = LEASES.at(self.deployment.namespace, "luna-streams-shim")
-        async with asyncio.timeout(20), httpx.AsyncClient() as client:
+        async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient() as client:
             while True:
                 lease = await self.deployment.kube.get(ref)
                 leader = str(lease["spec"].get("holderIdentity") or "").partition("@")[2]
@@ -159,7 +160,7 @@ def an_operator_process(
             yield process
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 class Balancer:

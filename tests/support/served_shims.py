@@ -39,7 +39,7 @@ def a_served_shim(api: ApiServer, folder: Path, *flags: str) -> Iterator[str]:
             yield _url(process, log)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 async def _prepare(api: ApiServer, namespace: str) -> None:

@@ -43,7 +43,7 @@ def a_process(
             yield process
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 def _written(value: float | str) -> str:

@@ -37,7 +37,7 @@ from luna_streams import naming
 from luna_streams.stream import ProcessorBinding, Stream
 from support.apiservers import ApiServer, unique
 from support.repository import ROOT
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 _with_definitions: set[str] = set()
 SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount")
@@ -110,7 +110,7 @@ class Deployment:
 
     async def assign(self, stream_id: str, pod: Json, pool: str = "pool") -> None:
         """Assign a stream to a pod, as the operator does with streams that have a status."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while "status" not in (obj := await self.kube.get(STREAMS.at(self.namespace, stream_id))):
                 await asyncio.sleep(0.02)
         binding = ProcessorBinding(pool=pool, pod=pod["metadata"]["name"], pod_uid=pod["metadata"]["uid"])
@@ -182,7 +182,7 @@ async def install_definitions(kube: KubeClient) -> None:
 
 
 async def _established(kube: KubeClient, name: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = await kube.get(CUSTOM_RESOURCE_DEFINITIONS.at(None, name))
             conditions = found.get("status", {}).get("conditions") or []  # a real API server begins with null

@@ -7,6 +7,7 @@ import pytest
 
 from luna_api_shim.storage.conflicts import first_in_line
 from luna_kube import Conflict
+from support.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ async def test_who_never_gets_a_turn_is_told_so_in_time() -> None:
         server.counter = Counter(known.version + 1, known.value)
         return await server.add_one(known)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(Conflict):
             await first_in_line(always_late, server.counter, server.read, patience_s=0.3)
     assert server.conflicts > 3

@@ -19,6 +19,7 @@ from luna_streams.rest.messages import QueueFilters, QueueRequest
 from luna_streams.stream import EventHandler, ProcessorBinding, SecretKeyRef, Stream, StreamState
 from support.builders import NOW, STREAM_ID, a_pool, a_record, a_stream, an_analytics, some_data
 from support.memory_store import MemoryStore
+from support.waiting import PATIENCE_S
 
 OUTSIDE = Worker("outside")
 MINE = Worker("process-1", Pod("default", "pod-0", "uid-0"))
@@ -196,15 +197,15 @@ async def test_only_streams_no_pool_selects_go_outside(store: MemoryStore, queue
 
 async def test_a_pod_gets_its_streams_and_an_older_process_of_it_nothing_more(store: MemoryStore, queue: Queue) -> None:
     older = Worker("process-0", MINE.pod)
-    waiting = asyncio.create_task(take(queue, older, wait_s=5))
+    waiting = asyncio.create_task(take(queue, older, wait_s=600))
     await asyncio.sleep(0)
     entry = pending(store, pod=MINE.pod)
     assert await waiting == [entry.stream_id]
 
-    waiting = asyncio.create_task(take(queue, older, wait_s=5))
+    waiting = asyncio.create_task(take(queue, older, wait_s=600))
     await asyncio.sleep(0.05)
     assert await take(queue, MINE) == []
-    async with asyncio.timeout(2):  # it is told so, and does not wait in vain
+    async with asyncio.timeout(PATIENCE_S):  # it is told so, and does not wait in vain
         assert await waiting == []
     assert store.record(entry).status == StreamState.PENDING
     assert "started again" in (store.record(entry).last_error or "")

@@ -29,7 +29,7 @@ class Doubler:
 
     def run(self, pictures: Sequence[NetworkInput]) -> list[FloatArray]:
         self.entered.set()
-        self.gate.wait(20)
+        self.gate.wait(60)
         batch = np.stack(host_arrays(pictures))
         self.batches.append(batch.shape)
         if (batch < 0).any():
@@ -65,7 +65,7 @@ def test_pictures_that_wait_are_batched_up_to_the_limit(engine: Doubler) -> None
     runner = batcher(engine, max_batch=4)
     with ThreadPoolExecutor(9) as pool:
         answers = [pool.submit(runner.run, picture(0, 0))]
-        assert engine.entered.wait(10)  # the first alone; those that come now wait for it
+        assert engine.entered.wait(60)  # the first alone; those that come now wait for it
         answers += [pool.submit(runner.run, picture(n, n)) for n in range(1, 9)]
         eventually_blocking(lambda: runner.waiting_count == 8)
         engine.gate.set()
@@ -80,7 +80,7 @@ def test_pictures_of_different_shapes_are_never_in_one_batch(engine: Doubler) ->
     runner = batcher(engine, max_batch=8)
     with ThreadPoolExecutor(6) as pool:
         answers = [pool.submit(runner.run, picture(*range(2)))]
-        assert engine.entered.wait(10)
+        assert engine.entered.wait(60)
         answers += [pool.submit(runner.run, picture(*range(2 + n % 2))) for n in range(1, 6)]
         eventually_blocking(lambda: runner.waiting_count == 5)
         engine.gate.set()
@@ -124,7 +124,7 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come(engine: Doubl
     runner = batcher(engine)
     with ThreadPoolExecutor(3) as pool:
         answers = [pool.submit(runner.run, picture(1))]
-        assert engine.entered.wait(10)
+        assert engine.entered.wait(60)
         answers += [pool.submit(runner.run, picture(1)) for _ in range(2)]
         eventually_blocking(lambda: runner.waiting_count == 2)
         engine.gate.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -179,6 +180,16 @@ def test_neighbouring_frames_count_as_one_shot() -> None:
     assert not chosen.is_full
 
 
+def test_a_shot_between_two_takes_the_place_of_both_or_of_none() -> None:
+    """Times run backwards where yaws are compared again, and where two tracks become one."""
+    chosen: Selection[Any] = Selection(3)
+    for second, value in ((0.0, 0.5), (0.3, 0.8)):
+        chosen.consider(second, value, constant(value))
+    assert not chosen.consider(0.15, 0.82, constant(0.82)), "clearly better than one only"
+    assert chosen.consider(0.15, 0.9, constant(0.9))
+    assert chosen.best() == (0.9,)
+
+
 def test_frames_that_are_far_enough_apart_by_their_numbers_are_two_shots() -> None:
     selection: Selection[object] = Selection(2)
     assert all(selection.consider(frame / 25, 0.9, constant(frame)) for frame in (1, 6))
@@ -211,6 +222,8 @@ def test_never_more_than_asked_for_never_close_together_and_the_best_is_never_fa
         chosen.consider(seconds, value, constant((value, seconds)))
     shots = chosen.best()
     assert len(shots) <= count
+    times = sorted(seconds for _, seconds in shots)
+    assert all(later - earlier > SHOT_SPACING_S - 1e-5 for earlier, later in itertools.pairwise(times))
     assert list(shots) == sorted(shots, key=lambda shot: -shot[0])
     best = max((value for _, value in candidates), default=0)
     if best > 0:

@@ -235,7 +235,7 @@ async def test_a_viewer_who_has_gone_without_a_word_is_let_go(monkeypatch: pytes
                 _noise(run)
                 return looking_at(interface) == 0
 
-            await eventually(are_gone, "they are let go", 30)
+            await eventually(are_gone, "they are let go")
 
 
 async def test_a_stream_that_ends_ends_its_previews() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.delivery.lanes import Lane, Pauses
+from luna_processor.delivery.lanes import Lane, Pauses, Width
 
 PAUSES = Pauses(first_s=1.0, longest_s=8.0)
 
@@ -18,8 +19,8 @@ class Item:
     tries: int = 0
 
 
-def a_lane(count: int, pauses: Pauses = PAUSES) -> Lane[Item]:
-    lane: Lane[Item] = Lane(pauses, lambda: 0.0)
+def a_lane(count: int, jitter: float = 0.0) -> Lane[Item]:
+    lane: Lane[Item] = Lane(PAUSES, lambda: jitter, Width(4, 8))
     for name in range(count):
         lane.add(Item(name))
     return lane
@@ -56,6 +57,7 @@ def test_a_platform_that_fails_four_times_is_asked_by_one_event_at_a_time() -> N
     assert lane.next_look_s() == 1.0
     assert pick(lane, 1.0).name == 4, "one that was not tried yet, in case it was the others' fault"
     assert lane.pick(1.0) is None
+    assert lane.next_look_s() is None, "nothing is looked for before that one is back"
     lane.passed()
     assert [lane.pick(1.0) is not None for _ in range(3)] == [True] * 3, "it is up again"
 
@@ -118,3 +120,76 @@ def test_what_is_taken_out_is_not_tried_again() -> None:
 def test_a_pause_lies_between_half_of_its_length_and_all_of_it(failures: int, jitter: float) -> None:
     length_s = min(15.0, 0.5 * 2 ** min(failures - 1, 40))
     assert length_s / 2 <= Pauses().after(failures, jitter) <= length_s
+
+
+def out_at_once(lane: Lane[Item], now_s: float = 0) -> int:
+    """Pick all that may be out now."""
+    count = 0
+    while lane.pick(now_s) is not None:
+        count += 1
+    return count
+
+
+def test_a_platform_that_keeps_up_is_sent_more_at_once_up_to_a_limit() -> None:
+    lane = a_lane(1000)
+    out = out_at_once(lane)
+    assert out == 4
+    assert lane.next_look_s() is None, "one has to come back first"
+    for _ in range(100):
+        lane.passed()
+        out += out_at_once(lane) - 1
+    assert out == 8
+
+
+def test_a_failure_halves_what_is_sent_at_once() -> None:
+    lane = a_lane(1000)
+    out = out_at_once(lane)
+    for _ in range(100):
+        lane.passed()
+        out += out_at_once(lane) - 1
+    lane.failed(Item(-1), 0)
+    for _ in range(out - 1):
+        lane.passed()
+    assert out_at_once(lane) == 4
+
+
+def test_what_is_not_in_use_does_not_grow() -> None:
+    lane = a_lane(0)
+    for name in range(100):
+        lane.add(Item(name))
+        pick(lane, 0)
+        lane.passed()
+    for name in range(100):
+        lane.add(Item(name))
+    assert out_at_once(lane) == 4
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "is_due_s"),
+    [
+        pytest.param(0.0, 1.0, id="nothing asked"),
+        pytest.param(0.5, 1.0, id="less than its own pause"),
+        pytest.param(3.0, 3.0, id="more"),
+        pytest.param(3600.0, 8.0, id="more than the longest pause"),
+    ],
+)
+def test_an_event_waits_as_long_as_the_platform_asks_and_others_go(asked_s: float, is_due_s: float) -> None:
+    lane = a_lane(2)
+    lane.failed(pick(lane, 0), 0, asked_s)
+    assert pick(lane, 0).name == 1
+    assert lane.next_look_s() == is_due_s
+
+
+def test_a_platform_that_is_down_is_left_alone_as_long_as_it_asks() -> None:
+    lane = a_lane(10)
+    for asked_s in (5.0, 0.0, 0.0, 3.0):
+        lane.failed(pick(lane, 0), 0, asked_s)
+    assert lane.next_look_s() == 3.0, "the answer counts by which it is down"
+    lane.failed(pick(lane, 3.0), 3.0, 6.0)
+    assert lane.next_look_s() == 9.0
+
+
+def test_workers_that_were_asked_to_wait_do_not_come_back_in_one_moment() -> None:
+    lane = a_lane(1, jitter=1.0)
+    lane.failed(pick(lane, 0), 0, 3.0)
+    assert lane.next_look_s() == 4.0

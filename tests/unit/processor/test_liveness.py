@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -82,6 +83,51 @@ def test_two_tracks_of_one_person_share_their_checks() -> None:
     made = record(0.9, 0.9)
     made.absorb(record(0.9))
     assert made.is_decided
+
+
+def test_of_two_tracks_of_one_person_no_more_first_frames_count_than_asked_for() -> None:
+    made = record(0.9, 0.9)
+    made.absorb(record(0.9, 0.0, 0.0))
+    assert made.is_alive
+
+
+@given(
+    st.sampled_from([0, 1, 2]),
+    st.integers(-1, 6),
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=25),
+    st.integers(0, 30),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    st.floats(0, 1),
+)
+def test_a_person_is_whom_the_document_calls_one(
+    mode: Any, count: int, frames: Any, background: int, weights: Any, threshold: float
+) -> None:
+    """Against lists of all scores: of N frames the first, the last or all, and the mask's once it is known."""
+    policy = LivenessPolicy(dict(zip(BOTH, weights, strict=True)), mode, count, threshold, background)
+    made = LivenessRecord(policy)
+    for number, scores in enumerate(frames):
+        told = dict(zip(BOTH, scores, strict=True))
+        for check in made.wanted(number):
+            made.add(check, told[check])
+    known = [mask for number, (mask, _) in enumerate(frames) if number >= background], [face for _, face in frames]
+    wanted = max(1, count)
+    counted = [{0: scores[:wanted], 1: scores[-wanted:], 2: scores}[mode] for scores in known]
+    total = sum(weight * sum(each) / max(1, len(each)) for weight, each in zip(weights, counted, strict=True))
+    if abs(total - threshold) > 1e-9:
+        assert made.is_alive is (total > threshold)
+    assert made.is_decided is all(len(each) >= (1 if mode == 2 else wanted) for each in counted)
+
+
+def test_a_face_that_is_checked_for_days_takes_no_more_memory_than_one_of_a_minute() -> None:
+    made = record(mode=2)
+    sizes = []
+    for count in (1_000, 100_000):
+        tracemalloc.start()
+        for _ in range(count):
+            made.add("mask", 0.9)
+        sizes.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert sizes[1] < sizes[0] + 2_000
 
 
 @pytest.mark.parametrize(("weights", "can"), [({"mask": 0.6}, False), ({"mask": 0.61}, True), ({}, False)])

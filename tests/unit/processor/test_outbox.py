@@ -84,7 +84,7 @@ def test_a_caller_that_waits_gets_the_room_another_event_leaves() -> None:
     )
     waiter.start()
     outbox.settle(outbox.take()[0], None)
-    waiter.join(5)
+    waiter.join(60)
     assert accepted == ["added"]
 
 

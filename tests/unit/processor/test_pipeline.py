@@ -374,6 +374,19 @@ def test_a_body_whose_set_is_not_full_is_left_out_of_the_event() -> None:
     assert [shot.kind for shot in film.sink.events[0].shots] == ["face"]
 
 
+def test_the_picture_of_a_face_whose_body_is_left_out_shows_the_face_and_stores_no_frame_of_a_body() -> None:
+    shots = {"type": 3, "body_bestshots_to_send": 3}
+    stream = stream_v2("/clip.mp4", mode=3, sending={"full_frame_settings": 2, "bestshot_settings": shots})
+    stream["data"]["analytics"][0]["event_handler"]["frame_store"] = "http://store/1/buckets/frames/images"
+    film = Film()
+    film.use(stream)
+    film.show(body(head=True) for _ in range(8))
+    film.pipeline.finish()
+    [shot] = film.sink.events[0].shots
+    assert Image.open(io.BytesIO(shot.jpeg)).size == (54, 72), "30 x 40 pixels with 40 % on each side"
+    assert shot.frame_jpeg is None
+
+
 @pytest.mark.parametrize(
     ("full_frames", "stored"),
     [
@@ -440,6 +453,13 @@ def test_a_face_that_comes_near_is_sent_at_once_and_once() -> None:
     assert len(film.sink.events) == 1
     film.pipeline.finish()
     assert len(film.sink.events) == 1
+
+
+def test_the_next_in_line_is_not_sent_because_the_first_one_blinked() -> None:
+    film = gate()
+    second = face(x=200, y=40, width=60, height=145)
+    film.show([two_faces(158, 145)] * 2 + [second] * 2 + [two_faces(158, 145)] * 6)
+    assert [box[0] for box in film.boxes()] == [20]
 
 
 def test_the_next_in_line_is_sent_when_the_first_has_gone() -> None:

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luna_processor.selection.primary import CLEARLY_LARGER, PrimaryPolicy, PrimaryTrack
+from luna_processor.selection.primary import CLEARLY_LARGER, HOLD_S, PrimaryPolicy, PrimaryTrack
 
 POLICY = PrimaryPolicy(min_height_px=70, proper_height_px=140)
 
 
-def chosen(*frames: dict[str, float]) -> list[str | None]:
+def chosen(*frames: dict[str, float], apart_s: float = HOLD_S) -> list[str | None]:
     primary = PrimaryTrack(POLICY)
-    return [primary.choose(heights) for heights in frames]
+    return [primary.choose(heights, number * apart_s) for number, heights in enumerate(frames)]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,33 @@ def chosen(*frames: dict[str, float]) -> list[str | None]:
 )
 def test_the_nearest_face_counts(frames: Any, expected: Any) -> None:
     assert chosen(*frames) == expected
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        pytest.param([{"a": 100, "b": 90}, {"b": 90}, {"a": 100, "b": 90}], ["a", None, "a"], id="it blinks"),
+        pytest.param([{"a": 100, "b": 90}, *[{"b": 90}] * 4], ["a", None, None, None, "b"], id="it does not come back"),
+        pytest.param([{"a": 100, "b": 90}, {"b": 111}], ["a", "b"], id="the next one comes clearly nearer"),
+        pytest.param([{"a": 100, "b": 90}, {"a": 60, "b": 90}], ["a", "b"], id="it is seen to go away"),
+    ],
+)
+def test_the_turn_outlasts_a_moment_out_of_sight(frames: Any, expected: Any) -> None:
+    assert chosen(*frames, apart_s=HOLD_S / 4) == expected
+
+
+def test_the_turn_stays_with_a_track_that_is_known_under_another_id() -> None:
+    primary = PrimaryTrack(POLICY)
+    assert primary.choose({"face": 100}, 0.0) == "face"
+    primary.merge("face", "human")
+    assert primary.choose({"human": 100, "b": 105}, 0.04) == "human"
+
+
+def test_the_turn_ends_with_its_track() -> None:
+    primary = PrimaryTrack(POLICY)
+    assert primary.choose({"a": 100}, 0.0) == "a"
+    primary.end("a")
+    assert primary.choose({"b": 90}, 0.04) == "b"
 
 
 @pytest.mark.parametrize(("height", "is_proper"), [(139.9, False), (140, True)])

@@ -36,7 +36,7 @@ def test_a_file_ring_makes_the_writer_wait_and_drops_nothing() -> None:
     read = []
     while (item := ring.get()) is not None:
         read.append(item)
-    writer.join(5)
+    writer.join(60)
     assert read == list(range(20))
     assert ring.dropped_count == 0
 
@@ -55,7 +55,7 @@ def test_stopping_releases_a_waiting_reader() -> None:
     got = []
     reader = in_thread(lambda: got.append(ring.get()))
     ring.stop()
-    reader.join(5)
+    reader.join(60)
     assert got == [None]
 
 
@@ -65,7 +65,7 @@ def test_stopping_releases_a_waiting_writer_and_says_so() -> None:
     accepted = []
     writer = in_thread(lambda: accepted.append(ring.put(2)))
     ring.stop()
-    writer.join(5)
+    writer.join(60)
     assert accepted == [False]
     assert ring.put(3) is False
 
@@ -82,5 +82,5 @@ def test_a_live_ring_may_be_told_to_keep_everything() -> None:
     writer = threading.Thread(target=write)
     writer.start()
     assert [ring.get() for _ in range(10)] == list(range(10))
-    writer.join(5)
+    writer.join(60)
     assert (ring.dropped_count, ring.get()) == (0, None)

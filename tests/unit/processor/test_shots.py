@@ -23,6 +23,7 @@ def shot(frame: int, kind: str) -> Shot:
     return Shot(
         picture_rgb=np.zeros((2, 2, 3), np.uint8),
         face=None if kind == "body" else FACE,
+        face_alone=shot(frame, "face") if kind == "human" else None,
         body=None if kind == "face" else a_body(),
         frame=None,
         frame_number=frame,
