@@ -184,7 +184,7 @@ def _filters() -> Iterable[Effect]:
     )
     for angle in ("yaw", "pitch", "roll"):
         yield _policy(f"filtering.detection_{angle}_threshold", (50, 1), (44, 0), watch=_posed(**{angle: -45}))
-    yield _policy("filtering.yaw_number", (1, [0]), (3, [1]), watch=lambda film: _yaws(film, [35, 0, 0]))
+    yield _policy("filtering.yaw_number", (1, [0]), (3, [1]), (-1, [0]), watch=lambda film: _yaws(film, [35, 0, 0]))
     yield _policy(
         "filtering.yaw_collection_mode",
         (False, [0]),

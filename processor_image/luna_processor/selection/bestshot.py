@@ -199,17 +199,20 @@ class Selection(Generic[_Shot]):
         """
         if value <= 0:
             return False
-        neighbour = next((kept for kept in self._kept if abs(pts_s - kept.pts_s) < SHOT_SPACING_S - _ROUNDING_S), None)
-        rival = neighbour or (min(self._kept, key=_by_quality) if self.is_full else None)
-        if rival is not None and value < rival.quality * CLEARLY_BETTER:
+        rivals = self._rivals(pts_s)
+        if any(value < rival.quality * CLEARLY_BETTER for rival in rivals):
             return False
         shot = take()
         if shot is None:
             return False
-        if rival is not None:
-            self._kept.remove(rival)
+        self._kept = [kept for kept in self._kept if kept not in rivals]
         self._kept.append(Kept(value, pts_s, shot))
         return True
+
+    def _rivals(self, pts_s: float) -> list[Kept[_Shot]]:
+        """Return the shots that one of this time would replace; two, where it lies between neighbours."""
+        near = [kept for kept in self._kept if abs(pts_s - kept.pts_s) < SHOT_SPACING_S - _ROUNDING_S]
+        return near or ([min(self._kept, key=_by_quality)] if self.is_full else [])
 
     def best(self) -> tuple[_Shot, ...]:
         """Return what is kept, best first."""

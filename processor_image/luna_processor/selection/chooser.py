@@ -45,7 +45,7 @@ class _Track:
         self.history: TrackHistory[Shot] = TrackHistory(plan.sending, began)
         self.is_confirmed = False
         self.yaws = YawWindow(plan.yaws)
-        self._compared: deque[_Candidate] = deque(maxlen=plan.yaws.count)
+        self._compared: deque[_Candidate] = deque(maxlen=max(1, plan.yaws.count))
         """Of the frames whose yaws are compared: which of them are candidates may change. The shots are made."""
         self.liveness = LivenessRecord(plan.liveness) if plan.liveness else None
 
@@ -130,6 +130,8 @@ class Chooser:
 
     def merge(self, track_id: str, into: str) -> None:
         """Two subjects turned out to be one."""
+        if self._primary:
+            self._primary.merge(track_id, into)
         track = self._tracks.pop(track_id, None)
         if track is None:
             return
@@ -140,6 +142,8 @@ class Chooser:
 
     def end(self, track_id: str) -> list[tuple[Shot, ...]]:
         """Return the sets that are left of a subject, and forget it."""
+        if self._primary:
+            self._primary.end(track_id)
         track = self._tracks.pop(track_id, None)
         return self._sets(track.history.rest(track.verdict)) if track else []
 
@@ -158,7 +162,7 @@ class Chooser:
             for subject in subjects
             if subject.is_confirmed and subject.face is not None
         }
-        chosen = primary.choose(heights)
+        chosen = primary.choose(heights, scene.moment.pts_s)
         if chosen is not None and primary.is_proper(heights[chosen]):
             self._tracks[chosen].history.hurry()
         return [subject for subject in subjects if subject.track_id == chosen]
@@ -206,10 +210,12 @@ class Chooser:
             return None
         box = scene.faces.boxes_xyxy[face]
         data = FaceData(scene.frame_box(box), float(scene.faces.scores[face]), pose)
+        alone = self._shot(scene, scene.crop(box, FACE_MARGIN, FACE_LONGEST_SIDE_PX), data, None)
         if body is None:
-            return self._shot(scene, scene.crop(box, FACE_MARGIN, FACE_LONGEST_SIDE_PX), data, None)
+            return alone
         both = _union(_with_margin(box, FACE_MARGIN), _with_margin(scene.bodies.boxes_xyxy[body], BODY_MARGIN))
-        return self._shot(scene, scene.crop(both, 0.0, BODY_LONGEST_SIDE_PX), data, _body_data(body, scene))
+        picture = scene.crop(both, 0.0, BODY_LONGEST_SIDE_PX)
+        return replace(self._shot(scene, picture, data, _body_data(body, scene)), face_alone=alone)
 
     def _take_body(self, body: int, scene: Scene) -> Shot:
         crop = scene.crop(scene.bodies.boxes_xyxy[body], BODY_MARGIN, BODY_LONGEST_SIDE_PX)

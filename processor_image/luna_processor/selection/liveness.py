@@ -33,9 +33,48 @@ class LivenessPolicy:
     """Frames of the stream that must have been seen before the mask check means anything."""
 
     @property
+    def frame_count(self) -> int:
+        """First or last frames that are checked: one at least, since none would confirm nobody."""
+        return max(1, self.count)
+
+    @property
     def can_confirm(self) -> bool:
         """Whether the best scores there are would exceed the threshold."""
         return sum(max(0.0, weight) for weight in self.weights.values()) > self.threshold
+
+
+class _Scores:
+    """The scores of one check, of as many frames as count; their mean is kept, not they, where there is no bound.
+
+    Args:
+        policy: says which frames count.
+    """
+
+    def __init__(self, policy: LivenessPolicy) -> None:
+        self._policy = policy
+        self._last: deque[float] = deque(maxlen=policy.frame_count)
+        self._total, self._count = 0.0, 0
+
+    def add(self, score: float) -> None:
+        """Take in the score of the next frame, 0 to 1."""
+        if self._policy.mode == ALL_FRAMES:
+            self._total, self._count = self._total + score, self._count + 1
+        elif self._policy.mode == LAST_FRAMES or len(self) < self._policy.frame_count:
+            self._last.append(score)
+
+    def absorb(self, other: _Scores) -> None:
+        """Take over the scores of another track of the same person."""
+        self._total, self._count = self._total + other._total, self._count + other._count
+        for score in other._last:
+            self.add(score)
+
+    def __len__(self) -> int:
+        return self._count + len(self._last)
+
+    @property
+    def mean(self) -> float:
+        """Of the frames that count; 0 of none."""
+        return (self._total + sum(self._last)) / max(1, len(self))
 
 
 class LivenessRecord:
@@ -43,10 +82,7 @@ class LivenessRecord:
 
     def __init__(self, policy: LivenessPolicy) -> None:
         self._policy = policy
-        self._is_bounded = policy.mode != ALL_FRAMES
-        self._count = max(1, policy.count)
-        kept = self._count if policy.mode == LAST_FRAMES else None
-        self._scores: dict[Check, deque[float]] = {check: deque(maxlen=kept) for check in policy.weights}
+        self._scores = {check: _Scores(policy) for check in policy.weights}
 
     def wanted(self, background_count: int) -> tuple[Check, ...]:
         """Return the checks that are to be made of the present frame.
@@ -58,31 +94,27 @@ class LivenessRecord:
         return tuple(
             check
             for check, scores in self._scores.items()
-            if (self._policy.mode != FIRST_FRAMES or len(scores) < self._count)
+            if (self._policy.mode != FIRST_FRAMES or len(scores) < self._policy.frame_count)
             and (check != "mask" or is_background_known)
         )
 
     def add(self, check: Check, score: float) -> None:
         """Take in the score of a check, 0 to 1."""
-        self._scores[check].append(score)
+        self._scores[check].add(score)
 
     def absorb(self, other: LivenessRecord) -> None:
         """Take over the checks of another track of the same person."""
         for check, scores in other._scores.items():
-            self._scores[check].extend(scores)
+            self._scores[check].absorb(scores)
 
     @property
     def is_decided(self) -> bool:
         """Whether as many frames were checked as are wanted; with all frames, whether any was."""
-        needed = self._count if self._is_bounded else 1
+        needed = 1 if self._policy.mode == ALL_FRAMES else self._policy.frame_count
         return all(len(scores) >= needed for scores in self._scores.values())
 
     @property
     def is_alive(self) -> bool:
         """Whether the checks made so far show a person; a check that was not made counts as 0."""
-        total = sum(
-            self._policy.weights[check] * (sum(scores) / len(scores))
-            for check, scores in self._scores.items()
-            if scores
-        )
+        total = sum(self._policy.weights[check] * scores.mean for check, scores in self._scores.items())
         return total > self._policy.threshold

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from luna_processor.delivery.events import BodyData, FaceData
@@ -23,6 +23,8 @@ class Shot:
     frame_number: int
     detected_at: datetime
     pts_s: float
+    face_alone: Shot | None = None
+    """Of a face with its body: what is sent where the body is not to be."""
 
 
 def together(found: DueSet[Shot], body_count: int) -> tuple[Shot, ...]:
@@ -34,9 +36,11 @@ def together(found: DueSet[Shot], body_count: int) -> tuple[Shot, ...]:
     room = body_count if found.bodies else 0
     shots: list[Shot] = []
     for shot in found.faces:
-        has_room = shot.body is not None and room > 0
-        shots.append(shot if has_room else replace(shot, body=None))
-        room -= has_room
+        if shot.face_alone is None or room > 0:
+            shots.append(shot)
+            room -= shot.body is not None
+        else:
+            shots.append(shot.face_alone)
     taken = {shot.frame_number for shot in shots}
     others = [shot for shot in found.bodies if shot.frame_number not in taken]
     return (*shots, *others[:room])

@@ -38,6 +38,8 @@ from luna_streams.stream import (
 
 MAX_YAW_NUMBER = 100
 """Pictures of that many frames are held per track while they are gathered."""
+MAX_BEST_SHOTS = 100
+"""The same of the shots of a set, which stand in one request; with a frame store, whole frames are held besides."""
 _FITS_A_HEADER: Final = re.compile(r"[\x20-\x7e]*")
 _BLANK: Final = re.compile(r"[\s\x00-\x1f]")
 
@@ -313,10 +315,17 @@ def _face_filters(analytics: Analytics) -> FaceFilters:
 
 
 def _sending(analytics: Analytics, platform: Platform) -> SendingPolicy:
-    sending = analytics.sending
+    """Return when shots are sent.
+
+    Raises:
+        UnsuitableStream: if more of them are wanted than this processor holds.
+    """
+    sending, shots = analytics.sending, analytics.sending.bestshot_settings
+    if max(shots.face_bestshots_to_send, shots.body_bestshots_to_send) > MAX_BEST_SHOTS:
+        raise UnsuitableStream(f"more than {MAX_BEST_SHOTS} best shots to send are not supported by this processor")
     return SendingPolicy(
-        face_count=max(1, sending.bestshot_settings.face_bestshots_to_send),
-        body_count=max(1, sending.bestshot_settings.body_bestshots_to_send),
+        face_count=max(1, shots.face_bestshots_to_send),
+        body_count=max(1, shots.body_bestshots_to_send),
         search_period=sending.time_period_of_searching,
         silent_period=sending.silent_period,
         unit=sending.type,

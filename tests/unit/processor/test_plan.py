@@ -47,6 +47,13 @@ def test_defaults_are_the_documented_ones() -> None:
     assert analytics.target.account_id == ACCOUNT
 
 
+@pytest.mark.parametrize("name", ["face_bestshots_to_send", "body_bestshots_to_send"])
+def test_more_shots_than_can_be_held_are_refused(name: str) -> None:
+    assert plan_v2(sending={"bestshot_settings": {name: 100}})
+    with pytest.raises(UnsuitableStream, match="more than 100 best shots to send are not supported"):
+        plan_v2(sending={"bestshot_settings": {name: 101}})
+
+
 def test_parameters_reach_their_place() -> None:
     body = stream_v2(
         "rtsp://cam/1",
