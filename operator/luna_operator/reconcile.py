@@ -124,6 +124,7 @@ class Reconciler:
         memory.batch = next_batch(memory.batch, len(batch) - len(writes), len(writes))
         if writes or not is_all or len(plan.streams) > BATCH:
             self.wake(namespace)
+        now = _now()  # what the writes changed or failed to is newer than the pass's beginning
         looks = [pool.pods.look_again for pool in plan.pools]
         space = self._world.space(namespace)
         looks += [space.next_restart(), space.next_leave(now), plan.look_again, space.next_trust(now)]

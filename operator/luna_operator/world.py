@@ -126,12 +126,11 @@ class Space:
         )
 
     def next_trust(self, now: datetime) -> datetime | None:
-        """Return when the next pod is no longer suspect; forget those that are gone.
-
-        A pass asks at its end with the time of its beginning: what became suspect since is as new as it can be.
-        """
+        """Return when the next pod is no longer suspect; forget those that are gone."""
         pods = {pod.uid for pod in self.pods.values()}
-        self.suspects = {uid: until for uid, until in self.suspects.items() if now < until and uid in pods}
+        self.suspects = {
+            uid: until for uid, until in self.suspects.items() if now < until <= now + SUSPICION and uid in pods
+        }
         return min(self.suspects.values(), default=None)
 
     def due_restarts(self, now: datetime, limit: int) -> list[StreamFact]:

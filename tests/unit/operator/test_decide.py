@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
 from typing import Any
 
 from hypothesis import settings
@@ -200,15 +199,6 @@ def test_the_silence_of_a_pod_is_forgotten_after_a_while() -> None:
     world.now = until
     assert not world.space.is_suspect(world.space.pods["pool-0"], until)
     assert world.space.next_trust(until) is None
-
-
-def test_a_pod_that_falls_silent_during_a_pass_is_suspect_in_the_next_one() -> None:
-    world = a_busy_world("a", slots_per_pod=1, replicas=1)
-    began = world.now
-    world.now += timedelta(milliseconds=50)
-    by_worker(world, "a", HandlerLost("no feedback for 20 s"))
-    assert world.space.next_trust(began) == world.now + SUSPICION
-    assert world.space.is_silent(world.space.pods["pool-0"], world.now)
 
 
 def test_a_pod_is_suspect_although_nobody_saw_that_it_had_taken_the_stream() -> None:

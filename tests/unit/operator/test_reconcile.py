@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from luna_kube import STREAM_PROCESSORS, STREAMS, KubeClient
+from luna_kube import STREAM_PROCESSORS, STREAMS, ApiError, KubeClient
 from luna_operator.cluster import Cluster
 from luna_operator.events import EventRecorder
 from luna_operator.metrics import Metrics
 from luna_operator.notes import Notes
 from luna_operator.reconcile import BATCH, Reconciler, next_batch
 from luna_operator.world import World
-from luna_streams.v1alpha1 import StreamProcessor
+from luna_streams.lifecycle import HandlerLost, advance
+from luna_streams.v1alpha1 import ProcessorBinding, StreamProcessor, StreamStatus
 from support.builders import NOW, a_pool, a_record, a_spec
 from support.chaos_api import ChaosApi
-from support.operator_builders import SETTINGS, a_served_stream
+from support.operator_builders import SETTINGS, a_pod_fact, a_served_stream
 from support.waiting import eventually
 
 Json = dict[str, Any]
@@ -85,6 +87,65 @@ async def test_a_restart_that_cannot_be_written_does_not_keep_the_operator_busy(
         passes = metrics.registry.get_sample_value("luna_operator_pass_seconds_count")
         assert passes is not None
         assert 1 < passes < 8
+
+
+class Refusing(Cluster):
+    """Is refused the first write of every stream."""
+
+    def __init__(self, client: KubeClient, world: World, metrics: Metrics) -> None:
+        super().__init__(client, world, metrics)
+        self.tried: Counter[str] = Counter()
+
+    async def patch_stream_status(self, obj: Json, patch: Json) -> bool:
+        name = obj["metadata"]["name"]
+        self.tried[name] += 1
+        await asyncio.sleep(0.01)  # no answer comes at once
+        if self.tried[name] == 1:
+            raise ApiError("patch", "the API server is away")
+        return False
+
+
+async def test_a_write_that_failed_is_tried_again_though_nothing_else_happens() -> None:
+    async with ChaosApi().running() as api, api.client() as client:
+        metrics = Metrics()
+        world = World(lambda namespace: reconciler.wake(namespace), lambda: datetime.now(UTC))
+        cluster = Refusing(client, world, metrics)
+        notes = Notes(EventRecorder(client, "test", metrics.dropped_events.inc))
+        reconciler = Reconciler(world, cluster, notes, metrics, SETTINGS)
+        world.take(STREAMS, "ADDED", a_served_stream("cam"))
+        running = asyncio.create_task(reconciler.run())
+        await eventually(lambda: cluster.tried["cam"] > 1, "the second try", timeout_s=30)
+        running.cancel()
+        await asyncio.wait({running})
+
+
+class Distracted(Cluster):
+    """While it writes the status of one stream, the shim loses the stream "held"."""
+
+    async def patch_stream_status(self, obj: Json, patch: Json) -> bool:
+        await asyncio.sleep(0.01)
+        held = self._world.object(STREAMS, "default", "held")
+        assert held is not None
+        lost = advance(StreamStatus.from_resource(held["status"]), HandlerLost("no feedback"), datetime.now(UTC)).record
+        metadata = {**held["metadata"], "resourceVersion": "2"}
+        self._world.take(STREAMS, "MODIFIED", {**held, "metadata": metadata, "status": lost.to_resource()})
+        return False
+
+
+async def test_a_pod_that_falls_silent_during_a_pass_is_still_suspect_after_it() -> None:
+    async with ChaosApi().running() as api, api.client() as client:
+        metrics = Metrics()
+        world = World(lambda _: None, lambda: datetime.now(UTC))
+        notes = Notes(EventRecorder(client, "test", metrics.dropped_events.inc))
+        reconciler = Reconciler(world, Distracted(client, world, metrics), notes, metrics, SETTINGS)
+        pod = a_pod_fact()
+        world.space("default").set_pod(pod.name, pod)
+        binding = ProcessorBinding(pool=pod.pool, pod=pod.name, pod_uid=pod.uid)
+        record = a_record(a_spec(), status="in_progress", processor=binding)
+        world.take(STREAMS, "ADDED", {**a_served_stream("held"), "status": record.to_resource()})
+        world.take(STREAMS, "ADDED", a_served_stream("new"))
+        await reconciler.reconcile("default")
+        assert world.space("default").suspects.keys() == {pod.uid}
 
 
 async def test_nothing_is_shown_of_a_pool_that_is_gone_nor_by_a_replica_that_leads_no_more() -> None:
