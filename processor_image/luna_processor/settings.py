@@ -143,7 +143,8 @@ class Settings(BaseModel):
     spool_size: int = Field(default=2**30, ge=0)
     """Bytes of events that may wait; beyond, files wait, live streams drop. 0 keeps 64 MiB in memory, none on disk."""
     delivery_timeout: float = Field(default=10.0, gt=0)
-    """Seconds for one request to LUNA PLATFORM."""
+    """Seconds that a request to LUNA PLATFORM may stand still: to connect, to go on with sending, to go on with
+    answering. As a whole it may take six times that."""
     give_up_after: float = Field(default=86_400.0, gt=0)
     """Seconds after which an event that cannot be delivered is dropped and counted; long, as the spool is bounded."""
     shutdown_grace: float = Field(default=20.0, ge=0)

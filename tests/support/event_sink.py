@@ -9,6 +9,7 @@ import asyncio
 import base64
 import io
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -60,8 +61,12 @@ class EventSink:
         self.events: list[SinkEvent] = []
         self.attempts: list[dict[str, str]] = []
         """Headers of every request, also of refused ones."""
+        self.attempted_at_s: list[float] = []
+        """When they came, by the monotonic clock."""
         self.frames: list[bytes] = []
         self.status = 201
+        self.headers: dict[str, str] = {}
+        """Of answers that refuse."""
         self.frame_status = 201
         self.delay_s = 0.0
         self.origin = ""
@@ -88,9 +93,10 @@ class EventSink:
 
     async def _take(self, request: Request, read: Callable[[Request], Awaitable[SinkEvent]]) -> Response:
         self.attempts.append(dict(request.headers))
+        self.attempted_at_s.append(time.monotonic())
         await asyncio.sleep(self.delay_s)
         if self.status != 201:
-            return JSONResponse({}, status_code=self.status)
+            return JSONResponse({}, status_code=self.status, headers=self.headers)
         self.events.append(await read(request))
         return JSONResponse({"events": []}, status_code=201)
 

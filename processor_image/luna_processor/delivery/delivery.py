@@ -3,8 +3,9 @@
 Platforms are served side by side: each origin has its own lane, so that one that is down or slow holds up nobody else.
 How long an event is tried counts from when it was made: behind a platform that is down, those that wait their turn grow
 old too.
-Time-outs, connection errors, 5xx and 429 are tried again with back-off and jitter under the same request id; other 4xx
-are the request's own fault and dropped; 401 and 403 mean that the stream can deliver nothing at all.
+Time-outs, connection errors, 5xx and 429 are tried again with back-off and jitter, not before the platform asks for it,
+under the same request id; other 4xx are the request's own fault and dropped; 401 and 403 mean that the stream can
+deliver nothing at all.
 
 What waits is kept by the outbox, and is sent after a restart of the process, whether its stream is here again or not.
 """
@@ -15,12 +16,12 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from luna_processor.delivery.accounts import Account
 from luna_processor.delivery.events import ShotEvent
-from luna_processor.delivery.lanes import Lane, Pauses
+from luna_processor.delivery.lanes import Lane, Pauses, Width
 from luna_processor.delivery.outbox import LostEvent, Outbox
 from luna_processor.delivery.posting import Poster, Refused, Rejected, Transient
 from luna_processor.delivery.runs import RunStart
@@ -46,7 +47,8 @@ class DeliverySettings:
     give_up_after_s: float = 86_400.0
     """For one event, from when it was made."""
     pauses: Pauses = field(default_factory=Pauses)
-    senders_per_origin: int = 4
+    width: Width = field(default_factory=Width)
+    """Of events that are on their way to one platform at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +83,8 @@ class Delivery:
         self._loop = asyncio.get_running_loop()
         self._poster = Poster(settings.timeout_s, metrics)
         self._origins: dict[str, _Origin] = {}
-        self._senders: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        """A sender per platform, and the tries that it began."""
         self._is_closed = False
         outbox.start(self._hand_over)
 
@@ -130,9 +133,10 @@ class Delivery:
     async def close(self) -> None:
         """Stop sending; what still waits stays in the spool for the next process, or is lost where there is none."""
         self._is_closed = True
-        for sender in self._senders:
-            sender.cancel()
-        await asyncio.gather(*self._senders, return_exceptions=True)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._poster.close()
         if self._outbox.size:
             fate = "wait in the spool for the next start" if self._outbox.is_lasting else "are lost"
@@ -152,28 +156,35 @@ class Delivery:
         for waiting in events:
             origin = self._origins.get(waiting.stored.origin)
             if origin is None:
-                origin = self._origins[waiting.stored.origin] = _Origin(Lane(self._settings.pauses, random.random))
-                for _ in range(self._settings.senders_per_origin):
-                    self._senders.add(asyncio.create_task(self._send_all(origin)))
+                lane: Lane[WaitingEvent] = Lane(self._settings.pauses, random.random, self._settings.width)
+                origin = self._origins[waiting.stored.origin] = _Origin(lane)
+                self._begin(self._send_all(origin))
             origin.lane.add(waiting)
             origin.news.set()
 
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _send_all(self, origin: _Origin) -> None:
-        lane = origin.lane
+        """Begin to send what is due, side by side as far as the lane allows."""
         while True:
             origin.news.clear()
-            if lane.is_down:
+            if origin.lane.is_down:
                 self._give_up_old(origin)
-            waiting = lane.pick(self._loop.time())
-            if waiting is None:
-                await self._wait(origin)
-                continue
-            try:
-                await self._send(origin, waiting)
-            except Exception:  # a bug in one event must not end the lane; it is logged with its traceback
-                log.exception("event %s could not be sent", waiting.stored.request_id)
-                lane.passed()
-                self._lose(waiting, "failed", "internal error")
+            while (waiting := origin.lane.pick(self._loop.time())) is not None:
+                self._begin(self._send_one(origin, waiting))
+            await self._wait(origin)
+
+    async def _send_one(self, origin: _Origin, waiting: WaitingEvent) -> None:
+        try:
+            await self._send(origin, waiting)
+        except Exception:  # a bug in one event must not end the lane; it is logged with its traceback
+            log.exception("event %s could not be sent", waiting.stored.request_id)
+            origin.lane.passed()
+            self._lose(waiting, "failed", "internal error")
+        finally:
             origin.news.set()
 
     async def _wait(self, origin: _Origin) -> None:
@@ -190,7 +201,7 @@ class Delivery:
         try:
             await self._post(waiting)
         except Transient as e:
-            lane.failed(waiting, self._loop.time())
+            lane.failed(waiting, self._loop.time(), e.retry_after_s)
             self._note_trouble(origin, waiting, str(e))
             if self._is_old(waiting):
                 lane.take_all(lambda item: item is waiting)

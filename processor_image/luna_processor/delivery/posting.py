@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import httpx
@@ -15,6 +16,7 @@ import httpx
 from luna_processor.delivery.events import EventRequest, ShotEvent
 from luna_processor.delivery.formats.requests import request_of
 from luna_processor.delivery.frame_store import frame_request, image_origin
+from luna_processor.delivery.retry_after import parse_retry_after
 from luna_processor.http_reason import reason_of
 from luna_processor.interface.metrics import Metrics
 
@@ -34,7 +36,16 @@ _KEPT_CONNECTIONS: Final = 20
 
 
 class Transient(Exception):
-    """Worth another try; the text says what went wrong."""
+    """Worth another try; the text says what went wrong.
+
+    Args:
+        reason: the text.
+        retry_after_s: how long the platform asked to be left alone; 0 if it did not.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
 
 
 class Refused(Exception):
@@ -85,7 +96,7 @@ class Poster:
         request = request_of(event, image_origins)
         with self._metrics.delivery_seconds.time():
             try:
-                status = await self._status_of(request)
+                status, retry_after_s = await self._status_of(request)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
                 raise Rejected(f"{request.url} is not an address: {e}") from e
             except httpx.HTTPError as e:
@@ -95,12 +106,12 @@ class Poster:
         if status in (401, 403):
             raise Refused
         if status >= 500 or status in _RETRIED_STATUSES:
-            raise Transient(f"status {status}")
+            raise Transient(f"status {status}", retry_after_s)
         if not httpx.codes.is_success(status):
             raise Rejected(f"{event.target.origin} answered with status {status}")
 
-    async def _status_of(self, request: EventRequest) -> int:
-        """Send a request and return the status of the answer, whatever becomes of the rest of it."""
+    async def _status_of(self, request: EventRequest) -> tuple[int, float]:
+        """Send a request; returns the status of the answer, whatever becomes of the rest of it, and its Retry-After."""
         async with (
             asyncio.timeout(_WHOLE * self._timeout_s),
             self._http.stream(
@@ -116,7 +127,7 @@ class Poster:
             with contextlib.suppress(httpx.HTTPError, TimeoutError):
                 async with asyncio.timeout(self._timeout_s):
                     await _pass_over(answer)
-            return answer.status_code
+            return answer.status_code, parse_retry_after(answer.headers.get("Retry-After", ""), datetime.now(UTC))
 
     async def store_frames(self, event: ShotEvent, stored: Iterable[str | None]) -> tuple[str | None, ...]:
         """Store the source frames that are not stored yet.
