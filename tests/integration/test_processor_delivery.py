@@ -153,7 +153,7 @@ async def test_a_platform_that_asks_to_be_left_alone_is_for_as_long_as_the_longe
     post = Post(replace(PATIENT, pauses=Pauses(0.01, 1.0)))
     sink.status, sink.headers = status, {"Retry-After": "3600"}
     post.submit(an_event(target=a_target(origin=sink.origin)))
-    await eventually(lambda: sink.attempts, "it is tried")
+    await eventually(lambda: post.account.trouble, "it is refused")
     sink.status = 201
     await eventually(lambda: sink.events, "it arrives")
     first_s, second_s = sink.attempted_at_s
