@@ -3,11 +3,12 @@
 from hypothesis import HealthCheck, settings
 
 from support.apiservers import any_api, embedded_api, real_api
+from support.authorities import few_authorities
 from support.event_sink import sink
 from support.postgresql import log_database, postgresql
 from support.streams_server import server
 
-__all__ = ["any_api", "embedded_api", "log_database", "postgresql", "real_api", "server", "sink"]
+__all__ = ["any_api", "embedded_api", "few_authorities", "log_database", "postgresql", "real_api", "server", "sink"]
 
 # A machine that is busy with something else is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import httpx
 
+from luna_api_shim.certificates import trusted
+
 _TIMEOUT_S: Final = 10.0
 _RETRY_S: Final = 1.0
 _ACCOUNT: Final = "00000000-0000-4000-8000-000000000000"
@@ -48,7 +50,9 @@ async def check(streams_origin: str, operator_origin: str | None, timeout_s: flo
     Raises:
         Failed: at the first step that fails.
     """
-    async with httpx.AsyncClient(base_url=streams_origin, timeout=_TIMEOUT_S, trust_env=False) as shim:
+    async with httpx.AsyncClient(
+        base_url=streams_origin, timeout=_TIMEOUT_S, verify=trusted(), trust_env=False
+    ) as shim:
         await _until_ready("the shim", f"{streams_origin}/readyz", shim, timeout_s)
         if operator_origin is not None:
             await _until_ready("the operator", f"{operator_origin}/readyz", shim, timeout_s)

@@ -14,6 +14,7 @@ from typing import Final
 import httpx
 from prometheus_client import Counter
 
+from luna_api_shim.certificates import trusted
 from luna_api_shim.http.traffic import Served
 from luna_api_shim.plugins import PluginContext
 from luna_api_shim.settings import Settings
@@ -95,6 +96,7 @@ def _client(settings: Settings) -> httpx.AsyncClient:
         params={"org": settings.influx_organization, "bucket": settings.influx_bucket, "precision": "ns"},
         headers={"Authorization": f"Token {token}"} if token else {},
         timeout=_TIMEOUT_S,
+        verify=trusted(),
         trust_env=False,
     )
 

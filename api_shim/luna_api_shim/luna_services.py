@@ -7,6 +7,7 @@ from functools import partial
 
 import httpx
 
+from luna_api_shim.certificates import trusted
 from luna_api_shim.errors import Unhealthy
 from luna_api_shim.health import TIMEOUT_S, Component
 
@@ -28,7 +29,7 @@ async def _check(origin: str) -> None:
     """
     url = f"{origin}/healthcheck"
     try:
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=TIMEOUT_S, verify=trusted(), trust_env=False) as http:
             answer = await http.get(url, headers={"Accept": "application/json"})
     except httpx.TimeoutException as e:
         raise Unhealthy(f"{url} does not answer within {TIMEOUT_S:g} s") from e

@@ -58,8 +58,10 @@ def find_plugins(names: Iterable[str]) -> dict[str, Plugin]:
     Raises:
         StartupError: there is no such plugin, or it cannot be loaded.
     """
-    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    return {name: _load(name, offered) for name in dict.fromkeys(names)}
+    wanted = dict.fromkeys(names)
+    # Looking through all packages takes longer than the rest of a start: only where plugins are wanted.
+    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)} if wanted else {}
+    return {name: _load(name, offered) for name in wanted}
 
 
 def _load(name: str, offered: Mapping[str, EntryPoint]) -> Plugin:

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from luna_api_shim.certificates import trusted
 from luna_api_shim.errors import PreviewFailed
 from luna_api_shim.http.request_ids import HEADER
 from luna_api_shim.previews.destinations import Address, Network, address_of, is_permitted
@@ -70,7 +71,7 @@ class Previews:
         # The bare transport: a client would keep the cookies of workers, follow redirects, and ask a proxy of the
         # environment, which connects to whatever it likes.
         limits = httpx.Limits(max_connections=_MOST_VIEWERS, max_keepalive_connections=0)
-        self._http = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+        self._http = httpx.AsyncHTTPTransport(limits=limits, verify=trusted(), trust_env=False)
 
     def stop(self) -> None:
         """End every preview; this process ends."""

@@ -17,6 +17,7 @@ import httpx
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from luna_api_shim.certificates import trusted
 from luna_api_shim.errors import NotReady
 from luna_api_shim.http.frame import REQUEST_ID
 from luna_api_shim.http.request_ids import HEADER
@@ -98,7 +99,7 @@ class LeaderDesk:
         """Requests that were passed on: what to set when they are not worth waiting for any more, and when that is."""
         timeout = httpx.Timeout(longest_wait_s + _ANSWER_MARGIN_S, connect=_CONNECT_TIMEOUT_S)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-        self._http = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=timeout, limits=limits, verify=trusted(), trust_env=False)
 
     def stop(self) -> None:
         """Let no request wait for a leader any more; this process ends."""

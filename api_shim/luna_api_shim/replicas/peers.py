@@ -23,6 +23,7 @@ from typing import Final
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from luna_api_shim.certificates import trusted
 from luna_api_shim.concurrency import for_each
 from luna_api_shim.replicas.election import Election
 from luna_kube.leadership import now_s
@@ -140,7 +141,7 @@ class Peers:
 
     async def run(self) -> None:
         """Greet again and again, until cancelled."""
-        async with httpx.AsyncClient(timeout=self._lease_s / 3, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=self._lease_s / 3, verify=trusted(), trust_env=False) as http:
             while True:
                 await self.greet(http)
                 # The leader has to know a new replica before the API server can be lost.
