@@ -59,7 +59,7 @@ class Audit:
                 complained = True
                 await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1))  # noqa: S311  jitter
 
-    async def run(self, interval_s: float, grace_s: float = _GRACE_S) -> None:
+    async def run(self, interval_s: float) -> None:
         """Audit now and then, and when asked, until cancelled."""
         while True:
             try:
@@ -69,7 +69,7 @@ class Audit:
                 pass
             self._asked.clear()
             for resource in WATCHED:
-                await self._compare(resource, grace_s)
+                await self._compare(resource, _GRACE_S)
             await asyncio.sleep(min(_SPACING_S, interval_s))
 
     async def _try_seed(self, resource: Resource, *, quietly: bool) -> bool:

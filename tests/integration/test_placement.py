@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -95,14 +96,16 @@ async def test_an_urgent_stream_takes_the_place_of_the_least_important_one(world
         assert kinds == {"Warning"}
 
 
-async def test_a_worker_that_does_not_let_go_loses_the_stream_in_the_end(world: OperatorWorld) -> None:
+async def test_a_worker_that_does_not_let_go_loses_the_stream_in_the_end(
+    world: OperatorWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("luna_operator.drafts.HANDOVER", timedelta(seconds=1))
     async with world.operator():
         await world.pool(slots_per_pod=1, placement={"preemption_policy": "PreemptLowerPriority"})
         await world.stream("low")
         await world.until(lambda: world.pod_of("low") == "pool-0")
         await world.advance("low", Taken("w"))
         await world.stream("urgent", priority=1)
-        await world.until(lambda: "leaveBy" in held_by(world, "low"))
         await world.until(lambda: world.pod_of("urgent") == "pool-0")
         await world.until_reason("low", "Preempted")
         assert [entry["status"] for entry in world.status("low")["history"]][-3:] == [
