@@ -21,6 +21,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from luna_processor.errors import SourceFailed
+from luna_processor.sources.completeness import WITHOUT_STAMPS, Completeness, length_s
 from luna_processor.sources.memory import bound_allocations
 from luna_processor.sources.reference import Opening
 from luna_processor.sources.variants import Variant, choose_variant
@@ -28,15 +29,6 @@ from luna_processor.sources.variants import Variant, choose_variant
 MAX_TIMEOUT_S = 60.0
 """No wait is longer, whatever the stream asks for: a stream that was stopped leaves nothing behind for longer."""
 _HIGHEST_FRAME_RATE = 1000
-_TRUNCATED_BELOW = 0.95
-"""A file whose frames end before this part of its declared duration is truncated."""
-_TRUNCATED_BY_S = 1.0
-_TRANSPORT_PACKET_BYTES = (188, 192, 204)
-"""Plain, with time stamps (M2TS), with error correction."""
-_WITHOUT_STAMPS = frozenset({"mjpeg", "mpjpeg", "jpeg_pipe", "h264", "hevc", "m4v", "mpegvideo"})
-"""Containers that are none: pictures one after another, whose times FFmpeg invents."""
-_WITHOUT_LENGTH = _WITHOUT_STAMPS | {"hls", "mpegts"}
-"""Containers whose length, where FFmpeg tells one, was reckoned from something else than a count of frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +72,16 @@ class VideoPackets:
         self.container = self._open()
         self.variants = self._find_videos()
         self.variant = self.variants[0] if preferred_width is None else choose_variant(self.variants, preferred_width)
-        self.stream = self._select(self.variant)
-        self.start_s: float | None = None
-        """Time stamp of the first frame, once somebody said it."""
-        self._end_s = 0.0
+        [self.stream] = (stream for stream in self.container.streams.video if stream.index == self.variant.index)
+        self._completeness = Completeness(opening, self.container, self.stream, self.frame_rate())
+        self._discard_others()
         self.was_left = False
         """Whether nobody wanted any more before the end."""
 
     @property
     def has_stamps(self) -> bool:
         """Whether time stamps come with the pictures."""
-        return self.container.format.name not in _WITHOUT_STAMPS
+        return self.container.format.name not in WITHOUT_STAMPS
 
     @property
     def comes_in_pieces(self) -> bool:
@@ -115,16 +106,22 @@ class VideoPackets:
                 if self._is_stopped():
                     self.was_left = True
                     return
+                of_video = cast("Packet[VideoStream]", packet)
+                self._completeness.note(of_video)
                 if packet.stream_index == self.stream.index:
-                    of_video = cast("Packet[VideoStream]", packet)
-                    self._note_end(of_video)
                     yield of_video
                     last_s, has_begun = time.monotonic(), True
                 elif self._opening.is_live and time.monotonic() - last_s > self._timeout_s:
                     raise SourceFailed(f"{self._opening.shown_as} sends no video any more")
         except av.error.FFmpegError as e:
-            if has_begun and self._is_end_of_body(e):
+            if has_begun and self._is_http and e.errno == errno.EIO:
+                # How a server closes a connection: the end of an answer that has no length. Where the container says
+                # how long it is, that is compared afterwards.
                 yield self._flush()
+                if self.container.size > 0:
+                    raise SourceFailed(
+                        f"{self._opening.shown_as} is truncated: the connection ended before all of it was sent"
+                    ) from e
                 return
             raise SourceFailed(f"{self._opening.shown_as} cannot be read: {_reason(e, self._timeout_s)}") from e
 
@@ -144,7 +141,7 @@ class VideoPackets:
 
     def duration_s(self) -> float | None:
         """Return how long the source is; None for a live one, and where it does not say."""
-        return None if self._opening.is_live else _length_s(self.container)
+        return None if self._opening.is_live else length_s(self.container)
 
     def declared_start_s(self) -> float | None:
         """Return the time stamp at which a file says it begins."""
@@ -153,22 +150,16 @@ class VideoPackets:
             return None
         return float(stream.start_time * stream.time_base)
 
-    def check_complete(self) -> None:
+    def check_complete(self, start_s: float | None) -> None:
         """Look whether a file that was read to its end, here or from a server, is all there.
+
+        Args:
+            start_s: time stamp of the first frame.
 
         Raises:
             SourceFailed: if it was cut off.
         """
-        if self._ends_in_a_packet():
-            raise SourceFailed(f"{self._opening.shown_as} is truncated: it ends in the middle of a packet")
-        declared_s = self._declared_duration_s()
-        if declared_s is None:
-            return
-        read_s = self._end_s - (self.start_s or 0.0)
-        if read_s < declared_s * _TRUNCATED_BELOW and declared_s - read_s > _TRUNCATED_BY_S:
-            raise SourceFailed(
-                f"{self._opening.shown_as} is truncated: {read_s:.1f} s of {declared_s:.1f} s could be read"
-            )
+        self._completeness.check(start_s)
 
     def close(self) -> None:
         """Release the connection or file."""
@@ -214,63 +205,19 @@ class VideoPackets:
             raise SourceFailed(f"{self._opening.shown_as} has no video stream")
         return found
 
-    def _select(self, variant: Variant) -> VideoStream:
+    def _discard_others(self) -> None:
         """Tell FFmpeg to pass over all the rest: variants of HLS that nobody reads are not fetched then."""
+        if self._completeness.needs_all_streams:
+            return
         for stream in self.container.streams:
-            if stream.index != variant.index:
+            if stream.index != self.stream.index:
                 stream.discard = Discard.all
-        [selected] = (stream for stream in self.container.streams.video if stream.index == variant.index)
-        return selected
 
     def _flush(self) -> Packet[VideoStream]:
         """Return the packet that makes a decoder give what it holds back."""
         packet = Packet()
         packet.stream = self.stream
         return cast("Packet[VideoStream]", packet)
-
-    def _is_end_of_body(self, error: av.error.FFmpegError) -> bool:
-        """Tell whether a server closed a connection whose answer had no length: that is how it says the end.
-
-        FFmpeg takes it for an error where the server does not announce it. A file whose container says how long it is
-        is compared with that afterwards.
-        """
-        return self._is_http and error.errno == errno.EIO
-
-    def _note_end(self, packet: Packet[VideoStream]) -> None:
-        """Remember how far the packets reach, whether they can be decoded or not."""
-        if packet.pts is not None and packet.time_base is not None:
-            end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            self._end_s = max(self._end_s, end_s)
-
-    def _ends_in_a_packet(self) -> bool:
-        """Tell whether an MPEG transport stream, which says nowhere how long it is, was cut off within a packet."""
-        if self._opening.is_live or self.container.format.name != "mpegts":
-            return False
-        return all(self.container.size % packet_bytes for packet_bytes in _TRANSPORT_PACKET_BYTES)
-
-    def _declared_duration_s(self) -> float | None:
-        """Return how long the video says it is; the container's figure counts only where no audio can be longer."""
-        stream, container = self.stream, self.container
-        if self._opening.is_live and not (self._is_http and container.format.name not in _WITHOUT_LENGTH):
-            return None
-        if container.format.name == "avi" and stream.frames and (rate := self.frame_rate()):
-            return stream.frames / rate  # FFmpeg shortens the duration of a file that is cut off, but not this
-        if stream.duration is not None and stream.time_base is not None:
-            return float(stream.duration * stream.time_base)
-        return None if container.streams.audio else _length_s(container)
-
-
-def _length_s(container: InputContainer) -> float | None:
-    """Return how long a file is; None where it does not say.
-
-    Matroska tells the time at which it ends, which is more where it does not begin with 0: a piece of a recording.
-    Some writers tell its length all the same: what would end before it begins is taken for that.
-    """
-    if not container.duration:
-        return None
-    begins = container.start_time or 0
-    is_end = container.format.name.startswith("matroska") and 0 < begins < container.duration
-    return (container.duration - begins if is_end else container.duration) / av.time_base
 
 
 def _bit_rate(stream: VideoStream) -> int:
@@ -292,6 +239,8 @@ def _reason(error: Exception, timeout_s: float) -> str:
         return _no_answer(timeout_s)
     if isinstance(error, av.error.InvalidDataError):
         return "not a video, or one that is damaged or cut off (invalid data)"
+    if isinstance(error, av.error.EOFError):
+        return "it ends before there is any video"
     if isinstance(error, av.error.ArgumentError):
         return "not a video format that is accepted"
     if isinstance(error, av.error.BlockingIOError):

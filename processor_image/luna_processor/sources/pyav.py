@@ -37,8 +37,8 @@ _MAX_BARREN_AT_START = 500
 """Packets in a row that no frame comes from before a live source counts as broken: two of the longest usual GOPs."""
 _MAX_BARREN = 125
 """The same once there were frames; it is the codec then, or the way here."""
-_MAX_BARREN_AT_END = 25
-"""The same at the end of a file, whose rest was lost then."""
+_MAX_BARREN_AT_END = 2
+"""The same at the end of a file, whose rest was lost then; a recording often stops within a picture."""
 
 
 class Pictures:
@@ -139,6 +139,33 @@ def _luma_plane(frame: VideoFrame) -> Picture | None:
     return rows[: frame.height, : frame.width]
 
 
+@dataclass(slots=True)
+class _Harvest:
+    """What the packets of a video brought, counted in packets."""
+
+    has_begun: bool = False
+    """Whether there was a frame."""
+    barren_in_a_row: int = 0
+    """Without a frame, since the last one."""
+    lost_at_end: int = 0
+    """Without a frame, since the last whole one; what another codec's bits make frames of is never whole."""
+    _barren_at_start: int = 0
+
+    def note(self, packet: Packet[VideoStream], frames: list[VideoFrame]) -> None:
+        """Count a packet; the last one is empty and brings what the decoder held back."""
+        whole_count = sum(not frame.is_corrupt for frame in frames)
+        if packet.size:
+            is_barren = not frames and not packet.is_discard  # what an edit left out is not lost
+            self.barren_in_a_row = 0 if frames else self.barren_in_a_row + is_barren
+            self.lost_at_end = 0 if whole_count else self.lost_at_end + is_barren
+            self._barren_at_start += is_barren and not self.has_begun
+        else:
+            # What is held back belongs to the barren packets at the start; to those at the end only in a file so short
+            # that there were no others.
+            self.lost_at_end -= max(0, whole_count - (self._barren_at_start if self.has_begun else 0))
+        self.has_begun = self.has_begun or bool(frames)
+
+
 class PyAvSource:
     """An open video; `frames` may be iterated once.
 
@@ -196,6 +223,7 @@ class PyAvSource:
             origin_s=packets.declared_start_s(),
         )
         number = 0
+        start_s: float | None = None
         for decoded in self._decoded():
             if number and decoded.is_corrupt and not self._fits(decoded):
                 continue  # another codec's bits make pictures of any size
@@ -205,7 +233,7 @@ class PyAvSource:
                 if self._gpu is not None:
                     self._gpu.note_first(decoded, self._info.codec, self._opening.shown_as)
                 self._info = replace(self._info, width=frame.width, height=frame.height)
-                packets.start_s = timeline.origin_s
+                start_s = timeline.origin_s
             check_size(self._info, frame)
             yield frame
             number += 1
@@ -213,7 +241,7 @@ class PyAvSource:
             return
         if number == 0:
             raise SourceFailed(f"{self._opening.shown_as} holds no frame that can be decoded")
-        packets.check_complete()
+        packets.check_complete(start_s)
 
     def close(self) -> None:
         """Release the connection or file."""
@@ -221,26 +249,24 @@ class PyAvSource:
 
     def _decoded(self) -> Iterator[VideoFrame]:
         """Decode packet by packet; broken ones are skipped, as long as others are whole."""
-        barren_in_a_row = 0
+        harvest = _Harvest()
         frames_since_key = 0
-        has_begun = False
         for packet in self._packets.packets():
+            had_begun = harvest.has_begun
             frames = _decode(packet)
-            if packet.size:
-                barren_in_a_row = 0 if frames else barren_in_a_row + 1
-            else:  # the end: what the decoder held back is of packets before, and makes good as many
-                barren_in_a_row = max(0, barren_in_a_row - len(frames))
-            if self._opening.is_live and barren_in_a_row >= (_MAX_BARREN if has_begun else _MAX_BARREN_AT_START):
-                raise self._barren(barren_in_a_row, has_begun=has_begun)
+            harvest.note(packet, frames)
+            if self._opening.is_live and harvest.barren_in_a_row >= (
+                _MAX_BARREN if had_begun else _MAX_BARREN_AT_START
+            ):
+                raise self._barren(harvest.barren_in_a_row, has_begun=had_begun)
             for frame in frames:
-                has_begun = True
                 if frame.key_frame:
                     self._note_gop(frames_since_key)
                     frames_since_key = 0
                 frames_since_key += 1
                 yield frame
-        if has_begun and barren_in_a_row > _MAX_BARREN_AT_END and not self._packets.was_left:
-            raise self._barren(barren_in_a_row, has_begun=True)
+        if harvest.has_begun and harvest.lost_at_end > _MAX_BARREN_AT_END and not self._packets.was_left:
+            raise self._barren(harvest.lost_at_end, has_begun=True)
 
     def _barren(self, packet_count: int, *, has_begun: bool) -> SourceFailed:
         why = "any more, its codec may have changed" if has_begun else ""

@@ -26,6 +26,8 @@ _FILE_FORMATS = (
     "mjpeg,jpeg_pipe"
 )
 _NETWORK_FORMATS = _FILE_FORMATS + ",rtsp,hls,mpjpeg"
+_MERGED_PROGRAMS: Final = {"merge_pmt_versions": "1"}
+"""A transport stream whose video goes on under another number, or in another codec, goes on for FFmpeg, too."""
 _USUAL_ANALYSIS_S: Final = 5.0
 """Longest time of a video that FFmpeg looks at before it is open, unless told otherwise."""
 _HTTP_ANALYSIS_S: Final = 1.0
@@ -87,8 +89,7 @@ def opening(plan: SourcePlan) -> Opening:
         analysis_s = min(analysis_s, plan.timeout_s / 2)
     if analysis_s < _USUAL_ANALYSIS_S:
         options["analyzeduration"] = str(round(analysis_s * 1_000_000))
-    # A stream of another codec under a known number is noticed as such, not passed over as a stranger.
-    options |= {"merge_pmt_versions": "1", "seg_format_options": "merge_pmt_versions=1"}
+    options |= _MERGED_PROGRAMS | {"seg_format_options": "merge_pmt_versions=1"}
     return Opening(reference, options, plan.shown_as, is_live=True)
 
 
@@ -105,7 +106,7 @@ def check_no_scheme(plan: SourcePlan, what: str) -> None:
 def _file(plan: SourcePlan) -> Opening:
     check_no_scheme(plan, "file")
     _check_file(Path(plan.reference))
-    options = {"protocol_whitelist": "file", "format_whitelist": _FILE_FORMATS}
+    options = {"protocol_whitelist": "file", "format_whitelist": _FILE_FORMATS} | _MERGED_PROGRAMS
     return Opening(f"file:{plan.reference}", options, plan.shown_as, is_live=False)
 
 
