@@ -32,7 +32,8 @@ from luna_processor.engines.port import BatchPolicy
 from luna_processor.streams.pipeline import Detector
 from luna_processor.streams.scene import Estimators, Found, Scene
 from luna_processor.tracking.tracker import Tracker, TrackerSettings
-from luna_processor.vision.detector import DetectorSettings, HeadPoseEstimator, make_detector
+from luna_processor.vision.detector import DetectorSettings, make_detector
+from luna_processor.vision.estimators import HeadPoseEstimator
 from luna_processor.vision.imaging import resize
 from luna_processor.vision.mouthcover import CROP_MARGIN
 from luna_processor.vision.view import Picture, PixelRect, View

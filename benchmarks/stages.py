@@ -62,7 +62,8 @@ from luna_processor.streams.scene import Estimators, Found, PoseEstimator, Scene
 from luna_processor.tracking.following import Following
 from luna_processor.tracking.tracker import TrackerSettings
 from luna_processor.vision.detections import Detections, FloatArray
-from luna_processor.vision.detector import DetectorSettings, HeadPoseEstimator, MouthCoverEstimator, make_detector
+from luna_processor.vision.detector import DetectorSettings, make_detector
+from luna_processor.vision.estimators import HeadPoseEstimator, MouthCoverEstimator
 from luna_processor.vision.headpose import HeadPose
 from luna_processor.vision.imaging import jpeg
 from luna_processor.vision.scenecut import SceneCuts

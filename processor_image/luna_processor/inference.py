@@ -19,13 +19,9 @@ from luna_processor.sources.cuda import GpuDecoding, decoder_context, gpu_decodi
 from luna_processor.streams.pipeline import Stages
 from luna_processor.streams.plan import Platform, SourcePlan
 from luna_processor.streams.scene import Estimators
-from luna_processor.vision.detector import (
-    DetectorSettings,
-    HeadPoseEstimator,
-    LivenessClassifier,
-    MouthCoverEstimator,
-    make_detector,
-)
+from luna_processor.vision.detector import DetectorSettings, make_detector
+from luna_processor.vision.estimators import HeadPoseEstimator, LivenessClassifier, MouthCoverEstimator
+from luna_processor.vision.trial import try_out
 
 INFERENCE_PATIENCE_S = 30.0
 """A picture that waits this long while no other is answered means that inference hangs."""
@@ -66,7 +62,7 @@ def load_engines(settings: Settings) -> Engines:
     """Load the models the settings name, on the device they name.
 
     Raises:
-        StartupError: if a model is missing or not what the manifest says, or there is no such device.
+        StartupError: if a model is missing, not what the manifest says or of no use, or there is no such device.
     """
     card = open_card(settings) if settings.device == "gpu" else None
     # Before the first model: see there.
@@ -74,7 +70,9 @@ def load_engines(settings: Settings) -> Engines:
     library = ModelLibrary(*[folder for folder in (settings.extra_models_dir, settings.models_dir) if folder])
 
     def open_model(model: ModelSpec) -> LoadedModel:
-        return LoadedModel(model, *open_engine(model, library.read(model), settings, card))
+        engine, policy = open_engine(model, library.read(model), settings, card)
+        try_out(model, engine)
+        return LoadedModel(model, engine, policy)
 
     def load(task: Task, name: str | None) -> LoadedModel:
         return open_model(library.choose(task, name))

@@ -74,6 +74,20 @@ def two_inputs_network() -> bytes:
     return bytes(model.SerializeToString())
 
 
+def names_network() -> bytes:
+    """Return a network that takes pictures (n, 3, height, width) and says a word for each number."""
+    nodes = [helper.make_node("Cast", ["image"], ["names"], to=TensorProto.STRING)]
+    output = helper.make_tensor_value_info("names", TensorProto.STRING, ["n", 3, "height", "width"])
+    return _serialized(("n", 3, "height", "width"), nodes, [], [output])
+
+
+def sums_network() -> bytes:
+    """Return a network that takes pictures (n, 3, height, width) and adds up each colour of all of them, `sums` (3)."""
+    nodes = [helper.make_node("ReduceMean", ["image"], ["sums"], axes=[0, 2, 3], keepdims=0)]
+    output = helper.make_tensor_value_info("sums", TensorProto.FLOAT, [3])
+    return _serialized(("n", 3, "height", "width"), nodes, [], [output])
+
+
 def add_model(folder: Path, content: bytes, **entry: Any) -> None:
     """Put a model into a folder, with the few lines of manifest that a user would write."""
     folder.mkdir(exist_ok=True)

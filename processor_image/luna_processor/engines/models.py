@@ -78,7 +78,7 @@ class ModelSpec(_Entry):
     name: str
     task: Task
     file: Annotated[str, StringConstraints(pattern=r"^[\w][\w.\-]*$")]
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
     licence: str = "not stated"
     licence_file: str | None = None
     """Text of the licence, beside the manifest."""
@@ -172,7 +172,7 @@ class ModelLibrary:
                 f"model file {path} cannot be read ({e.strerror}); install the package again or put the file there"
             ) from e
         digest = hashlib.sha256(content).hexdigest()
-        if digest != model.sha256:
+        if digest != model.sha256.lower():
             raise StartupError(
                 f"model file {path} is not the one its manifest describes; install the package again, or if the file "
                 f"is the right one, write sha256: {digest} into {folder / MANIFEST}"
@@ -193,9 +193,34 @@ def _read_manifest(path: Path) -> tuple[ModelSpec, ...]:
     except OSError as e:
         raise StartupError(f"no models: {path} cannot be read ({e.strerror})") from e
     except ValidationError as e:
-        fault = e.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise StartupError(f"{path} is not a valid list of models: {place}: {fault['msg']}") from e
+        raise StartupError(f"{path} is not a valid list of models: {_first_fault(e)}") from e
     except (yaml.YAMLError, ValueError) as e:  # a month 13 is a ValueError, and bytes that are no text
         reason = str(e).splitlines()[0]
         raise StartupError(f"{path} is not a valid list of models: {reason}") from e
+
+
+_FAULTS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known; is it misspelt?",
+    "tuple_type": "must be a list",
+    "model_type": "must be a group of fields",
+    "too_short": "must not be empty",
+}
+"""What pydantic finds, in words that follow the name of a field."""
+
+
+def _first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a manifest, for a person; models are counted from 1."""
+    fault = error.errors(include_input=False, include_url=False)[0]
+    if not fault["loc"]:
+        return f"it must begin with the line models:, and the models below it ({default_folder() / MANIFEST} is one)"
+    match fault["loc"]:
+        case ("models", int(index), *parts):
+            whose = f"model {index + 1}" + (": " if parts else "")
+        case parts:
+            whose = ""
+    place = whose + ".".join(str(part) for part in parts)
+    if words := _FAULTS.get(fault["type"]):
+        return f"{place} {words}"
+    own = fault.get("ctx", {}).get("error")
+    return f"{place}: {own or fault['msg']}"

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +20,7 @@ from luna_processor.engines.failures import failure
 from luna_processor.engines.models import ModelSpec, TensorSpec
 from luna_processor.engines.preparation import NetworkInput, host_arrays
 from luna_processor.engines.providers import CPU, Accelerator, Provider, Shapes, cpu_provider, gpu_providers
-from luna_processor.errors import DeviceLost, ProcessorError, StartupError
+from luna_processor.errors import DeviceLost, EngineFailed, ProcessorError, StartupError
 from luna_processor.vision.detections import FloatArray
 
 # Since 1.32 ONNX Runtime reports its use to its makers, with a device id that it keeps in the home folder, unless this
@@ -38,6 +40,10 @@ _ELEMENT_TYPES: dict[str, ElementType] = {
     "tensor(uint8)": np.uint8,
 }
 """What a picture can be given as."""
+_NUMBERS = re.compile(r"tensor\((float|float16|double|bool|u?int\d+)\)")
+"""What can be read of an answer."""
+
+Output = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class OnnxEngine:
         _compare(model, "input", (model.input,), self._session.get_inputs())
         _compare(model, "output", model.outputs, self._session.get_outputs())
         _refuse_further_inputs(model, [tensor.name for tensor in self._session.get_inputs()])
+        _refuse_what_is_no_number(model, self._session.get_outputs())
         self.element_type = _element_type(model, self._session.get_inputs()[0].type)
         self._model = model
         self._outputs = [output.name for output in model.outputs]
@@ -88,10 +95,8 @@ class OnnxEngine:
         # On a CPU nearly every batch is a single picture, which need not be copied.
         stacked = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
         tensor = as_element_type(stacked, self.element_type)
-        outputs = self._guarded(
-            tensor.shape, lambda: self._session.run(self._outputs, {self._model.input.name: tensor})
-        )
-        return [np.asarray(output, np.float32)[: len(batch)] for output in outputs]
+        run = partial(self._session.run, self._outputs, {self._model.input.name: tensor})
+        return self._answers(self._guarded(tensor.shape, run), len(arrays), len(batch))
 
     def run_bound(self, tensor: BoundTensor, count: int) -> Sequence[FloatArray]:
         """Return every output for a tensor that is not copied; outputs come to the host.
@@ -100,9 +105,10 @@ class OnnxEngine:
             tensor: whose first axis is the batch.
             count: pictures in it; what is beyond only fills a batch of fixed size.
         """
-        return self._guarded(tensor.shape, lambda: self._run_bound(tensor, count))
+        outputs = self._guarded(tensor.shape, lambda: self._run_bound(tensor))
+        return self._answers(outputs, tensor.shape[0], count)
 
-    def _run_bound(self, tensor: BoundTensor, count: int) -> Sequence[FloatArray]:
+    def _run_bound(self, tensor: BoundTensor) -> Sequence[Output]:
         gpu = self._accelerator.gpu_index if self._accelerator else 0
         device = "cuda" if tensor.is_on_gpu else "cpu"
         binding = self._session.io_binding()
@@ -110,9 +116,23 @@ class OnnxEngine:
         for output in self._outputs:
             binding.bind_output(output, "cpu")
         self._session.run_with_iobinding(binding)
-        return [np.asarray(output, np.float32)[:count] for output in binding.copy_outputs_to_cpu()]
+        outputs: Sequence[Output] = binding.copy_outputs_to_cpu()
+        return outputs
 
-    def _guarded(self, shape: tuple[int, ...], run: Callable[[], Sequence[FloatArray]]) -> Sequence[FloatArray]:
+    def _answers(self, outputs: Sequence[Output], given: int, count: int) -> Sequence[FloatArray]:
+        """Return the outputs for the first `count` of the pictures that were given.
+
+        Raises:
+            EngineFailed: if one does not say something of each picture.
+        """
+        for name, output in zip(self._outputs, outputs, strict=True):
+            if output.ndim == 0 or len(output) != given:
+                raise EngineFailed(
+                    f"output '{name}' of model {self._model.name} has shape {list(output.shape)} for a batch of {given}"
+                )
+        return [np.asarray(output, np.float32)[:count] for output in outputs]
+
+    def _guarded(self, shape: tuple[int, ...], run: Callable[[], Sequence[Output]]) -> Sequence[Output]:
         """Run, and tell a picture that failed from a card that is lost."""
         try:
             return run()
@@ -194,6 +214,7 @@ def _open(model: ModelSpec, content: bytes, providers: Sequence[Provider]) -> on
 
 class _Tensor(Protocol):
     name: str
+    type: str
     shape: list[int | str | None]
 
 
@@ -234,6 +255,16 @@ def _refuse_further_inputs(model: ModelSpec, names: Sequence[str]) -> None:
         raise StartupError(
             f"model {model.name} takes more than a picture: {', '.join(others)}; export it with one input only"
         )
+
+
+def _refuse_what_is_no_number(model: ModelSpec, outputs: Sequence[_Tensor]) -> None:
+    named = {output.name for output in model.outputs}
+    for output in outputs:
+        if output.name in named and not _NUMBERS.fullmatch(output.type):
+            raise StartupError(
+                f"output '{output.name}' of model {model.name} is a {output.type}, which holds no numbers; export the "
+                "network without what comes after its last layer"
+            )
 
 
 def _element_type(model: ModelSpec, named: str) -> ElementType:

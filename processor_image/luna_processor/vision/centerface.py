@@ -17,6 +17,8 @@ STRIDE = 4
 """Pixels of the input per cell of the heat map."""
 SIZE_MULTIPLE = 32
 """Width and height of the input are multiples of this: the network halves five times and doubles back."""
+MAX_LOG_SIZE = 10.0
+"""A face beyond e^10 strides is garbage; it must not overflow."""
 MAX_CANDIDATES = 1000
 """Cells looked at, best first: bounds the cost of suppression on a picture that is noise."""
 
@@ -52,6 +54,8 @@ def decode(outputs: Sequence[FloatArray], min_score: float, max_iou: float) -> D
     Raises:
         ShapeError: if the maps do not fit each other, or hold what is no number.
     """
+    if len(outputs) != 4 or outputs[0].ndim != 3:
+        raise ShapeError(f"outputs of shapes {[output.shape for output in outputs]} are not CenterFace's four maps")
     heat_map, log_size, offset, landmark_map = outputs
     plane = heat_map.shape[1:]
     expected = [(1, *plane), (2, *plane), (2, *plane), (2 * LANDMARK_COUNT, *plane)]
@@ -67,14 +71,15 @@ def decode(outputs: Sequence[FloatArray], min_score: float, max_iou: float) -> D
 
     # A broken network says so below, in one line, and not in a warning for each number.
     with np.errstate(invalid="ignore", over="ignore"):
-        sizes_xy = np.exp(log_size[::-1, rows, columns].T) * STRIDE
+        log_sizes_xy = log_size[::-1, rows, columns].T
+        sizes_xy = np.exp(np.minimum(log_sizes_xy, MAX_LOG_SIZE)) * STRIDE
         cells_xy = np.stack([columns, rows], axis=1).astype(np.float32)
         centres_xy = (cells_xy + offset[::-1, rows, columns].T + 0.5) * STRIDE
         corners_xy = centres_xy - sizes_xy / 2
         boxes = np.concatenate([corners_xy, corners_xy + sizes_xy], axis=1).astype(np.float32)
         relative_yx = landmark_map[:, rows, columns].T.reshape(-1, LANDMARK_COUNT, 2)
         landmarks = relative_yx[:, :, ::-1] * sizes_xy[:, None] + corners_xy[:, None]
-    if not (np.isfinite(boxes).all() and np.isfinite(landmarks).all()):
+    if not all(np.isfinite(numbers).all() for numbers in (log_sizes_xy, boxes, landmarks)):
         raise ShapeError("boxes that are no numbers are not CenterFace's")
     found = Detections(boxes, scores.astype(np.float32), landmarks.astype(np.float32))
     return found.take(suppress_overlaps(found.boxes_xyxy, found.scores, max_iou))

@@ -65,6 +65,11 @@ class Detections:
             self.boxes_xyxy * np.tile(factors, 2), self.scores, None if marks is None else marks * factors
         )
 
+    def inside(self, width: float, height: float) -> Detections:
+        """Return those that have a part in a picture of this size; a network may see things in its borders, too."""
+        boxes = np.clip(self.boxes_xyxy, 0, np.array([width, height] * 2, np.float32))
+        return self.take(np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1)))
+
 
 def iou_matrix(left_xyxy: FloatArray, right_xyxy: FloatArray) -> FloatArray:
     """Return the intersection over union of every pair, float32 (N, M); degenerate boxes have 0 with everything."""

@@ -1,32 +1,28 @@
-"""Find faces and bodies in frames and measure faces: pictures in, numbers out, the engine in between."""
+"""Find faces and bodies in frames: pictures in, boxes out, the engine in between."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from luna_processor.engines.models import Decoder, ModelSpec
 from luna_processor.engines.preparation import (
     DevicePicture,
-    NetworkInput,
     SearchedPicture,
     device_picture,
     picture_size,
     planes_of,
 )
-from luna_processor.errors import EngineFailed, StartupError
+from luna_processor.errors import EngineFailed
 from luna_processor.frames import Frame
 from luna_processor.streams.pipeline import Detector
-from luna_processor.vision import centerface, headpose, mouthcover
+from luna_processor.vision import centerface
 from luna_processor.vision.detections import Detections, FloatArray, ShapeError
-from luna_processor.vision.headpose import HeadPose
 from luna_processor.vision.heads import (
     Head,
     HeadSettings,
-    decode_classifier,
     decode_detr,
     decode_rtdetr,
     decode_ssd,
@@ -34,7 +30,8 @@ from luna_processor.vision.heads import (
     decode_yolox,
 )
 from luna_processor.vision.imaging import resize
-from luna_processor.vision.view import Picture, View, crop_rect
+from luna_processor.vision.network import Inference, network_input
+from luna_processor.vision.view import Picture, View
 
 HEADS: Mapping[Decoder, Head] = {
     "ssd": decode_ssd,
@@ -44,17 +41,6 @@ HEADS: Mapping[Decoder, Head] = {
     "rtdetr": decode_rtdetr,
 }
 """Families of object detectors; CenterFace is read apart, since it gives landmarks, too."""
-
-
-class Inference(Protocol):
-    """Runs one network, a picture at a time; may be called by several threads."""
-
-    def run(self, picture: NetworkInput) -> Sequence[FloatArray]:
-        """Return the outputs for one picture, without batch axis.
-
-        Raises:
-            EngineFailed: if inference fails.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +62,29 @@ class DetectorSettings:
 def make_detector(model: ModelSpec, batcher: Inference, settings: DetectorSettings) -> Detector:
     """Return what finds faces or bodies with a model, whatever its family."""
     if model.decoder == "centerface":
-        return CenterFaceDetector(batcher, settings)
+        return CenterFaceDetector(batcher, settings, model.input_size)
     return ObjectDetector(model, batcher, settings)
 
 
 class CenterFaceDetector:
-    """CenterFace behind a batcher; used by all streams."""
+    """CenterFace behind a batcher; used by all streams.
 
-    def __init__(self, batcher: Inference, settings: DetectorSettings) -> None:
+    Args:
+        batcher: runs it.
+        settings: of the search.
+        input_size: width and height of its input, pixels; None where they may vary.
+    """
+
+    def __init__(
+        self, batcher: Inference, settings: DetectorSettings, input_size: tuple[int, int] | None = None
+    ) -> None:
         self._batcher = batcher
         self._settings = settings
+        self._size = input_size
 
     def picture(self, frame: Frame, view: View) -> SearchedPicture:
         """Return the view of a frame in the size that is searched."""
-        size = centerface.input_size(view.width, view.height, _searched_side(self._settings, view))
+        size = self._size or _fitting_size(self._settings, view)
         return _searched(frame, view, size, size)
 
     def detect(self, picture: SearchedPicture, view: View) -> Detections:
@@ -149,88 +144,13 @@ class ObjectDetector:
 
     def _input_size(self, view: View) -> tuple[int, int]:
         """Return width and height that the model takes: its own, or one that fits the view."""
-        fixed = self._model.input_size
-        return fixed or centerface.input_size(view.width, view.height, _searched_side(self._settings, view))
+        return self._model.input_size or _fitting_size(self._settings, view)
 
     def _to_input(self, picture: Picture, width: int, height: int) -> FloatArray:
         """Return the picture in the form the model takes: with borders, normalised, its axes in order."""
         whole = np.full((height, width, 3), self._model.picture.border, np.float32)
         whole[: picture.shape[0], : picture.shape[1]] = picture
-        return _to_input(self._model, whole)
-
-
-class HeadPoseEstimator:
-    """WHENet behind a batcher; used by all streams, for candidates only."""
-
-    def __init__(self, batcher: Inference) -> None:
-        self._batcher = batcher
-
-    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> HeadPose:
-        """Return the pose of the head in a box of the view.
-
-        Raises:
-            EngineFailed: if inference fails.
-        """
-        crop = _crop(view_rgb, box_xyxy, headpose.CROP_MARGIN, (headpose.INPUT_SIDE, headpose.INPUT_SIDE))
-        yaw, pitch, roll = self._batcher.run(headpose.to_input(crop))
-        return headpose.decode(yaw, pitch, roll)
-
-
-class MouthCoverEstimator:
-    """A mask classifier behind a batcher; used by all streams that filter by it, for candidates only."""
-
-    def __init__(self, batcher: Inference) -> None:
-        self._batcher = batcher
-
-    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
-        """Return how far the mouth of the face in a box of the view is covered, 0 to 1.
-
-        Raises:
-            EngineFailed: if inference fails.
-        """
-        crop = _crop(view_rgb, box_xyxy, mouthcover.CROP_MARGIN, (mouthcover.INPUT_SIDE, mouthcover.INPUT_SIDE))
-        return mouthcover.decode(*self._batcher.run(mouthcover.to_input(crop)))
-
-
-class LivenessClassifier:
-    """A classifier that the user supplies, behind a batcher; used by all streams that check liveness by it.
-
-    Args:
-        model: with the decoder `classifier`.
-        batcher: runs it.
-
-    Raises:
-        StartupError: if the size of its input is not fixed.
-    """
-
-    def __init__(self, model: ModelSpec, batcher: Inference) -> None:
-        if model.input_size is None:
-            raise StartupError(f"the input of model {model.name} must have a fixed height and width")
-        self._size = model.input_size
-        self._model = model
-        self._batcher = batcher
-
-    def estimate(self, view_rgb: Picture, box_xyxy: FloatArray) -> float:
-        """Return how surely the face in a box of the view is a person's, 0 to 1.
-
-        Raises:
-            EngineFailed: if inference fails, or gives what is not the answer of a classifier.
-        """
-        crop = _crop(view_rgb, box_xyxy, self._model.crop_margin, self._size)
-        outputs = self._batcher.run(_to_input(self._model, crop.astype(np.float32)))
-        try:
-            return decode_classifier(outputs[0], self._model.class_index, self._model.activation)
-        except ShapeError as e:
-            raise EngineFailed(f"model {self._model.name} does not answer like a classifier: {e}") from e
-
-
-def _to_input(model: ModelSpec, picture_rgb: FloatArray) -> FloatArray:
-    """Return a picture (H, W, 3) in the form a model takes: its order of colours, normalised, its axes in order."""
-    form = model.picture
-    colours: FloatArray = picture_rgb if form.colour == "rgb" else picture_rgb[..., ::-1]
-    tensor: FloatArray = colours - np.array(form.mean, np.float32)
-    tensor /= np.array(form.deviation, np.float32)
-    return np.ascontiguousarray(tensor if model.is_channels_last else tensor.transpose(2, 0, 1), np.float32)
+        return network_input(self._model, whole)
 
 
 def _searched(frame: Frame, view: View, size: tuple[int, int], input_size: tuple[int, int]) -> SearchedPicture:
@@ -240,12 +160,15 @@ def _searched(frame: Frame, view: View, size: tuple[int, int], input_size: tuple
 
 
 def _in_view(found: Detections, picture: SearchedPicture, view: View) -> Detections:
+    """Return what was found in a picture, in pixels of the view."""
     width, height = picture_size(picture)
-    return found.scaled(view.width / width, view.height / height)
+    return found.inside(width, height).scaled(view.width / width, view.height / height)
 
 
-def _searched_side(settings: DetectorSettings, view: View) -> int:
-    return min(settings.longest_side, round(max(view.width, view.height) * settings.max_enlargement))
+def _fitting_size(settings: DetectorSettings, view: View) -> tuple[int, int]:
+    """Return width and height in which a view is searched by a model that takes any."""
+    longest = min(settings.longest_side, round(max(view.width, view.height) * settings.max_enlargement))
+    return centerface.input_size(view.width, view.height, longest)
 
 
 def _scaled(frame: Frame, view: View, width: int, height: int) -> Picture:
@@ -255,9 +178,3 @@ def _scaled(frame: Frame, view: View, width: int, height: int) -> Picture:
     if view.rotation in (90, 270):
         return view.turn(frame.scaled_rgb(height, width))
     return view.turn(frame.scaled_rgb(width, height))
-
-
-def _crop(view_rgb: Picture, box_xyxy: FloatArray, margin: float, size: tuple[int, int]) -> Picture:
-    """Cut a face with a margin (relative to the box) and bring it to a size (width, height)."""
-    rect = crop_rect(box_xyxy, margin, view_rgb.shape[1], view_rgb.shape[0])
-    return resize(view_rgb[rect.top : rect.bottom, rect.left : rect.right], *size)

@@ -6,12 +6,13 @@ bins of 3 degrees.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from luna_processor.vision.detections import FloatArray
+from luna_processor.vision.detections import FloatArray, ShapeError
 
 INPUT_SIDE = 224
 CROP_MARGIN = 0.1
@@ -20,6 +21,8 @@ CROP_MARGIN = 0.1
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 _DEGREES_PER_BIN = 3.0
+_BINS = [(120,), (66,), (66,)]
+"""Of yaw, pitch and roll."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,18 @@ def to_input(crop_rgb: npt.NDArray[np.uint8]) -> FloatArray:
     return ((crop_rgb.astype(np.float32) / 255.0) - _MEAN) / _DEVIATION
 
 
-def decode(yaw_logits: FloatArray, pitch_logits: FloatArray, roll_logits: FloatArray) -> HeadPose:
-    """Return the pose of one head from its logits: yaw (120,), pitch (66,), roll (66,)."""
-    return HeadPose(_expectation(yaw_logits), _expectation(pitch_logits), _expectation(roll_logits))
+def decode(outputs: Sequence[FloatArray]) -> HeadPose:
+    """Return the pose of one head from its logits: yaw (120,), pitch (66,), roll (66,).
+
+    Raises:
+        ShapeError: if they are not of these shapes, or no numbers.
+    """
+    shapes = [logits.shape for logits in outputs]
+    if shapes != _BINS:
+        raise ShapeError(f"outputs of shapes {shapes} are not yaw, pitch and roll in bins {_BINS}")
+    if not all(np.isfinite(logits).all() for logits in outputs):
+        raise ShapeError("angles that are no numbers are not those of a head")
+    return HeadPose(*(_expectation(logits) for logits in outputs))
 
 
 def _expectation(logits: FloatArray) -> float:

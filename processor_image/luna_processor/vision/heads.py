@@ -19,6 +19,12 @@ MAX_CANDIDATES = 300
 
 YOLOX_STRIDES = (8, 16, 32)
 
+ROUNDING = 0.01
+"""Scores may exceed 1 by this: so do those of quantized networks."""
+
+quietly = np.errstate(invalid="ignore", over="ignore")
+"""Whatever a network says is read without a warning of numpy for each number; what is no number is left out later."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeadSettings:
@@ -43,6 +49,7 @@ Raises:
 """
 
 
+@quietly
 def decode_ssd(outputs: Sequence[FloatArray], settings: HeadSettings) -> Detections:
     """Return the boxes of an SSD whose anchors are applied already.
 
@@ -60,6 +67,7 @@ def decode_ssd(outputs: Sequence[FloatArray], settings: HeadSettings) -> Detecti
     return _best(boxes[:, [1, 0, 3, 2]] * size, wanted, settings)
 
 
+@quietly
 def decode_yolox(outputs: Sequence[FloatArray], settings: HeadSettings) -> Detections:
     """Return the boxes of a YOLOX as its authors export it, before its grid is applied.
 
@@ -82,6 +90,7 @@ def decode_yolox(outputs: Sequence[FloatArray], settings: HeadSettings) -> Detec
     return _best(_corners(centres, sizes), rows[:, 4] * _class_of(rows[:, 5:], settings), settings)
 
 
+@quietly
 def decode_yolov8(outputs: Sequence[FloatArray], settings: HeadSettings) -> Detections:
     """Return the boxes of a network that answers like YOLOv8 (also YOLO11).
 
@@ -95,6 +104,7 @@ def decode_yolov8(outputs: Sequence[FloatArray], settings: HeadSettings) -> Dete
     return _best(_corners(columns[:2].T, columns[2:4].T), _class_of(columns[4:].T, settings), settings)
 
 
+@quietly
 def decode_detr(outputs: Sequence[FloatArray], settings: HeadSettings) -> Detections:
     """Return the boxes of a network that answers like DETR: logits by softmax, the last class being "nothing".
 
@@ -108,6 +118,7 @@ def decode_detr(outputs: Sequence[FloatArray], settings: HeadSettings) -> Detect
     return _from_queries(probabilities, boxes, settings)
 
 
+@quietly
 def decode_rtdetr(outputs: Sequence[FloatArray], settings: HeadSettings) -> Detections:
     """Return the boxes of a network that answers like RT-DETR or Deformable DETR: logits by sigmoid, no class apart.
 
@@ -129,13 +140,15 @@ def decode_classifier(output: FloatArray, class_index: int, activation: Literal[
     values = output.reshape(-1).astype(np.float64)
     if not 0 <= class_index < len(values):
         raise ShapeError(f"there is no class {class_index} among {len(values)}")
+    if not np.isfinite(values).all():
+        raise ShapeError("what is no number is no probability")
     if activation == "softmax":
         values = np.exp(values - values.max())
         values /= values.sum()
     elif activation == "sigmoid":
-        values = 1 / (1 + np.exp(-values))
+        values = 1 / (1 + np.exp(-np.clip(values, -50, 50)))
     value = float(values[class_index])
-    if not -0.01 <= value <= 1.01:
+    if not -ROUNDING <= value <= 1 + ROUNDING:
         raise ShapeError(f"{value:.3g} is no probability; does the model need activation: softmax or sigmoid?")
     return min(1.0, max(0.0, value))
 
@@ -160,9 +173,8 @@ def _cells(width: int, height: int, stride: int) -> tuple[FloatArray, FloatArray
 
 
 def _corners(centres_xy: FloatArray, sizes_xy: FloatArray) -> FloatArray:
-    """Return boxes x1 y1 x2 y2 from centres and sizes; nonsense stays nonsense, without a warning for each."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.concatenate([centres_xy - sizes_xy / 2, centres_xy + sizes_xy / 2], axis=1)
+    """Return boxes x1 y1 x2 y2 from centres and sizes."""
+    return np.concatenate([centres_xy - sizes_xy / 2, centres_xy + sizes_xy / 2], axis=1)
 
 
 def _exactly(outputs: Sequence[FloatArray], count: int, family: str) -> Sequence[FloatArray]:
@@ -179,12 +191,18 @@ def _class_of(scores: FloatArray, settings: HeadSettings) -> FloatArray:
 
 
 def _best(boxes_xyxy: FloatArray, scores: FloatArray, settings: HeadSettings) -> Detections:
-    """Return the boxes that are strong enough, each object once, cut at the edges of the picture."""
+    """Return the boxes that are strong enough, each object once, cut at the edges of the picture.
+
+    Raises:
+        ShapeError: if the scores are none: they were read from the wrong place, or are logits.
+    """
     limits = np.array([settings.width, settings.height] * 2, np.float32)
     boxes = np.clip(boxes_xyxy, 0, limits).astype(np.float32)
-    # False for what is no number, too: a network may well say so of a picture it was not trained for.
-    is_box = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    strong = np.flatnonzero(is_box & (scores >= settings.min_score))
+    # A network may well say what is no number of a picture it was not trained for: that hides no other box.
+    is_box = np.isfinite(boxes_xyxy).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    strong = np.flatnonzero(is_box & np.isfinite(scores) & (scores >= settings.min_score))
     strong = strong[np.argsort(-scores[strong], kind="stable")[:MAX_CANDIDATES]]
-    found = Detections(boxes[strong], scores[strong].astype(np.float32))
+    if len(strong) and scores[strong[0]] > 1 + ROUNDING:
+        raise ShapeError(f"{scores[strong[0]]:.3g} is no score of 0 to 1; its outputs may be logits, or in other order")
+    found = Detections(boxes[strong], np.minimum(scores[strong], 1).astype(np.float32))
     return found.take(suppress_overlaps(found.boxes_xyxy, found.scores, settings.max_iou))

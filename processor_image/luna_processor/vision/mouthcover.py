@@ -7,10 +7,13 @@ an order from free to covered, and hands or cups are taken for masks by it, too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from luna_processor.vision.detections import FloatArray
+from luna_processor.vision.detections import FloatArray, ShapeError
+from luna_processor.vision.heads import decode_classifier
 
 INPUT_SIDE = 224
 CROP_MARGIN = 0.1
@@ -22,6 +25,13 @@ def to_input(crop_rgb: npt.NDArray[np.uint8]) -> FloatArray:
     return crop_rgb.astype(np.float32) / 127.5 - 1.0
 
 
-def decode(probabilities: FloatArray) -> float:
-    """Return how far the mouth is covered, 0 to 1, from the probabilities (2,) of mask and no mask."""
-    return float(probabilities[0])
+def decode(outputs: Sequence[FloatArray]) -> float:
+    """Return how far the mouth is covered, 0 to 1, from the probabilities (2,) of mask and no mask.
+
+    Raises:
+        ShapeError: if they are not of this shape, or no probabilities.
+    """
+    shapes = [output.shape for output in outputs]
+    if shapes != [(2,)]:
+        raise ShapeError(f"outputs of shapes {shapes} are not the probabilities of mask and no mask, (2,)")
+    return decode_classifier(outputs[0], 0, "none")

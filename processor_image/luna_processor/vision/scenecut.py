@@ -47,10 +47,6 @@ class SceneCuts:
         self._usual_change = _MEMORY * self._usual_change + (1 - _MEMORY) * change
         return is_cut
 
-    def reset(self) -> None:
-        """Forget the last picture: the source was interrupted."""
-        self._last = None
-
 
 def _likeness(now: npt.NDArray[np.float32], before: npt.NDArray[np.float32]) -> float:
     """Return the correlation of two pictures whose mean is 0."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luna_processor.vision import centerface
-from luna_processor.vision.detections import ShapeError
+from luna_processor.vision.detections import ShapeError, box_areas
 
 
 def maps(rows: int = 16, columns: int = 24) -> list[np.ndarray]:
@@ -87,9 +87,17 @@ def test_a_picture_full_of_noise_stays_affordable() -> None:
 
 def test_maps_of_another_network_are_refused() -> None:
     outputs = maps()
-    outputs[3] = outputs[3][:4]
-    with pytest.raises(ShapeError, match="CenterFace"):
-        centerface.decode(outputs, 0.5, 0.3)
+    for others in ([*outputs[:3], outputs[3][:4]], outputs[:3], [outputs[0][0], *outputs[1:]]):
+        with pytest.raises(ShapeError, match="CenterFace"):
+            centerface.decode(others, 0.5, 0.3)
+
+
+def test_a_face_of_a_size_that_is_garbage_is_a_number_all_the_same() -> None:
+    outputs = maps()
+    put_face(outputs, 8, 10)
+    outputs[1][:, 8, 10] = 80.0
+    found = centerface.decode(outputs, 0.5, 0.3)
+    assert box_areas(found.boxes_xyxy).tolist() == [pytest.approx((4 * np.e**10) ** 2, rel=1e-3)]
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])

@@ -15,7 +15,8 @@ from luna_processor.engines.models import ModelLibrary, ModelSpec, Task
 from luna_processor.engines.onnx import OnnxEngine
 from luna_processor.engines.port import BatchPolicy
 from luna_processor.errors import EngineFailed, StartupError
-from luna_processor.vision.detector import DetectorSettings, LivenessClassifier, ObjectDetector, make_detector
+from luna_processor.vision.detector import DetectorSettings, ObjectDetector, make_detector
+from luna_processor.vision.estimators import LivenessClassifier
 from luna_processor.vision.view import PixelRect, Rotation, View
 from support.frames import ArrayFrame
 from support.networks import add_model, brightness_classifier, constant_network
@@ -139,6 +140,31 @@ def test_colours_reach_the_model_in_the_form_its_manifest_says(
     channels = seen[0][0] if shape[3] == 3 else seen[0][0].transpose(1, 2, 0)
     assert channels.shape == (32, 32, 3)
     assert channels[16, 16].tolist() == pytest.approx(expected)
+
+
+def test_what_is_seen_in_the_border_of_a_letterbox_is_nobody(tmp_path: Path) -> None:
+    outputs = {"output0": np.array([[32, 50, 20, 20, 0.1, 0.9], [32, 26, 20, 20, 0.1, 0.8]], np.float32).T}
+    more = {"picture": {"fit": "letterbox"}, "class_index": 1}
+    add_model(tmp_path, constant_network(NCHW["shape"], outputs), input=NCHW, **entry(outputs, "yolov8", **more))
+    with opened(tmp_path) as (model, batcher):
+        detector = make_detector(model, batcher, DetectorSettings())
+        found = detector.detect(detector.picture(ArrayFrame(FRAME), view()), view())
+    assert found.scores.tolist() == pytest.approx([0.8]), "who reaches into the picture, which is 24 pixels high, stays"
+
+
+def test_a_centerface_of_a_fixed_size_is_given_that_size(tmp_path: Path) -> None:
+    maps = {
+        name: np.zeros((channels, 16, 16), np.float32) for name, channels in zip("sbol", (1, 2, 2, 10), strict=True)
+    }
+    maps["s"][0, 8, 4] = 0.9
+    maps["b"][:, 8, 4] = np.log((32 / 4, 12.8 / 4))
+    add_model(
+        tmp_path, constant_network(NCHW["shape"], maps), input=NCHW, **(entry(maps, "centerface") | {"task": "faces"})
+    )
+    with opened(tmp_path, "faces") as (model, batcher):
+        detector = make_detector(model, batcher, DetectorSettings())
+        found = detector.detect(detector.picture(ArrayFrame(FRAME), view()), view())
+    assert found.boxes_xyxy[0].tolist() == pytest.approx([116, 67.5, 244, 187.5], abs=1), "640x240 in 64x64"
 
 
 def test_an_answer_of_another_family_says_which_model_and_what_is_wrong(tmp_path: Path) -> None:

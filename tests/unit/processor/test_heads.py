@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as np_st
 
-from luna_processor.vision.detections import ShapeError, iou_matrix
+from luna_processor.vision.detections import Detections, ShapeError, iou_matrix
 from luna_processor.vision.heads import (
     Head,
     HeadSettings,
@@ -160,15 +160,52 @@ def test_an_answer_of_another_form_is_refused(decode: Head, outputs: Any) -> Non
         decode(outputs, SETTINGS)
 
 
-@example(np.full((7, 30), np.inf, np.float32))
-@example(np.full((7, 30), np.nan, np.float32))
-@given(np_st.arrays(np.float32, (7, 30), elements=st.floats(width=32)))
+ANSWERS: list[tuple[Head, tuple[tuple[int, ...], ...]]] = [
+    (decode_ssd, ((30, 1, 4), (30, CLASSES))),
+    (decode_yolox, ((40 * 24 + 20 * 12 + 10 * 6, 5 + CLASSES),)),
+    (decode_yolov8, ((4 + CLASSES, 30),)),
+    (decode_detr, ((30, CLASSES + 1), (30, 4))),
+    (decode_rtdetr, ((30, CLASSES), (30, 4))),
+]
+
+
+@st.composite
+def nonsense(draw: st.DrawFn) -> tuple[Head, list[np.ndarray]]:
+    """Return a family and an answer of its form: numbers of any size, and what is none, at random places."""
+    decode, shapes = draw(st.sampled_from(ANSWERS))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    scale = draw(st.sampled_from([1.0, 1e3, 1e20, 3e38]))
+    outputs = [(rng.uniform(-1, 1, shape) * scale).astype(np.float32) for shape in shapes]
+    for output in outputs:
+        for number in draw(st.sets(st.sampled_from([np.nan, np.inf, -np.inf]))):
+            output[rng.uniform(size=output.shape) < 0.1] = number
+    return decode, outputs
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("decode", "shapes"), ANSWERS)
+def test_an_answer_of_what_is_no_number_is_an_empty_one(decode: Head, shapes: Any, number: float) -> None:
+    assert len(decode([np.full(shape, number, np.float32) for shape in shapes], SETTINGS)) == 0
+
+
+@given(nonsense())
 def test_whatever_a_network_says_boxes_lie_in_the_picture_and_do_not_overlap_much(answer: Any) -> None:
-    found = decode_yolov8([answer], SETTINGS)
+    decode, outputs = answer
+    found = Detections.none()
+    with contextlib.suppress(ShapeError):  # of scores beyond 1
+        found = decode(outputs, SETTINGS)
     assert (found.boxes_xyxy >= 0).all()
-    assert (found.boxes_xyxy[:, [0, 2]] <= 320).all()
+    assert (found.boxes_xyxy <= (320, 192, 320, 192)).all()
+    assert ((found.scores >= 0.5) & (found.scores <= 1)).all()
     assert (iou_matrix(found.boxes_xyxy, found.boxes_xyxy) - np.eye(len(found)) <= 0.5 + 1e-6).all()
     assert (found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all()
+
+
+def test_scores_beyond_1_are_those_of_another_family_and_a_little_is_rounding() -> None:
+    box = (0.1, 0.1, 0.5, 0.5)
+    assert decode_yolov8(yolov8((box, 1.004)), SETTINGS).scores.tolist() == [1.0]
+    with pytest.raises(ShapeError, match=r"7\.3 is no score of 0 to 1; its outputs may be logits"):
+        decode_yolov8(yolov8((box, 7.3)), SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +215,7 @@ def test_whatever_a_network_says_boxes_lie_in_the_picture_and_do_not_overlap_muc
         pytest.param([0.0, 0.0], 0, "softmax", 0.5, id="softmax"),
         pytest.param([1000.0, 0.0], 0, "softmax", 1.0, id="softmax of large logits"),
         pytest.param([0.0], 0, "sigmoid", 0.5, id="sigmoid"),
+        pytest.param([-1000.0], 0, "sigmoid", 0.0, id="sigmoid of a large logit"),
     ],
 )
 def test_a_classifier_gives_the_probability_of_a_class(output: Any, index: int, activation: Any, expected: Any) -> None:
@@ -189,3 +227,10 @@ def test_a_class_that_is_not_there_and_what_is_no_probability_are_refused() -> N
         decode_classifier(np.array([0.3, 0.7], np.float32), 2, "none")
     with pytest.raises(ShapeError, match="activation: softmax or sigmoid"):
         decode_classifier(np.array([-3, 7], np.float32), 1, "none")
+
+
+@pytest.mark.parametrize("activation", ["none", "softmax", "sigmoid"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_class_that_is_no_number_is_refused(activation: Any, number: float) -> None:
+    with pytest.raises(ShapeError, match="no number is no probability"):
+        decode_classifier(np.array([number, 0.5], np.float32), 0, activation)

@@ -15,8 +15,15 @@ from onnx import TensorProto
 from luna_processor.engines.models import MANIFEST, ModelLibrary, default_folder
 from luna_processor.engines.onnx import OnnxEngine, open_on_gpu
 from luna_processor.engines.providers import Accelerator, Shapes
-from luna_processor.errors import StartupError
-from support.networks import add_model, constant_network, mean_colour_network, two_inputs_network
+from luna_processor.errors import EngineFailed, StartupError
+from support.networks import (
+    add_model,
+    constant_network,
+    mean_colour_network,
+    names_network,
+    sums_network,
+    two_inputs_network,
+)
 
 
 @pytest.fixture
@@ -228,6 +235,44 @@ def test_a_provider_that_is_not_there_is_no_reason_to_compute_elsewhere(tmp_path
     accelerator = Accelerator(0, "cuda", False, None, lambda reason: None)
     with pytest.raises(StartupError, match=r"CUDAExecutionProvider|cannot be loaded"):
         open_on_gpu(model, library.read(model), accelerator, Shapes(4, 640))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "text"),
+    [
+        pytest.param("", "it must begin with the line models:", id="empty"),
+        pytest.param("- mine", "it must begin with the line models:", id="a list"),
+        pytest.param("models: {}", "models must be a list", id="no list"),
+        pytest.param("models: [mine]", "model 1 must be a group of fields", id="a name"),
+        pytest.param("models: [{name: mine}]", "model 1: task is missing", id="a field is missing"),
+    ],
+)
+def test_a_manifest_of_another_form_says_which_model_and_field(manifest: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(manifest)
+    with pytest.raises(StartupError, match=f"is not a valid list of models: {text}") as refused:
+        ModelLibrary(tmp_path)
+    assert "_Manifest" not in str(refused.value)
+
+
+def test_a_sha256_may_be_written_in_capitals(folder: Path) -> None:
+    entry = yaml.safe_load((folder / MANIFEST).read_text())["models"][0]
+    change(folder, sha256=entry["sha256"].upper())
+    assert load(folder)
+
+
+def test_an_output_that_holds_no_numbers_is_refused(tmp_path: Path) -> None:
+    outputs = [{"name": "names", "shape": ANY_SIZE}]
+    with pytest.raises(
+        StartupError, match=r"output 'names' of model mine is a tensor\(string\), which holds no numbers"
+    ):
+        mine(tmp_path, names_network(), ANY_SIZE, outputs=outputs)
+
+
+def test_an_answer_that_leaves_out_pictures_fails_those_who_asked_and_says_which_output(tmp_path: Path) -> None:
+    """As of a network with suppression inside: one list for the whole batch."""
+    engine = mine(tmp_path, sums_network(), ANY_SIZE, outputs=[{"name": "sums", "shape": ["found"]}])
+    with pytest.raises(EngineFailed, match=r"output 'sums' of model mine has shape \[3\] for a batch of 2"):
+        engine.run([grey(1), grey(2)])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from luna_processor.engines.batcher import Batcher
 from luna_processor.engines.models import ModelLibrary, default_folder
 from luna_processor.engines.onnx import OnnxEngine
 from luna_processor.engines.port import BatchPolicy
-from luna_processor.vision.detector import MouthCoverEstimator
+from luna_processor.vision import mouthcover
+from luna_processor.vision.detections import ShapeError
+from luna_processor.vision.estimators import MouthCoverEstimator
 
 CLIP = Path(luna_local.demo.__file__).parent / "faces.mp4"
 FRAME = 120
@@ -53,3 +55,17 @@ def test_a_covered_mouth_counts_as_more_covered_than_a_free_one(
     left, top, right, bottom = (int(side) for side in box)
     covered[(top + bottom) // 2 : bottom, left:right] = (130, 170, 220)
     assert measure(covered, box) > 2 * measure(picture, box)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        pytest.param([[0.2, 0.8], [0.1]], id="two outputs"),
+        pytest.param([[0.2, 0.3, 0.5]], id="three classes"),
+        pytest.param([[np.nan, 0.8]], id="no number, which would pass any threshold"),
+        pytest.param([[7.0, -3.0]], id="logits"),
+    ],
+)
+def test_what_is_no_answer_of_a_classifier_of_masks_is_refused(outputs: list[list[float]]) -> None:
+    with pytest.raises(ShapeError):
+        mouthcover.decode([np.array(output, np.float32) for output in outputs])

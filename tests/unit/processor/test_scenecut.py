@@ -63,13 +63,6 @@ def test_noise_every_frame_is_no_row_of_cuts() -> None:
     assert len(cuts([picture(scene(n)) for n in range(30)])) <= 4
 
 
-def test_after_a_reset_the_next_picture_is_the_first() -> None:
-    detector = SceneCuts()
-    detector.is_cut(picture(scene(1)))
-    detector.reset()
-    assert not detector.is_cut(picture(scene(2)))
-
-
 def test_tiny_pictures_are_compared_too() -> None:
     dark, bright = np.zeros((3, 5, 3), np.uint8), np.full((3, 5, 3), 255, np.uint8)
     assert cuts([dark, bright]) == []
