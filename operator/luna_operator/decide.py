@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from luna_operator.demand import demand
-from luna_operator.drafts import Draft, Happening, Leave, what_happened, why_lost
+from luna_operator.drafts import Draft, Happening, Leave, what_happened, why_all_lost
 from luna_operator.facts import PodFact, StreamFact
+from luna_operator.held import Held
 from luna_operator.moves import Moves, moves_back
 from luna_operator.placement import Decision, assigned_to, place
 from luna_operator.pool_status import PoolFacts
@@ -21,7 +22,7 @@ from luna_operator.room import Room
 from luna_operator.scaling import PodPlan, PoolMemory, PoolPod, PoolView, plan_pods
 from luna_operator.seating import Apart, Seating, seating
 from luna_operator.world import Space
-from luna_streams import conditions, lifecycle
+from luna_streams import lifecycle
 from luna_streams.v1alpha1 import StreamProcessor, StreamState
 
 
@@ -99,9 +100,10 @@ def changed_streams(space: Space, now: datetime, limit: int) -> dict[str, Happen
     Lost workers come first, then due restarts, then specs that were not looked at.
     """
     changed: dict[str, Happening | None] = {}
-    for pod, facts in space.held.items():
-        for fact in facts.values():
-            if fact.state == StreamState.IN_PROGRESS and (event := what_happened(fact, space.pods.get(pod), now)):
+    for name, held in space.held.items():
+        pod = space.pods.get(name)
+        for fact in _unsettled(held, pod):
+            if fact.state == StreamState.IN_PROGRESS and (event := what_happened(fact, pod, now)):
                 changed[fact.name] = event
                 if len(changed) >= limit:
                     return changed
@@ -143,9 +145,10 @@ def gather(space: Space, drafts: Mapping[str, Draft], present: Present) -> Obser
     leaving = homeless.keys() | {name for name, fact in drafted.items() if not fact.is_active}
     apart = Apart(frozenset(leaving), present.left_alone | drafts.keys(), surplus)
     staying: Counter[str] = Counter()
+    gone = space.by_pod(leaving)
     for name, held in space.held.items():
         if pod := space.pods.get(name):
-            staying[pod.pool] += len(held.keys() - leaving)
+            staying[pod.pool] += len(held) - len(gone.get(name, ()))
     pools = tuple(
         (pool, present.templates[pool.name], _pods_of(space, pool, present.now))
         for pool in sorted(space.pools.values(), key=lambda pool: pool.name)
@@ -246,25 +249,39 @@ def _homeless(
     for name in space.waiting:
         if name not in drafted:
             yield space.streams[name]
-    for held in space.held.values():
-        for fact in held.values():
-            if fact.state != StreamState.PENDING or fact.name in drafted:
-                continue
-            if fact.name in surplus or not _is_seated(space, fact, now):
+    for name in surplus:
+        if name not in drafted:
+            yield space.streams[name]
+    for name, held in space.held.items():
+        pod = space.pods.get(name)
+        unseated = held.values() if pod is None or not _is_home(space, pod, now) else held.astray(pod.uid)
+        for fact in unseated:
+            if fact.state == StreamState.PENDING and fact.name not in drafted and fact.name not in surplus:
                 yield fact
 
 
 def _back(space: Space, now: datetime) -> Iterable[tuple[str, str]]:
     for pod, held in space.held.items():
-        for fact in held.values():
-            waited = fact.state == StreamState.PENDING and fact.scheduled[0] == conditions.NO_READY_POD
-            if waited and _is_seated(space, fact, now):
+        for fact in held.hopeful.values():
+            if _is_seated(space, fact, now):
                 yield fact.name, pod
+
+
+def _unsettled(held: Held, pod: PodFact | None) -> Iterable[StreamFact]:
+    """Return the streams of a pod that may have to leave it: all if it is lost, else those of which that is known."""
+    if pod is None or why_all_lost(pod) is not None:
+        return held.values()
+    return [*held.leaving.values(), *held.astray(pod.uid)]
 
 
 def _is_seated(space: Space, fact: StreamFact, now: datetime) -> bool:
     pod = space.pods.get(fact.pod) if fact.pod is not None else None
-    return pod is not None and pod.is_ready and why_lost(fact, pod) is None and not space.is_silent(pod, now)
+    return pod is not None and fact.pod_uid in (None, pod.uid) and _is_home(space, pod, now)
+
+
+def _is_home(space: Space, pod: PodFact, now: datetime) -> bool:
+    """Tell whether the pending streams that belong to a pod are well seated there."""
+    return pod.is_ready and why_all_lost(pod) is None and not space.is_silent(pod, now)
 
 
 def _pods_of(space: Space, pool: StreamProcessor, now: datetime) -> tuple[PoolPod, ...]:
@@ -273,7 +290,7 @@ def _pods_of(space: Space, pool: StreamProcessor, now: datetime) -> tuple[PoolPo
 
 
 def _streams_on(space: Space, pod: PodFact) -> int:
-    return sum(fact.pod_uid in (None, pod.uid) for fact in space.held.get(pod.name, {}).values())
+    return space.held[pod.name].count_of(pod.uid) if pod.name in space.held else 0
 
 
 def _writes(

@@ -134,6 +134,12 @@ def why_lost(fact: StreamFact, pod: PodFact | None) -> str | None:
         return f"{name} is gone"
     if fact.pod_uid is not None and fact.pod_uid != pod.uid:
         return f"{name} was replaced"
+    return why_all_lost(pod)
+
+
+def why_all_lost(pod: PodFact) -> str | None:
+    """Say why no stream can stay with a pod; None if those that belong to it can."""
+    name = f"processor pod {pod.name}"
     if pod.is_failed:
         return f"{name} ended: {pod.trouble or 'no reason given'}"
     if pod.is_stopping:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from luna_operator.facts import PodFact, StreamFact
+from luna_operator.held import Held
 from luna_operator.moves import Mover
 from luna_operator.seats import Candidate, PoolRules, Resident, Seat
 from luna_operator.world import Space
@@ -116,9 +117,10 @@ class _Reader:
             pod = self._space.pods.get(name)
             if pod is None or pod.pool not in self._pools or not _takes_streams(pod):
                 continue
-            for fact in held.values():
-                zones = fact.preferred_zones or self.rules[pod.pool].preferred_zones
-                better = zones[: zones.index(pod.zone)] if pod.zone in zones else zones
+            pools_own = self.rules[pod.pool].preferred_zones
+            wishful = held if _before(pod.zone, pools_own) else held.choosy
+            for fact in wishful.values():
+                better = _before(pod.zone, fact.preferred_zones or pools_own)
                 is_here = fact.state == StreamState.IN_PROGRESS and fact.pod_uid == pod.uid
                 if (
                     better
@@ -135,7 +137,8 @@ class _Reader:
             wish not in (None, "None") for wish in (c.group_affinity for c in asks)
         ) or any(rules.group_affinity != "None" for rules in self.rules.values())  # fmt: skip
         # Who waits for a silent pod keeps its slot there.
-        gone = self._apart.leaving - {candidate.name for candidate in candidates if candidate.waits_for is not None}
+        keeping = {candidate.name for candidate in candidates if candidate.waits_for is not None}
+        gone = self._space.by_pod(self._apart.leaving - keeping)
         highest: dict[str, int] = {}
         for candidate in asks:
             for pool in candidate.preempts_in:
@@ -143,11 +146,10 @@ class _Reader:
         for pod in self._space.pods.values():
             if pod.pool not in self._pools or not _takes_streams(pod):
                 continue
-            held = self._space.held.get(pod.name, {})
-            stayers = [fact for name, fact in held.items() if name not in gone]
+            stayers = _Stayers(self._space.held.get(pod.name, Held()), gone.get(pod.name, set()))
             below = highest.get(pod.pool)
-            residents = () if below is None else _residents(pod, stayers, self._apart.untouchable, below)
-            yield self._seat(pod, stayers, residents, _count_groups(stayers) if are_groups_asked else {})
+            residents = () if below is None else _residents(pod, stayers.facts(), self._apart.untouchable, below)
+            yield self._seat(pod, stayers, residents, _count_groups(stayers.facts()) if are_groups_asked else {})
 
     def calm(self) -> Mapping[str, timedelta]:
         """Return the pools in which no pod is drained or outdated, with their delay."""
@@ -158,19 +160,20 @@ class _Reader:
         }
 
     def _seat(
-        self, pod: PodFact, stayers: list[StreamFact], residents: tuple[Resident, ...], groups: Mapping[str, int]
+        self, pod: PodFact, stayers: _Stayers, residents: tuple[Resident, ...], groups: Mapping[str, int]
     ) -> Seat:
         decoder = self._pools[pod.pool].spec.decoder
         is_suspect = self._space.is_suspect(pod, self._now)
-        asked = [fact for fact in stayers if fact.leave_by is not None]
+        asked = stayers.asked_to_leave()
         return Seat(
             pod=pod.name,
             uid=pod.uid,
             pool=pod.pool,
             slots=pod.slots,
-            used=len(stayers),
+            used=stayers.number,
             capacity_mpx=decoder.megapixels_per_second if decoder is not None else None,
-            used_mpx=sum(fact.cost_mpx for fact in stayers),
+            # Where slots alone limit a pod, nobody asks.
+            used_mpx=sum(fact.cost_mpx for fact in stayers.facts()) if decoder is not None else 0.0,
             zone=pod.zone,
             node=pod.node,
             is_suspect=is_suspect,
@@ -209,6 +212,28 @@ class _Reader:
             most = spec.max_replicas if spec.replicas is None else spec.replicas
             self._growing[pool.name] = is_starting or len(counted) < most
         return self._growing[pool.name]
+
+
+class _Stayers:
+    """The streams of a pod that hold a slot of it; they are looked at one by one only where somebody asks."""
+
+    def __init__(self, held: Held, gone: Collection[str]) -> None:
+        self.number = len(held) - len(gone)
+        self._held = held
+        self._gone = gone
+
+    def facts(self) -> Iterable[StreamFact]:
+        """Return all of them."""
+        return [fact for name, fact in self._held.items() if name not in self._gone]
+
+    def asked_to_leave(self) -> Collection[StreamFact]:
+        """Return those whose worker was asked to let go of them."""
+        return [fact for name, fact in self._held.leaving.items() if name not in self._gone]
+
+
+def _before(zone: str, preferred: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the zones that are preferred to a zone."""
+    return preferred[: preferred.index(zone)] if zone in preferred else preferred
 
 
 def _rules(pool: StreamProcessor) -> PoolRules:

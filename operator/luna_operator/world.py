@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from luna_kube import PODS, STREAM_PROCESSORS, STREAMS, Cache, CacheEvent, EventType, Resource
 from luna_operator.facts import PodFact, StreamFact, pod_fact, stream_fact
+from luna_operator.held import Held
 from luna_streams import conditions
 from luna_streams.selection import pools_for_traits
 from luna_streams.v1alpha1 import StreamProcessor, StreamState
@@ -47,7 +48,7 @@ class Space:
     streams: dict[str, StreamFact] = field(default_factory=dict)
     pods: dict[str, PodFact] = field(default_factory=dict)
     pools: dict[str, StreamProcessor] = field(default_factory=dict)
-    held: dict[str, dict[str, StreamFact]] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
     waiting: dict[str, None] = field(default_factory=dict)
     unobserved: dict[str, None] = field(default_factory=dict)
     leaving: dict[str, StreamFact] = field(default_factory=dict)
@@ -97,7 +98,7 @@ class Space:
         if fact.restart_at is not None:
             heapq.heappush(self._restarts, (fact.restart_at, name))
         if fact.is_active and fact.pod is not None:
-            self.held.setdefault(fact.pod, {})[name] = fact
+            self.held.setdefault(fact.pod, Held()).add(fact)
         elif fact.state == StreamState.PENDING:
             self.waiting[name] = None
 
@@ -120,10 +121,20 @@ class Space:
 
     def is_silent(self, pod: PodFact, now: datetime) -> bool:
         """Tell whether the shim took all streams from a pod, so that nothing shows that its worker lives."""
-        held = self.held.get(pod.name, {}).values()
-        return self.is_suspect(pod, now) and not any(
-            fact.state == StreamState.IN_PROGRESS and fact.pod_uid == pod.uid for fact in held
-        )
+        if not self.is_suspect(pod, now):
+            return False
+        held = self.held.get(pod.name)
+        facts = held.values() if held is not None else ()
+        return not any(fact.state == StreamState.IN_PROGRESS and fact.pod_uid == pod.uid for fact in facts)
+
+    def by_pod(self, names: Iterable[str]) -> dict[str, set[str]]:
+        """Sort names of streams by the pods that hold them; those that no pod holds are left out."""
+        found: dict[str, set[str]] = {}
+        for name in names:
+            fact = self.streams.get(name)
+            if fact is not None and fact.pod in self.held and name in self.held[fact.pod]:
+                found.setdefault(fact.pod, set()).add(name)
+        return found
 
     def next_trust(self, now: datetime) -> datetime | None:
         """Return when the next pod is no longer suspect; forget those that are gone."""
@@ -168,7 +179,7 @@ class Space:
         self.unobserved.pop(old.name, None)
         self.leaving.pop(old.name, None)
         if old.pod is not None and old.pod in self.held:
-            self.held[old.pod].pop(old.name, None)
+            self.held[old.pod].remove(old.name)
             if not self.held[old.pod]:
                 del self.held[old.pod]
 
