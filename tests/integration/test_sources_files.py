@@ -7,9 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from luna_processor.errors import SourceFailed, UnsuitableSource
 from luna_processor.frames import Frame, Source
@@ -167,13 +168,57 @@ def test_pictures_may_have_any_usual_form_whatever_their_name(form: str, tmp_pat
     assert frame.rgb()[..., 0].mean() == pytest.approx(200, abs=4)
 
 
-def test_a_photo_that_says_how_it_was_held_is_upright(tmp_path: Path) -> None:
-    photo = Image.new("RGB", (64, 48))
+@pytest.mark.parametrize("mark", range(1, 9))
+def test_a_photo_that_says_how_it_was_held_is_upright(mark: int, tmp_path: Path) -> None:
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:24, :32] = 255
+    photo = Image.fromarray(stored)
     marks = photo.getexif()
-    marks[0x0112] = 6
+    marks[0x0112] = mark
     photo.save(tmp_path / "1.jpg", exif=marks)
     source, [frame] = read(tmp_path, "images", mask="%d.jpg")
-    assert (frame.width, frame.height, source.info.width) == (48, 64, 48)
+    seen = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "1.jpg")))
+    assert (frame.width, frame.height) == (source.info.width, source.info.height) == (seen.shape[1], seen.shape[0])
+    assert np.abs(frame.rgb().astype(int) - seen).mean() < 2
+
+
+@pytest.mark.parametrize("form", ["mp4", "mkv", "ts"])
+def test_video_whose_samples_are_not_square_is_as_wide_as_a_player_shows_it(form: str, tmp_path: Path) -> None:
+    pictures = plain_pictures(10, 320, 240)
+    samples: dict[str, Any] = {"x264-params": "sar=4\\:3"}
+    source, frames = read(write_clip(tmp_path / f"pal.{form}", pictures, **samples))
+    assert (source.info.width, source.info.height) == (427, 240)
+    assert frames[0].rgb().shape == (*frames[0].luma().shape, 3) == (240, 427, 3)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "seen"),
+    [
+        pytest.param((1, 0, 0, 1), [[255, 0], [0, 0]], id="as stored"),
+        pytest.param((-1, 0, 0, 1), [[0, 255], [0, 0]], id="mirrored"),
+        pytest.param((1, 0, 0, -1), [[0, 0], [255, 0]], id="upside down and mirrored"),
+        pytest.param((-1, 0, 0, -1), [[0, 0], [0, 255]], id="upside down"),
+    ],
+)
+def test_a_video_that_says_how_it_was_held_is_upright(
+    matrix: tuple[int, int, int, int], seen: list[list[int]], tmp_path: Path
+) -> None:
+    corner = np.zeros((240, 320, 3), np.uint8)
+    corner[:120, :160] = 255
+    clip = write_clip(tmp_path / "clip.mp4", [corner] * 3)
+    held = tmp_path / "held.mp4"
+    with av.open(str(clip)) as source, av.open(str(held), "w") as target:
+        stored = source.streams.video[0]
+        copy = target.add_stream_from_template(stored)
+        a, b, c, d = matrix
+        copy.set_display_matrix([a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30])
+        for packet in source.demux(stored):
+            if packet.size:
+                packet.stream = copy
+                target.mux(packet)
+    _, frames = read(held)
+    quarters = frames[0].rgb()[60:240:120, 80:320:160, 0]
+    assert (quarters > 128).tolist() == (np.array(seen) > 128).tolist()
 
 
 def test_a_picture_of_too_many_pixels_is_passed_over_before_it_takes_their_memory(tmp_path: Path) -> None:

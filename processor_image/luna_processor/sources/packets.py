@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from luna_processor.errors import SourceFailed
 from luna_processor.sources.completeness import WITHOUT_STAMPS, Completeness, length_s
+from luna_processor.sources.geometry import stretch_of
 from luna_processor.sources.memory import bound_allocations
 from luna_processor.sources.reference import Opening
 from luna_processor.sources.variants import Variant, choose_variant
@@ -138,6 +139,15 @@ class VideoPackets:
         stream = self.stream
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         return float(rate) if rate and 0 < rate <= _HIGHEST_FRAME_RATE else None
+
+    def stretch(self) -> float:
+        """Return by how much its pictures are stretched in width: 1 where the samples are square.
+
+        A JPEG has a density for printers there, which means nothing of a camera.
+        """
+        codec = self.stream.codec_context
+        aspect = None if codec.name == "mjpeg" else self.stream.sample_aspect_ratio
+        return stretch_of(aspect, codec.width, codec.height)
 
     def duration_s(self) -> float | None:
         """Return how long the source is; None for a live one, and where it does not say."""

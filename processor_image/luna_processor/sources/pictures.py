@@ -11,9 +11,11 @@ from pathlib import Path
 import av
 import av.error
 from av.video.frame import VideoFrame
+from PIL import ExifTags, Image
 
 from luna_processor.errors import SourceFailed
 from luna_processor.frames import SourceInfo
+from luna_processor.sources.geometry import Geometry, geometry_of
 from luna_processor.sources.mask import parse_mask
 from luna_processor.sources.memory import MAX_PIXELS, bound_allocations
 from luna_processor.sources.pyav import Pictures, PyAvFrame, check_size
@@ -71,7 +73,8 @@ class PictureSource:
                 first_broken = first_broken or name
                 broken_count += 1
                 continue
-            frame = PyAvFrame(frame_count, frame_count / FRAME_RATE, decoded, self._pictures)
+            picture, geometry = decoded
+            frame = PyAvFrame(frame_count, frame_count / FRAME_RATE, picture, self._pictures, geometry)
             if frame_count == 0:
                 self._info = replace(self._info, width=frame.width, height=frame.height)
             check_size(self._info, frame, where=f" by picture '{name}'")
@@ -102,7 +105,7 @@ class PictureSource:
         )
 
 
-def _decode(path: Path) -> VideoFrame | None:
+def _decode(path: Path) -> tuple[VideoFrame, Geometry] | None:
     """Return the picture in a file; None if there is none that can be decoded, or one of too many pixels."""
     bound_allocations()
     try:
@@ -115,4 +118,15 @@ def _decode(path: Path) -> VideoFrame | None:
             picture = next(container.decode(video=0), None)
     except (OSError, av.error.FFmpegError, IndexError, ValueError):
         return None
-    return picture if picture is not None and picture.width * picture.height <= MAX_PIXELS else None
+    if picture is None or picture.width * picture.height > MAX_PIXELS:
+        return None
+    return picture, geometry_of(picture, is_mirrored=_is_mirrored(content))
+
+
+def _is_mirrored(content: bytes) -> bool:
+    """Tell whether a photo's mark says that it is seen in a mirror. Source: Exif 2.32, tag 0x0112."""
+    try:
+        with Image.open(io.BytesIO(content)) as photo:
+            return photo.getexif().get(ExifTags.Base.Orientation) in (2, 4, 5, 7)
+    except Exception:  # Pillow raises whatever garbage leads to, and FFmpeg has decoded the picture already
+        return False

@@ -25,6 +25,7 @@ from luna_processor.engines.preparation import DevicePlanes
 from luna_processor.errors import SourceFailed, UnsuitableSource
 from luna_processor.frames import SourceInfo
 from luna_processor.sources.cuda import GpuDecoding, planes_of
+from luna_processor.sources.geometry import Geometry, geometry_of
 from luna_processor.sources.packets import VideoPackets
 from luna_processor.sources.reference import Opening
 from luna_processor.sources.timeline import Timeline
@@ -76,12 +77,9 @@ class PyAvFrame:
     pts_s: float
     _frame: VideoFrame
     _pictures: Pictures
+    geometry: Geometry = field(default_factory=Geometry)
+    """What makes it upright, as a player shows it."""
     captured_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    @property
-    def quarter_turns(self) -> int:
-        """Turns clockwise that make it upright: the mark of a phone's recording or of a photo."""
-        return round(-self._frame.rotation / 90) % 4
 
     @property
     def is_keyframe(self) -> bool:
@@ -96,17 +94,17 @@ class PyAvFrame:
     @property
     def width(self) -> int:
         """Pixels, upright."""
-        return self._frame.height if self.quarter_turns % 2 else self._frame.width
+        return self.geometry.size(self._frame.width, self._frame.height)[0]
 
     @property
     def height(self) -> int:
         """Pixels, upright."""
-        return self._frame.width if self.quarter_turns % 2 else self._frame.height
+        return self.geometry.size(self._frame.width, self._frame.height)[1]
 
     @property
     def planes(self) -> DevicePlanes | None:
         """Where it lies in the memory of a GPU, if it does; whatever else is asked of it brings it to the host."""
-        return planes_of(self._frame, self.quarter_turns)
+        return planes_of(self._frame, self.geometry.quarter_turns) if self.geometry.is_turned_only else None
 
     def rgb(self) -> Picture:
         """Return the picture, uint8 (H, W, 3)."""
@@ -118,16 +116,14 @@ class PyAvFrame:
 
     def luma(self) -> Picture:
         """Return the brightness, uint8 (H, W): the decoder's own plane where there is one, not copied."""
-        luma = _luma_plane(self._pictures.on_host(self._frame))
+        luma = _luma_plane(self._pictures.on_host(self._frame)) if self.geometry.stretch == 1.0 else None
         if luma is None:
             return self._convert("gray", self.width, self.height)
-        return np.rot90(luma, -self.quarter_turns)
+        return self.geometry.upright(luma)
 
     def _convert(self, pixel_format: str, width: int, height: int) -> Picture:
-        if self.quarter_turns % 2:
-            width, height = height, width
-        frame = self._pictures.on_host(self._frame)
-        return np.rot90(self._pictures.convert(frame, pixel_format, width, height), -self.quarter_turns)
+        size = self.geometry.swapped(width, height)
+        return self.geometry.upright(self._pictures.convert(self._pictures.on_host(self._frame), pixel_format, *size))
 
 
 def _luma_plane(frame: VideoFrame) -> Picture | None:
@@ -189,9 +185,11 @@ class PyAvSource:
         several = "AUTO" if gpu is None else "SLICE"
         codec.thread_type = several if thread_count > 1 else "NONE"
         codec.thread_count = max(1, min(thread_count, MAX_THREADS))
+        self._stretch = packets.stretch()
+        width, height = Geometry(self._stretch).size(codec.width, codec.height)
         self._info = SourceInfo(
-            width=codec.width,
-            height=codec.height,
+            width=width,
+            height=height,
             frame_rate=packets.frame_rate() or 0.0,
             bit_rate=packets.bit_rate(),
             duration_s=packets.duration_s(),
@@ -225,10 +223,11 @@ class PyAvSource:
         number = 0
         start_s: float | None = None
         for decoded in self._decoded():
-            if number and decoded.is_corrupt and not self._fits(decoded):
+            geometry = geometry_of(decoded, self._stretch)
+            if number and decoded.is_corrupt and not self._fits(decoded, geometry):
                 continue  # another codec's bits make pictures of any size
             stamp_s = _stamp_s(decoded)
-            frame = PyAvFrame(number, timeline.at(stamp_s, time.monotonic()), decoded, self._pictures)
+            frame = PyAvFrame(number, timeline.at(stamp_s, time.monotonic()), decoded, self._pictures, geometry)
             if number == 0:
                 if self._gpu is not None:
                     self._gpu.note_first(decoded, self._info.codec, self._opening.shown_as)
@@ -274,8 +273,8 @@ class PyAvSource:
             f"{self._opening.shown_as} cannot be decoded{f' {why}' if why else ''}: no frame in {packet_count} packets"
         )
 
-    def _fits(self, frame: VideoFrame) -> bool:
-        return {frame.width, frame.height} == {self._info.width, self._info.height}
+    def _fits(self, frame: VideoFrame, geometry: Geometry) -> bool:
+        return geometry.size(frame.width, frame.height) == (self._info.width, self._info.height)
 
     def _note_gop(self, size: int) -> None:
         if size and size != self._info.gop_size:

@@ -167,7 +167,7 @@ def _read(source: Source, effort: Effort, found: Survey, began_s: float) -> Surv
             now_s = time.monotonic()
             if first is None:
                 first, ends_s = frame, now_s + effort.seconds
-                turns = frame.quarter_turns if isinstance(frame, PyAvFrame) else 0
+                turns = frame.geometry.quarter_turns if isinstance(frame, PyAvFrame) else 0
                 found = replace(found, first_frame_after_s=now_s - began_s, quarter_turns=turns)
             frame_count += 1
             damaged_count += frame.is_damaged
