@@ -6,6 +6,7 @@ Decision 11 tells what else was measured.
 
 Every transaction is synchronised with the disk before `write` returns, so that what was written outlives a SIGKILL and
 a power failure. Events are read back only with their own checksum right: SQLite has none for pages at rest.
+On a full disk no event is taken that could not be taken out again: see `Reserve`.
 Without a folder everything is the same, in memory, and ends with the process.
 """
 
@@ -33,6 +34,7 @@ from luna_processor.delivery.spool_records import (
     StoredEvent,
     StoreEvent,
 )
+from luna_processor.delivery.spool_reserve import Reserve
 from luna_processor.errors import StartupError
 
 log = logging.getLogger(__name__)
@@ -41,13 +43,15 @@ _FORM: Final = 1
 """Of the tables; another one is set aside."""
 _PAGE_BYTES: Final = 16384
 """Larger than SQLite's default, since most rows are pictures: a third less CPU at 500 KB."""
-_LOG_BYTES: Final = 16 * 2**20
-"""What the log is cut back to."""
+_LOG_BYTES: Final = 4 * 2**20
+"""Of the log, after which its pages are moved into the database, and what it is cut back to."""
+_MARGIN_BYTES: Final = 2 * 2**20
+"""For the log of a transaction that only takes things out; twice what the writer puts into one."""
 _SHRINK_BYTES: Final = 32 * 2**20
 """A database that holds nothing is made small again from here on."""
 _KEPT_RUNS: Final = 10_000
 """Streams whose runs are remembered; beyond, the oldest are forgotten."""
-_DATABASE, _LOCK, _ASIDE = "events.db", "lock", "events.damaged"
+_DATABASE, _LOCK, _RESERVE, _ASIDE = "events.db", "lock", "reserve", "events.damaged"
 _LOG_SUFFIXES: Final = ("-wal", "-shm")
 
 _TABLES: Final = """
@@ -88,6 +92,7 @@ class Spool:
             if self._lock_file is not None:
                 self._lock_file.close()
             raise
+        self._reserve = None if folder is None else Reserve(folder / _RESERVE)
 
     def waiting(self) -> list[StoredEvent]:
         """Return what waits, in the order it came."""
@@ -127,16 +132,36 @@ class Spool:
         Raises:
             SpoolFailed: if the disk does not take them; nothing has changed then.
         """
+        new_bytes = sum(len(change.body) for change in changes if isinstance(change, StoreEvent))
         with self._access() as database:
-            database.execute("BEGIN IMMEDIATE")
+            if new_bytes:
+                self._keep_room(database, new_bytes)
             try:
-                for change in changes:
-                    _apply(database, change)
-                database.execute("COMMIT")
-            except BaseException:  # one that stayed open would be the last that the disk takes
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
+                _transact(database, changes)
+            except sqlite3.OperationalError:
+                if new_bytes or self._reserve is None:
+                    raise  # the reserve is not for what comes
+                self._reserve.release()
+                _empty_log(database)
+                _transact(database, changes)
+
+    def _keep_room(self, database: sqlite3.Connection, new_bytes: int) -> None:
+        """Make sure that all of the log could be moved into the database with an event that comes, and then be used.
+
+        Raises:
+            SpoolFailed: if the disk does not have the room.
+        """
+        if self.folder is None or self._reserve is None:
+            return
+        try:
+            self._reserve.hold(_log_bytes(self.folder) + new_bytes + _MARGIN_BYTES)
+            return
+        except OSError:
+            _empty_log(database)
+        try:
+            self._reserve.hold(_log_bytes(self.folder) + new_bytes + _MARGIN_BYTES)
+        except OSError as e:
+            raise SpoolFailed(e.strerror or str(e)) from e
 
     def shrink(self) -> None:
         """Give the room of a spool that holds no event back to the disk, if it is worth it.
@@ -149,6 +174,8 @@ class Spool:
             if pages * _PAGE_BYTES >= _SHRINK_BYTES and not database.execute("SELECT 1 FROM event LIMIT 1").fetchone():
                 database.execute("VACUUM")
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                if self._reserve is not None:
+                    self._reserve.release()
 
     def close(self) -> None:
         """Let another process have it."""
@@ -164,6 +191,29 @@ class Spool:
                 yield self._database
             except sqlite3.Error as e:
                 raise SpoolFailed(str(e)) from e
+
+
+def _transact(database: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        for change in changes:
+            _apply(database, change)
+        database.execute("COMMIT")
+    except BaseException:  # one that stayed open would be the last that the disk takes
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _empty_log(database: sqlite3.Connection) -> None:
+    """Move the log into the database and cut it off, if there is the room for that."""
+    with contextlib.suppress(sqlite3.OperationalError):
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _log_bytes(folder: Path) -> int:
+    log_file = folder / f"{_DATABASE}-wal"
+    return log_file.stat().st_size if log_file.exists() else 0
 
 
 def _apply(database: sqlite3.Connection, change: Change) -> None:
@@ -246,8 +296,10 @@ def _open(name: str) -> sqlite3.Connection:
         database = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
         try:
             database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")  # no file of shared memory: the folder is ours alone
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
+            database.execute(f"PRAGMA wal_autocheckpoint = {_LOG_BYTES // _PAGE_BYTES}")
             database.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
             _prepare(database)
         except sqlite3.Error:
@@ -267,6 +319,14 @@ def _prepare(database: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"it is of form {form}, not {_FORM}")
     elif (fault := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise sqlite3.DatabaseError(str(fault))
+    try:
+        _forget_old(database)
+    except sqlite3.OperationalError as e:  # on a full disk; there is time
+        log.warning("the spool could not be tidied up: %s", e)
+
+
+def _forget_old(database: sqlite3.Connection) -> None:
+    """Take out runs beyond those that are kept, and what was settled in runs that are over."""
     database.execute(
         "DELETE FROM run WHERE stream_id IN (SELECT stream_id FROM run ORDER BY rowid DESC LIMIT -1 OFFSET ?)",
         (_KEPT_RUNS,),

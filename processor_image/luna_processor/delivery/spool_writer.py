@@ -1,4 +1,4 @@
-"""The thread that writes to the spool: everything that has gathered since the last time, in one transaction.
+"""The thread that writes to the spool: what has gathered since the last time, in as few transactions as may be.
 
 So a slow disk makes transactions larger, not analysing threads slower. What the disk does not take stays here and is
 tried again; changes that make room do not wait for those that need it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from luna_processor.delivery.spool import Spool, SpoolFailed
@@ -22,6 +22,10 @@ _RETRY_S: Final = 1.0
 """Pause after the disk took nothing."""
 _IDLE_S: Final = 5.0
 """After this long without a change an empty spool is made small."""
+_GROUP_BYTES: Final = 2**20
+"""That go into one transaction, or one event that is larger."""
+_CHANGE_BYTES: Final = 16384
+"""That a change may add to the log: a page of the database."""
 
 Task = WaitingEvent | Change
 """An event that is to be stored, or a change."""
@@ -99,11 +103,10 @@ class SpoolWriter:
 
     def _write(self, tasks: Sequence[Task]) -> None:
         """Write what is still worth it; if the disk does not take all of it, then at least what needs no room."""
-        tasks = _without_settled(tasks)
         was_failing, self._is_failing = self._is_failing, False
-        self._left = self._attempt(tasks, is_news=not was_failing)
-        if self._left and (events := _events(tasks)) and len(events) < len(tasks):
-            others = [task for task in tasks if not isinstance(task, WaitingEvent)]
+        self._left = self._attempt(_without_settled(tasks), is_news=not was_failing)
+        if (events := _events(self._left)) and len(events) < len(self._left):
+            others = [task for task in self._left if not isinstance(task, WaitingEvent)]
             self._left = [*events, *self._attempt(others, is_news=False)]
         if self._left:
             self._is_failing, self._retry_at_s = True, time.monotonic() + _RETRY_S
@@ -111,15 +114,18 @@ class SpoolWriter:
             log.warning("the spool takes events again")
 
     def _attempt(self, tasks: Sequence[Task], *, is_news: bool) -> list[Task]:
-        """Write all of it, and return what is left: nothing or everything."""
-        try:
-            self._spool.write([change for task in tasks if (change := _change(task)) is not None])
-        except SpoolFailed as e:
-            self.failures += 1
-            if is_news:
-                log.error("the spool takes nothing: %s; events are kept in memory meanwhile, as far as it goes", e)
-            return list(tasks)
-        self._on_stored(_events(tasks))
+        """Write as many as the disk takes, and return what is left."""
+        written = 0
+        for group in _groups(tasks):
+            try:
+                self._spool.write([change for task in group if (change := _change(task)) is not None])
+            except SpoolFailed as e:
+                self.failures += 1
+                if is_news:
+                    log.error("the spool takes nothing: %s; events are kept in memory meanwhile, as far as it goes", e)
+                return list(tasks[written:])
+            written += len(group)
+            self._on_stored(_events(group))
         return []
 
     def _shrink(self) -> None:
@@ -138,6 +144,20 @@ def _without_settled(tasks: Sequence[Task]) -> list[Task]:
         if not (isinstance(task, WaitingEvent) and task.is_settled)
         and not (isinstance(task, SettleEvent) and task.event.number in gone and not task.is_remembered)
     ]
+
+
+def _groups(tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
+    """Cut what is to be written into transactions that find room on a disk that is nearly full."""
+    group: list[Task] = []
+    size_bytes = 0
+    for task in tasks:
+        group.append(task)
+        size_bytes += _CHANGE_BYTES + (task.stored.size_bytes if isinstance(task, WaitingEvent) else 0)
+        if size_bytes >= _GROUP_BYTES:
+            yield group
+            group, size_bytes = [], 0
+    if group:
+        yield group
 
 
 def _events(tasks: Sequence[Task]) -> list[WaitingEvent]:
