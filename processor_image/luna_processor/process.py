@@ -131,10 +131,7 @@ class Process:
         )
         if self._inference.card is not None:
             metrics.registry.register(GpuCollector(self._inference.card.nvml))
-        metrics.add_queue("events_waiting", lambda: outbox.size)
-        metrics.add_gauge("spool_bytes", "What the waiting events take", lambda: outbox.size_bytes)
-        metrics.add_gauge("spool_oldest_seconds", "Age of the event that waits longest", lambda: outbox.oldest_s)
-        metrics.add_gauge("spool_write_failures", "What the disk did not take", lambda: outbox.write_failures)
+        metrics.watch_spool(outbox)
         for name, batcher in self._inference.batchers.items():
             metrics.add_queue(name, functools.partial(getattr, batcher, "waiting_count"))
 

@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from luna_api_shim.metrics import Metrics as ShimMetrics
 from luna_operator.metrics import Metrics as OperatorMetrics
+from luna_processor.delivery.outbox import Outbox
+from luna_processor.delivery.spool import Spool
 from luna_processor.interface.metrics import OUTCOMES, StreamCollector, StreamFigures
 from luna_processor.interface.metrics import Metrics as ProcessorMetrics
 from luna_processor.streams.stats import StreamStats
@@ -59,7 +61,9 @@ async def all_series(embedded_api: ApiServer) -> dict[str, set[str]]:
     """Return the series of the three programs; the shim is a whole one, since its parts bring their own."""
     processor = ProcessorMetrics()
     processor.registry.register(StreamCollector(lambda: [StreamFigures("id", "name", StreamStats())]))
-    processor.add_queue("events_waiting", lambda: 0.0)
+    outbox = Outbox(Spool(None), 1)
+    processor.watch_spool(outbox)
+    outbox.close()
     found = series(OperatorMetrics().registry) | series(processor.registry)
     async with a_deployment(embedded_api) as deployment, deployment.shim() as shim:
         # Not what /metrics shows: a metric tells its labels there only once it was used.

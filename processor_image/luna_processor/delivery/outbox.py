@@ -53,7 +53,8 @@ class Outbox:
 
     def __init__(self, spool: Spool, capacity_bytes: int) -> None:
         self._spool = spool
-        self._capacity_bytes = capacity_bytes
+        self.capacity_bytes = capacity_bytes
+        """What waits may take so much."""
         self._changed = threading.Condition()
         self._runs = Runs(spool.runs(), spool.settled())
         self._waiting: dict[str, WaitingEvent] = {}
@@ -154,7 +155,7 @@ class Outbox:
             if self._is_known(event, account):
                 return "known"
             while not self._has_room(event.target.origin, len(body)):
-                if wait_unless is None or len(body) > self._capacity_bytes:
+                if wait_unless is None or len(body) > self.capacity_bytes:
                     return "full"
                 if wait_unless():
                     return "interrupted"
@@ -248,7 +249,7 @@ class Outbox:
         return event.request_id in self._waiting
 
     def _has_room(self, origin: str, size_bytes: int) -> bool:
-        left_bytes = self._capacity_bytes - self._bytes.total()
+        left_bytes = self.capacity_bytes - self._bytes.total()
         has_memory = not self._unstored_bytes or self._unstored_bytes + size_bytes <= _UNSTORED_BYTES
         return has_memory and size_bytes <= left_bytes and self._bytes[origin] < _SHARE * left_bytes
 

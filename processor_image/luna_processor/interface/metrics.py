@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -19,6 +20,30 @@ _FAST_BUCKETS = LATENCY_BUCKETS_S
 _SLOW_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 OUTCOMES = ("sent", "rejected", "refused", "given_up", "overflow", "failed")
 """What becomes of a best shot."""
+
+
+class SpoolFigures(Protocol):
+    """What is told about the events that wait."""
+
+    @property
+    def size(self) -> int:
+        """Events."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What they take."""
+
+    @property
+    def capacity_bytes(self) -> int:
+        """What they may take."""
+
+    @property
+    def oldest_s(self) -> float:
+        """Age of the oldest, seconds."""
+
+    @property
+    def write_failures(self) -> int:
+        """How often the disk did not take something."""
 
 
 class Metrics:
@@ -49,8 +74,13 @@ class Metrics:
             registry=self.registry,
         )
         self.source_frames = Counter(
-            "luna_processor_source_frames", "Source frames by outcome", ["outcome"], registry=self.registry
+            "luna_processor_source_frames",
+            "Requests to frame stores by outcome: stored, failed (also left out, while the store rests)",
+            ["outcome"],
+            registry=self.registry,
         )
+        for outcome in ("stored", "failed"):
+            self.source_frames.labels(outcome)
         self.cpu_decoded_sources = Counter(
             "luna_processor_cpu_decoded_sources",
             "Connections to sources that the GPU was to decode and the CPU does, at least in part",
@@ -80,6 +110,14 @@ class Metrics:
     def add_queue(self, name: str, size: Callable[[], float]) -> None:
         """Show the length of a queue."""
         self.add_gauge(name, f"Length of the queue: {name}", size)
+
+    def watch_spool(self, spool: SpoolFigures) -> None:
+        """Show what waits for delivery."""
+        self.add_queue("events_waiting", lambda: spool.size)
+        self.add_gauge("spool_bytes", "What the waiting events take", lambda: spool.size_bytes)
+        self.add_gauge("spool_limit_bytes", "What the waiting events may take", lambda: spool.capacity_bytes)
+        self.add_gauge("spool_oldest_seconds", "Age of the event that waits longest", lambda: spool.oldest_s)
+        self.add_gauge("spool_write_failures", "Times the disk took nothing", lambda: spool.write_failures)
 
 
 @dataclass(frozen=True, slots=True)
