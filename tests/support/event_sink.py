@@ -71,6 +71,14 @@ class EventSink:
         self.delay_s = 0.0
         self.origin = ""
 
+    def forget(self) -> None:
+        """Forget what arrived; take everything again, at once."""
+        self.events.clear()
+        self.attempts.clear()
+        self.frames.clear()
+        self.status = self.frame_status = 201
+        self.delay_s = 0.0
+
     def app(self) -> Starlette:
         return Starlette(
             routes=[

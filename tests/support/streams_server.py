@@ -53,9 +53,16 @@ class StreamsServer:
         self.feedback_count = 0
         self.fails = False
         """Answer every request with 500."""
+        self.hears_reports = True
+        """Answers reports with 500 if not."""
         self.understands_prefer = True
         self.origin = ""
         self._news = asyncio.Event()
+
+    def forget(self) -> None:
+        """Delete all streams; do nothing wrong any more."""
+        self.streams.clear()
+        self.fails, self.hears_reports, self.understands_prefer = False, True, True
 
     def add(self, body: dict[str, Any]) -> str:
         stream_id = str(uuid4())
@@ -117,7 +124,7 @@ class StreamsServer:
         return taken
 
     async def _feedback(self, request: Request) -> Response:
-        if self.fails:
+        if self.fails or not self.hears_reports:
             return JSONResponse({"error_code": 1, "detail": "internal server error"}, status_code=500)
         self.feedback_count += 1
         answer: dict[str, list[dict[str, Any]]] = {"modified": [], "unmodified": []}
