@@ -1,11 +1,13 @@
-"""Two operators as processes, and a leader that is killed, stands still, is cut off, or is told to end."""
+"""Two operators as processes, and a leader that stands still, is cut off, or is told to end.
+
+One that is killed: test_operator.py. How long it takes: tests/e2e.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import subprocess
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,8 +20,9 @@ from support.apiservers import ApiServer
 from support.operators import OperatorWorld, an_operator_world
 from support.relay import Relay
 from support.replica_sets import a_kubeconfig, an_operator_process
+from support.waiting import PATIENCE_S
 
-LEASE = {"lease_duration": 3, "lease_renew_deadline": 2, "lease_retry": 0.4}
+LEASE = {"lease_duration": 4, "lease_renew_deadline": 3, "lease_retry": 0.4}
 
 
 @dataclass
@@ -45,15 +48,14 @@ class Operators:
         made = an_operator_process(kubeconfig, self.world.namespace, log, name, **LEASE)
         return Replica(name, self.stack.enter_context(made), wire)
 
-    async def until_leading(self, replica: Replica) -> float:
-        """Wait until a replica holds the Lease; return how long that took."""
-        began = time.monotonic()
-        async with asyncio.timeout(60):
-            while await self._holder() != f"{replica.name}_{replica.name}":
+    async def until_leading(self, replica: Replica) -> None:
+        """Wait until a replica holds the Lease."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.holder() != f"{replica.name}_{replica.name}":
                 await asyncio.sleep(0.02)
-        return time.monotonic() - began
 
-    async def _holder(self) -> str:
+    async def holder(self) -> str:
+        """Return who holds the Lease."""
         try:
             lease = await self.world.client.get(LEASES.at(self.world.namespace, "luna-operator"))
         except NotFound:
@@ -72,10 +74,10 @@ async def operators(embedded_api: ApiServer, tmp_path: Path) -> AsyncIterator[Op
 async def works(world: OperatorWorld, name: str) -> None:
     """Return when a new stream has got a pod."""
     await world.stream(name)
-    await world.until(lambda: world.pod_of(name), f"{name} is placed", timeout_s=40)
+    await world.until(lambda: world.pod_of(name), f"{name} is placed")
 
 
-@pytest.mark.parametrize("fault", ["killed", "stands still", "frozen out", "told to end"])
+@pytest.mark.parametrize("fault", ["stands still", "frozen out", "told to end"])
 async def test_another_leader_goes_on_and_the_last_one_writes_nothing_more(operators: Operators, fault: str) -> None:
     world = operators.world
     first = await operators.start("first")
@@ -85,23 +87,21 @@ async def test_another_leader_goes_on_and_the_last_one_writes_nothing_more(opera
     await works(world, "before")
     place, uids = world.pod_of("before"), {pod["metadata"]["uid"] for pod in world.pods.cache.values()}
     match fault:
-        case "killed":
-            first.process.kill()
         case "stands still":
             first.process.send_signal(signal.SIGSTOP)
         case "frozen out":
             first.api.freeze()
         case "told to end":
             first.process.terminate()
-    began = time.monotonic()
     await operators.until_leading(second)
     await works(world, "after")
-    assert time.monotonic() - began < 15
     if fault == "stands still":
         first.process.send_signal(signal.SIGCONT)
     first.api.mend()
+    heard = len(first.api.requests)
     await works(world, "later")
-    await asyncio.sleep(LEASE["lease_duration"])
-    assert await operators.until_leading(second) < 1, "nobody took it back"
+    if fault != "told to end":
+        await world.until(lambda: len(first.api.requests) >= heard + 5, "the first one knows how things are")
+    assert await operators.holder() == "second_second", "nobody took it back"
     assert (world.pod_of("before"), len(world.status("before")["history"])) == (place, 1)
     assert {pod["metadata"]["uid"] for pod in world.pods.cache.values()} == uids

@@ -18,7 +18,7 @@ import pytest
 from luna_kube import LEASES, NODES, PODS, SECRETS
 from luna_local.kubelet.addresses import PodAddresses
 from luna_local.kubelet.errors import NoSuchLog
-from support.apiservers import ApiServer, embedded_server, kubernetes_assets, real_server
+from support.apiservers import ApiServer, embedded_server, kubernetes_assets, real_server, unique
 from support.kubelets import (
     CONFIG_MAPS,
     NAMESPACE,
@@ -51,6 +51,10 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         pytest.skip("no kube-apiserver: set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver")
     with real_server(assets, folder) as server:
         yield server
+
+
+# What is between the kubelet and its processes: the same whoever serves the API.
+of_the_kubelet_alone = pytest.mark.parametrize("api", ["embedded"], indirect=True)
 
 
 @pytest.fixture
@@ -111,6 +115,7 @@ async def test_a_pod_that_never_restarts_ends_as_its_command_does(
     assert (await run.log(name)).split() == (["out", "err"] if code == 0 else [])
 
 
+@of_the_kubelet_alone
 async def test_on_failure_restarts_until_it_succeeds(run: KubeletRun) -> None:
     script = "cd $(DIR); echo x >> runs; [ $(wc -l < runs) -ge 3 ]".replace("$(wc", "$$(wc")
     pod = a_pod(
@@ -136,8 +141,10 @@ async def test_a_killed_container_is_started_again(run: KubeletRun) -> None:
     assert (lost["exitCode"], lost["signal"], lost["reason"]) == (137, 9, "Error")
     assert lost["containerID"] == before["containerID"] != after["containerID"]
     assert (await pid_of(run, name)) != pid
+    assert "BackOff" not in {reason for reason, _ in await run.events(name)}, "the first time it does not wait"
 
 
+@of_the_kubelet_alone
 async def test_a_container_that_keeps_failing_waits_longer_each_time(run: KubeletRun) -> None:
     name = await run.create(a_shell_pod("echo run; exit 1"))
     status = await run.status_when(name, is_waiting("CrashLoopBackOff"))
@@ -158,6 +165,7 @@ async def test_a_container_that_keeps_failing_waits_longer_each_time(run: Kubele
     ],
     ids=["unknown program", "no command"],
 )
+@of_the_kubelet_alone
 async def test_a_command_that_cannot_start_says_why(run: KubeletRun, container: Json, message: str) -> None:
     name = await run.create(a_pod(container, restartPolicy="Never"))
     status = await run.status_when(name, phase_is("Failed"))
@@ -172,19 +180,20 @@ async def test_a_command_that_cannot_start_says_why(run: KubeletRun, container: 
 
 
 async def test_a_container_sees_its_variables_its_files_and_itself(run: KubeletRun) -> None:
+    camera, settings = unique("camera"), unique("settings")
     await run.client.create(
         SECRETS.within(NAMESPACE),
-        {"metadata": {"name": "camera"}, "data": {"password": base64.b64encode(b"p4ss").decode()}},
+        {"metadata": {"name": camera}, "data": {"password": base64.b64encode(b"p4ss").decode()}},
     )
     await run.client.create(
-        CONFIG_MAPS.within(NAMESPACE), {"metadata": {"name": "settings"}, "data": {"a.txt": "A", "b.txt": "B"}}
+        CONFIG_MAPS.within(NAMESPACE), {"metadata": {"name": settings}, "data": {"a.txt": "A", "b.txt": "B"}}
     )
     field = {"fieldRef": {"fieldPath": "status.podIP"}}
     container = a_container(
         "sh", "-c", 'echo "$(IP) $PASSWORD"; cat /etc/cam/password /etc/conf/one "$FILE"; pwd; ls -a /scratch',
         env=[
             {"name": "IP", "valueFrom": field},
-            {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "camera", "key": "password"}}},
+            {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": camera, "key": "password"}}},
             {"name": "FILE", "value": "/etc/info/name"},
         ],
         workingDir="/etc/conf",
@@ -196,8 +205,8 @@ async def test_a_container_sees_its_variables_its_files_and_itself(run: KubeletR
         ],
     )  # fmt: skip
     volumes = [
-        {"name": "cam", "secret": {"secretName": "camera"}},
-        {"name": "conf", "configMap": {"name": "settings", "items": [{"key": "a.txt", "path": "one"}]}},
+        {"name": "cam", "secret": {"secretName": camera}},
+        {"name": "conf", "configMap": {"name": settings, "items": [{"key": "a.txt", "path": "one"}]}},
         {"name": "scratch", "emptyDir": {}},
         {
             "name": "info",
@@ -215,6 +224,7 @@ async def test_a_container_sees_its_variables_its_files_and_itself(run: KubeletR
     assert (run.folder.stat().st_mode & 0o077) == 0
 
 
+@of_the_kubelet_alone
 async def test_paths_of_this_machine_stay_although_a_volume_is_mounted_above_them(run: KubeletRun) -> None:
     container = a_container(
         "sh", "-c", 'echo "$HOME $TMPDIR $DIR"; command -v python',
@@ -231,17 +241,19 @@ async def test_paths_of_this_machine_stay_although_a_volume_is_mounted_above_the
 
 
 async def test_a_container_waits_for_its_secret_and_starts_when_it_is_there(run: KubeletRun) -> None:
-    variable = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "late", "key": "key"}}}
+    late = unique("late")
+    variable = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": late, "key": "key"}}}
     container = a_container("sh", "-c", "echo $KEY", env=[variable])
     name = await run.create(a_pod(container, restartPolicy="Never"))
     status = await run.status_when(name, is_waiting("CreateContainerConfigError"))
-    assert status["state"]["waiting"]["message"] == 'secret "late" not found'
+    assert status["state"]["waiting"]["message"] == f'secret "{late}" not found'
     data = {"key": base64.b64encode(b"value").decode()}
-    await run.client.create(SECRETS.within(NAMESPACE), {"metadata": {"name": "late"}, "data": data})
+    await run.client.create(SECRETS.within(NAMESPACE), {"metadata": {"name": late}, "data": data})
     await run.pod_when(name, phase_is("Succeeded"))
     assert await run.log(name) == "value\n"
 
 
+@of_the_kubelet_alone
 async def test_a_volume_that_is_missing_keeps_the_pod_pending(run: KubeletRun) -> None:
     volumes = [{"name": "cam", "secret": {"secretName": "absent"}}]
     name = await run.create(a_pod(a_container("true"), volumes=volumes))
@@ -251,6 +263,7 @@ async def test_a_volume_that_is_missing_keeps_the_pod_pending(run: KubeletRun) -
     assert first(pod["status"])["state"]["waiting"]["reason"] == "ContainerCreating"
 
 
+@of_the_kubelet_alone
 async def test_a_disk_in_trouble_costs_one_pod_its_start_and_not_the_kubelet(run: KubeletRun) -> None:
     run.folder.rmdir()
     run.folder.write_text("no folder")
@@ -276,6 +289,7 @@ async def test_a_token_of_the_account_is_bound_to_the_pod_and_renewed(run: Kubel
     assert '"luna-streams"' in claims
 
 
+@of_the_kubelet_alone
 async def test_every_pod_has_its_own_address_so_that_ports_do_not_collide(run: KubeletRun) -> None:
     server = (
         "import http.server as h, os;"
@@ -316,6 +330,7 @@ async def test_init_containers_run_one_after_the_other_before_the_others(run: Ku
     assert await run.log(name, "main") == "first\nsecond\n"
 
 
+@of_the_kubelet_alone
 async def test_a_failed_init_container_keeps_the_others_from_starting(run: KubeletRun) -> None:
     pod = a_pod(a_container("true"), initContainers=[a_container("false", name="i")], restartPolicy="Never")
     name = await run.create(pod)
@@ -323,6 +338,7 @@ async def test_a_failed_init_container_keeps_the_others_from_starting(run: Kubel
     assert "waiting" in first(status)["state"]
 
 
+@of_the_kubelet_alone
 async def test_readiness_follows_the_probe(run: KubeletRun) -> None:
     container = a_container(
         "sh", "-c", FOREVER,
@@ -340,6 +356,7 @@ async def test_readiness_follows_the_probe(run: KubeletRun) -> None:
     await run.pod_when(name, lambda status: not is_ready(status))
 
 
+@of_the_kubelet_alone
 async def test_a_container_that_fails_its_liveness_probe_is_started_again(run: KubeletRun) -> None:
     container = a_container(
         "sh", "-c", FOREVER,
@@ -351,6 +368,7 @@ async def test_a_container_that_fails_its_liveness_probe_is_started_again(run: K
     assert "failed liveness probe, will be restarted" in await run.event_when(name, "Killing")
 
 
+@of_the_kubelet_alone
 async def test_other_probes_wait_for_the_startup_probe(run: KubeletRun) -> None:
     container = a_container(
         "sh", "-c", "sleep 1.5; touch /v/up; " + FOREVER,
@@ -387,6 +405,7 @@ async def test_deleting_asks_to_end_and_waits(run: KubeletRun) -> None:
     assert await run.event_when(name, "Killing") == "Stopping container main"
 
 
+@of_the_kubelet_alone
 async def test_a_process_that_does_not_listen_is_killed_after_the_grace(run: KubeletRun) -> None:
     script = "trap '' TERM; echo $$$$; while :; do sleep 0.05; done"
     name = await run.create(a_shell_pod(script, terminationGracePeriodSeconds=1))
@@ -427,6 +446,7 @@ async def test_a_pod_of_the_same_name_starts_anew(run: KubeletRun) -> None:
 
 
 @pytest.mark.parametrize("start", ["sh -c", "setsid sh -c"], ids=["in the group", "in its own session"])
+@of_the_kubelet_alone
 async def test_what_a_container_started_ends_with_it(run: KubeletRun, start: str) -> None:
     script = f"{start} 'echo $$$$; while :; do sleep 0.1; done' & sleep 0.5; exit 0"
     name = await run.create(a_shell_pod(script, restartPolicy="Never"))
@@ -437,6 +457,7 @@ async def test_what_a_container_started_ends_with_it(run: KubeletRun, start: str
 # --- logs -----------------------------------------------------------------------------------------------------------
 
 
+@of_the_kubelet_alone
 async def test_asking_for_a_log_that_is_not_there_says_why(run: KubeletRun) -> None:
     name = await run.create(a_shell_pod(FOREVER))
     await run.pod_when(name, is_running)
@@ -505,6 +526,7 @@ async def _has_run_again(run: KubeletRun, first_address: str) -> None:
     await delete_all_pods(run.client)
 
 
+@of_the_kubelet_alone
 async def test_folders_of_pods_that_are_gone_are_removed_at_the_start(api: ApiServer, tmp_path: Path) -> None:
     left_over = tmp_path / "pods" / "00000000-0000-4000-8000-000000000000" / "logs"
     left_over.mkdir(parents=True)
@@ -521,6 +543,7 @@ async def test_a_pod_may_be_deleted_while_no_kubelet_runs(api: ApiServer, tmp_pa
         await run.is_gone("pod")
 
 
+@of_the_kubelet_alone
 async def test_a_pod_that_no_process_can_be_made_of_harms_no_other(run: KubeletRun) -> None:
     impossible = a_pod(a_container("true", env=[{"name": "BAD", "value": "a\0b"}]), name="impossible")
     harmed = await run.create(impossible)

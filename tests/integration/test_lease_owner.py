@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from luna_kube import LEASES, NAMESPACES, Json, KubeClient, LeaseSettings, NotFound, leadership, load_credentials
+from luna_kube import (
+    LEASES,
+    NAMESPACES,
+    Json,
+    KubeClient,
+    LeaseSettings,
+    NotFound,
+    Outlook,
+    leadership,
+    load_credentials,
+)
+from luna_kube.leadership import now_s
 from luna_kube.resources import Resource
 from support.apiservers import ApiServer, unique
 from support.shims import SERVICE_ACCOUNTS
@@ -74,7 +85,7 @@ class Place:
         config["users"][0]["user"] = {"token": answer["status"]["token"]}
         path = self.folder / unique("kubeconfig")
         path.write_text(json.dumps(config))
-        async with KubeClient(await load_credentials(path), timeout_s=5) as client:
+        async with KubeClient(await load_credentials(path), timeout_s=PATIENCE_S) as client:
             yield client
 
     async def lease(self) -> Json | None:
@@ -90,10 +101,10 @@ class Place:
         return str(owners[0]["uid"]) if owners else None
 
     @asynccontextmanager
-    async def leading(self, client: KubeClient, identity: str) -> AsyncIterator[None]:
-        """Lead for the length of the block."""
-        settings = LeaseSettings(self.namespace, LEASE, identity, duration_s=3.0, renew_deadline_s=2.0, retry_s=0.3)
-        async with leadership(client, settings):
+    async def leading(self, client: KubeClient, identity: str, outlook: Outlook | None = None) -> AsyncIterator[None]:
+        """Lead for the length of the block; the terms are longer than any test."""
+        settings = LeaseSettings(self.namespace, LEASE, identity, duration_s=600, renew_deadline_s=500, retry_s=0.3)
+        async with leadership(client, settings, outlook):
             yield
 
 
@@ -143,7 +154,7 @@ async def test_an_account_made_anew_takes_the_lease_over(place: Place) -> None:
     await place.allow("operator")
     async with place.client_of("operator") as client, place.leading(client, "first"):
         pass
-    for number in range(5):
+    for number in range(3):
         await place.kube.delete(SERVICE_ACCOUNTS.at(place.namespace, "operator"))
         new = await place.account("operator")
         assert new != old
@@ -174,18 +185,23 @@ async def test_a_lease_that_is_deleted_is_made_again_by_its_leader_and_nobody_el
     await place.account("operator")
     await place.allow("operator")
     terms: list[str] = []
+    outlooks = [Outlook(), Outlook()]
 
-    async def stand(client: KubeClient, identity: str) -> None:
-        async with place.leading(client, identity):
+    async def stand(client: KubeClient, identity: str, outlook: Outlook) -> None:
+        async with place.leading(client, identity, outlook):
             terms.append(identity)
             await asyncio.Event().wait()
 
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(place.client_of("operator")) for _ in range(2)]
-        tasks = [asyncio.create_task(stand(client, f"replica-{n}")) for n, client in enumerate(clients)]
+        clients = [await stack.enter_async_context(place.client_of("operator")) for _ in outlooks]
+        tasks = [
+            asyncio.create_task(stand(client, f"replica-{number}", outlook))
+            for number, (client, outlook) in enumerate(zip(clients, outlooks, strict=True))
+        ]
         try:
             await eventually(lambda: terms, "somebody leads")
-            await asyncio.sleep(1.0)  # both have looked at it
+            begun = now_s()
+            await eventually(lambda: all(outlook.heard_at > begun for outlook in outlooks), "both have looked at it")
             await place.kube.delete(LEASES.at(place.namespace, LEASE))
             async with asyncio.timeout(PATIENCE_S):
                 while await place.lease() is None:

@@ -18,7 +18,7 @@ from luna_operator.operator import Operator
 from luna_operator.settings import PREFIX
 from luna_streams.lifecycle import Report, Taken
 from luna_streams.v1alpha1 import StreamState
-from support.apiservers import ApiServer, free_port
+from support.apiservers import ApiServer, free_port, on_embedded_api
 from support.operators import OperatorWorld, an_operator_world, condition, waiting
 from support.waiting import PATIENCE_S
 
@@ -77,6 +77,7 @@ async def eventually_events(world: OperatorWorld, reason: str) -> list[dict[str,
     return events
 
 
+@on_embedded_api
 async def test_a_freed_slot_goes_to_the_stream_that_waits_longest(world: OperatorWorld) -> None:
     async with world.operator():
         await world.pool(slots_per_pod=1)
@@ -122,6 +123,7 @@ async def test_streams_of_a_deleted_pod_are_lost_and_placed_again(world: Operato
     ],
     ids=["crash loop", "evicted"],
 )
+@on_embedded_api
 async def test_streams_of_a_pod_that_cannot_run_go_elsewhere(
     world: OperatorWorld, status: dict[str, Any], told: str
 ) -> None:
@@ -138,6 +140,7 @@ async def test_streams_of_a_pod_that_cannot_run_go_elsewhere(
         assert told in world.status("cam")["lastError"]
 
 
+@on_embedded_api
 async def test_a_pod_that_ended_is_replaced(world: OperatorWorld) -> None:
     async with world.operator():
         await world.pool()
@@ -149,6 +152,7 @@ async def test_a_pod_that_ended_is_replaced(world: OperatorWorld) -> None:
         assert "UnexpectedAdmissionError" in (await eventually_events(world, "PodDeleted"))[0]["message"]
 
 
+@on_embedded_api
 async def test_a_pool_grows_with_its_streams_and_shrinks_when_pods_are_idle(world: OperatorWorld) -> None:
     async with world.operator():
         await world.pool(slots_per_pod=1, min_replicas=0, max_replicas=3, scale_down_delay_seconds=1)
@@ -162,6 +166,7 @@ async def test_a_pool_grows_with_its_streams_and_shrinks_when_pods_are_idle(worl
         await world.until(lambda: world.pod_names() == set())
 
 
+@on_embedded_api
 async def test_scaling_down_by_hand_moves_the_streams_first(world: OperatorWorld) -> None:
     async with world.operator():
         await world.pool(slots_per_pod=4, replicas=2)
@@ -215,6 +220,7 @@ async def test_an_edit_by_kubectl_is_a_new_version_and_a_wish_is_followed(world:
         assert world.reason("cam") == "NotRequested"
 
 
+@on_embedded_api
 async def test_a_failed_stream_restarts_by_itself(world: OperatorWorld) -> None:
     async with world.operator():
         await world.pool()
@@ -295,6 +301,7 @@ async def test_an_operator_that_starts_again_finds_everything_as_it_was(world: O
         await world.until(lambda: world.pod_of("c") in world.pod_names())
 
 
+@on_embedded_api
 async def test_an_operator_killed_in_the_middle_loses_nothing(world: OperatorWorld) -> None:
     await world.pool(slots_per_pod=30, replicas=2)
     for number in range(50):
@@ -348,6 +355,7 @@ async def operator_process(world: OperatorWorld) -> asyncio.subprocess.Process:
     )
 
 
+@on_embedded_api
 async def test_sigterm_ends_the_process_and_frees_the_lease(world: OperatorWorld) -> None:
     process = await operator_process(world)
     lease = LEASES.at(world.namespace, world.settings.lease_name)
@@ -369,6 +377,7 @@ async def test_sigterm_ends_the_process_and_frees_the_lease(world: OperatorWorld
     assert await holder() == ""
 
 
+@on_embedded_api
 async def test_a_second_replica_stands_by_and_takes_over(world: OperatorWorld) -> None:
     first = await operator_process(world)
     await world.stream("a")
@@ -383,6 +392,7 @@ async def test_a_second_replica_stands_by_and_takes_over(world: OperatorWorld) -
         await world.until(lambda: world.status("b"))
 
 
+@on_embedded_api
 async def test_what_a_watch_missed_is_made_up_for(world: OperatorWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """kopf goes deaf: an audit notices, and kopf is started again."""
     deaf = asyncio.Event()
@@ -404,6 +414,7 @@ async def test_what_a_watch_missed_is_made_up_for(world: OperatorWorld, monkeypa
         assert missed >= 1
 
 
+@on_embedded_api
 async def test_kopf_is_started_again_when_it_gives_up(world: OperatorWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = 0
 
@@ -422,6 +433,7 @@ async def test_kopf_is_started_again_when_it_gives_up(world: OperatorWorld, monk
         await world.until(lambda: world.pod_of("cam") == "pool-0")
 
 
+@on_embedded_api
 async def test_a_user_without_a_name_runs_it_as_well(world: OperatorWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found: 65532")
@@ -434,6 +446,7 @@ async def test_a_user_without_a_name_runs_it_as_well(world: OperatorWorld, monke
         await world.until(lambda: world.pod_of("cam") == "pool-0")
 
 
+@on_embedded_api
 async def test_health_and_metrics_are_served(world: OperatorWorld) -> None:
     port = free_port()
     async with world.operator(http_port=port) as operator, aiohttp.ClientSession() as session:

@@ -13,7 +13,7 @@ from luna_kube import PODS
 from luna_operator.facts import LABEL_ZONE
 from luna_streams.lifecycle import Report, Taken
 from luna_streams.v1alpha1 import StreamState
-from support.apiservers import ApiServer
+from support.apiservers import ApiServer, on_embedded_api
 from support.operators import OperatorWorld, an_operator_world, condition
 from support.waiting import PATIENCE_S
 
@@ -70,6 +70,7 @@ async def test_a_stream_moves_back_to_the_zone_it_prefers_when_its_worker_has_le
         assert len(world.status("other")["history"]) == 2, "nobody else is disturbed"
 
 
+@on_embedded_api
 async def test_an_urgent_stream_takes_the_place_of_the_least_important_one(world: OperatorWorld) -> None:
     async with world.operator():
         await world.pool(slots_per_pod=2)
@@ -96,6 +97,7 @@ async def test_an_urgent_stream_takes_the_place_of_the_least_important_one(world
         assert kinds == {"Warning"}
 
 
+@on_embedded_api
 async def test_a_worker_that_does_not_let_go_loses_the_stream_in_the_end(
     world: OperatorWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +117,7 @@ async def test_a_worker_that_does_not_let_go_loses_the_stream_in_the_end(
         ]
 
 
+@on_embedded_api
 async def test_a_pool_whose_decoders_are_full_gets_another_pod(world: OperatorWorld) -> None:
     async with world.operator():
         decoder = {"megapixels_per_second": 100.0}

@@ -12,7 +12,7 @@ import pytest
 from luna_kube.manifests import crd_manifests
 from luna_streams.lifecycle import Report, Taken
 from luna_streams.v1alpha1 import StreamState
-from support.apiservers import ApiServer, embedded_server, kubernetes_assets, real_server
+from support.apiservers import ApiServer, embedded_server, kubernetes_assets, on_embedded_api, real_server
 from support.kubectl import Kubectl, find_kubectl
 from support.operators import OperatorWorld, an_operator_world, condition
 
@@ -56,6 +56,7 @@ async def test_where_the_old_pod_has_the_last_gpu_it_is_drained_first(world: Ope
         assert history == ["pending", "in_progress", "handler_lost", "restart", "pending"]
 
 
+@on_embedded_api
 async def test_of_three_pods_one_at_a_time_is_replaced_and_each_stream_moves_once(world: OperatorWorld) -> None:
     async with world.operator():
         await world.pool(slots_per_pod=2, replicas=3)
@@ -112,6 +113,7 @@ async def test_a_template_that_makes_no_pod_is_told_and_disturbs_nobody(
         assert uids(world) == before, "back to what it was: nothing is replaced"
 
 
+@on_embedded_api
 async def test_while_no_pod_can_be_made_the_others_are_looked_after(world: OperatorWorld) -> None:
     async with world.operator():
         await world.pool(slots_per_pod=2, replicas=2)

@@ -5,7 +5,8 @@
 * ``embedded_api``: this project's embedded server, in a thread of its own, on a free port, without a data folder.
 * ``real_api``: kube-apiserver with etcd and the garbage collector of kube-controller-manager. Skips when there are
   no binaries: set ``KUBEBUILDER_ASSETS``, or keep the cluster kit in ``<repository>/../shared/cluster``.
-* ``any_api``: each test runs once against either (the real one carries the marker ``apiserver``).
+* ``any_api``: each test runs once against either (the real one carries the marker ``apiserver``), unless it has the
+  mark ``on_embedded_api``: what it tests is the same whoever serves the API.
 
 All are session-scoped: use names of your own (``unique()``), never assume an empty server.
 """
@@ -92,6 +93,9 @@ def any_api(request: pytest.FixtureRequest) -> ApiServer:
     """Either server, one after the other."""
     server: ApiServer = request.getfixturevalue(request.param)
     return server
+
+
+on_embedded_api = pytest.mark.parametrize("any_api", ["embedded_api"], ids=["embedded"], indirect=True)
 
 
 # --- the embedded server ------------------------------------------------------------------------------------------

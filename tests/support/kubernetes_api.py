@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from support.apiservers import ApiServer
+from support.waiting import PATIENCE_S
 
 Document = dict[str, Any]
 
@@ -125,7 +126,7 @@ class Api:
         return str((await self.get(path, limit=1)).metadata["resourceVersion"])
 
     async def watch(
-        self, path: str, *, count: int, within_s: float = 5.0, opened: asyncio.Event | None = None, **query: Any
+        self, path: str, *, count: int, within_s: float = PATIENCE_S, opened: asyncio.Event | None = None, **query: Any
     ) -> WatchResult:
         """Watch until `count` events came, the server ended the watch, or the time is over.
 
