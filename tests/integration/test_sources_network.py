@@ -86,6 +86,20 @@ def test_mjpeg_is_timed_by_the_clock_on_the_wall(form: str, jpegs: list[bytes]) 
     assert frames[0].rgb().shape == (240, 320, 3)
 
 
+@pytest.mark.parametrize("wrong_by", [-2000, -10, 10, 3000, 10**9], ids=["half", "less", "more", "next", "endless"])
+def test_parts_that_are_not_as_long_as_they_say_are_read_by_the_marks_of_jpeg(
+    wrong_by: int, jpegs: list[bytes]
+) -> None:
+    chunks = parts(jpegs, wrong_by=wrong_by)
+    with media_server({"/cam": endless(chunks, MULTIPART, pause_s=0.02)}) as server:
+        _, frames = read(f"{server.origin}/cam", 20, timeout_s=3.0, thread_count=2)
+        assert len(server.paths) == 2
+    assert len(frames) == 20
+    whole = [np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"), int) for jpeg in jpegs]
+    for frame in frames[3:]:
+        assert min(np.abs(frame.luma().astype(int) - picture).mean() for picture in whole) < 3
+
+
 @pytest.mark.parametrize(("preferred", "width"), [(300, 320), (800, 640), (5000, 1280)])
 def test_of_the_variants_of_hls_only_the_nearest_is_fetched(
     preferred: int, width: int, clips: dict[str, bytes]

@@ -121,11 +121,17 @@ def redirect(target: str) -> Script:
     return script
 
 
-def parts(jpegs: Iterable[bytes], *, with_length: bool = True) -> list[bytes]:
-    """Return the parts of a multipart MJPEG body whose boundary is `frame`."""
+def parts(jpegs: Iterable[bytes], *, with_length: bool = True, wrong_by: int = 0) -> list[bytes]:
+    """Return the parts of a multipart MJPEG body whose boundary is `frame`.
+
+    Args:
+        jpegs: what is in them.
+        with_length: whether each says how long it is.
+        wrong_by: what it says too much.
+    """
     return [
         b"--frame\r\nContent-Type: image/jpeg\r\n"
-        + (b"Content-Length: %d\r\n" % len(jpeg) if with_length else b"")
+        + (b"Content-Length: %d\r\n" % (len(jpeg) + wrong_by) if with_length else b"")
         + b"\r\n"
         + jpeg
         + b"\r\n"

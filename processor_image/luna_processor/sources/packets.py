@@ -10,7 +10,7 @@ import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import av
 import av.error
@@ -30,6 +30,8 @@ from luna_processor.sources.variants import Variant, choose_variant
 MAX_TIMEOUT_S = 60.0
 """No wait is longer, whatever the stream asks for: a stream that was stopped leaves nothing behind for longer."""
 _HIGHEST_FRAME_RATE = 1000
+_TRIED_PARTS = 2
+"""Parts of a multipart answer after which it is believed that they are as long as they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class VideoPackets:
         self._timeout_s = min(patience.timeout_s, MAX_TIMEOUT_S)
         self._is_stopped = patience.is_stopped
         self._is_http = opening.url.lower().startswith(("http:", "https:"))
-        self.container = self._open()
+        self.container = self._open(opening.format)
         self.variants = self._find_videos()
         self.variant = self.variants[0] if preferred_width is None else choose_variant(self.variants, preferred_width)
         [self.stream] = (stream for stream in self.container.streams.video if stream.index == self.variant.index)
@@ -103,7 +105,7 @@ class VideoPackets:
         last_s = time.monotonic()
         has_begun = False
         try:
-            for packet in self.container.demux():
+            for packet in self._demuxed():
                 if self._is_stopped():
                     self.was_left = True
                     return
@@ -175,13 +177,37 @@ class VideoPackets:
         """Release the connection or file."""
         self.container.close()
 
-    def _open(self) -> InputContainer:
+    def _demuxed(self) -> Iterator[Packet[Any]]:
+        """Yield packets; of a multipart answer whose parts do not have the length they say, by the marks of JPEG.
+
+        FFmpeg believes the lengths, and gives up where no part begins behind one, or waits for what never comes.
+        """
+        count = 0
+        try:
+            for packet in self.container.demux():
+                yield packet
+                count += 1
+        except av.error.FFmpegError:
+            if self.container.format.name != "mpjpeg" or count > _TRIED_PARTS or self._is_stopped():
+                raise
+            self._reopen_as_bare_jpegs()
+            yield from self.container.demux()
+
+    def _reopen_as_bare_jpegs(self) -> None:
+        before = self.stream.codec_context
+        self.container.close()
+        self.container = self._open("mjpeg")
+        [self.stream] = self.container.streams.video
+        self.stream.codec_context.thread_type = before.thread_type
+        self.stream.codec_context.thread_count = before.thread_count
+
+    def _open(self, video_format: str | None) -> InputContainer:
         bound_allocations()
         began_s = time.monotonic()
         try:
             return av.open(
                 self._opening.url,
-                format=self._opening.format,
+                format=video_format,
                 options=self._opening.options,
                 timeout=(self._timeout_s, self._timeout_s),
                 metadata_errors="replace",

@@ -69,7 +69,7 @@ class Pictures:
             return np.asarray(converted.to_ndarray(), np.uint8)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class PyAvFrame:
     """A frame in FFmpeg's hands."""
 
