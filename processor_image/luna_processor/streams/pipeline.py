@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from luna_processor.delivery.events import BestShot, ShotEvent
 from luna_processor.delivery.identity import identities_of
@@ -110,6 +111,8 @@ class Pipeline:
         self._cuts = SceneCuts()
         self._rhythm = SearchRhythm(stages.search_every)
         self._tiles = tiles_of(self._view, stages.body_tile_rows)
+        self._frame_jpegs: WeakKeyDictionary[Frame, bytes] = WeakKeyDictionary()
+        """Of frames that shots still hold: one may go out with several events."""
         self._frame_count = 0
         self._choosers = [Chooser(item, resolve(item.droi, info.width, info.height, "droi")) for item in plan.analytics]
 
@@ -219,12 +222,18 @@ class Pipeline:
     def _encode(self, shot: Shot) -> BestShot:
         return BestShot(
             jpeg=jpeg(shot.picture_rgb, SHOT_JPEG_QUALITY),
-            frame_jpeg=jpeg(shot.frame.rgb(), FRAME_JPEG_QUALITY) if shot.frame else None,
+            frame_jpeg=self._frame_jpeg(shot.frame) if shot.frame else None,
             face=shot.face,
             body=shot.body,
             detected_at=shot.detected_at,
             pts_s=shot.pts_s if self._is_file else None,
         )
+
+    def _frame_jpeg(self, frame: Frame) -> bytes:
+        encoded = self._frame_jpegs.get(frame)
+        if encoded is None:
+            encoded = self._frame_jpegs[frame] = jpeg(frame.rgb(), FRAME_JPEG_QUALITY)
+        return encoded
 
 
 def _found_in(detector: Detector, frame: Frame, tile: Tile) -> Detections:

@@ -409,6 +409,21 @@ def test_source_frames_are_stored_of_what_is_asked_for(full_frames: int, stored:
     assert {shot.kind for shot in shots if shot.frame_jpeg is not None} == stored
 
 
+def test_a_source_frame_that_goes_out_with_several_events_is_encoded_once() -> None:
+    stream = stream_v2("/clip.mp4", mode=1)
+    [analytics] = stream["data"]["analytics"]
+    analytics["event_handler"]["frame_store"] = "http://store/1/buckets/frames/images"
+    stream["data"]["analytics"] = [analytics, analytics]
+    film = Film()
+    film.use(stream)
+    film.show(face() for _ in range(8))
+    film.pipeline.finish()
+    first, second = (event.shots[0].frame_jpeg for event in film.sink.events)
+    assert first is not None
+    assert first is second
+    assert not film.pipeline._frame_jpegs, "nor is it kept longer than its frame"
+
+
 def test_analytics_of_every_mode_share_one_search_and_decide_for_themselves() -> None:
     stream = stream_v2("/clip.mp4")
     first = stream["data"]["analytics"][0]
