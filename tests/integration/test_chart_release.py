@@ -30,6 +30,14 @@ def release(real_api: ApiServer, tmp_path: Path) -> Iterator[HelmRelease]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def installed(real_api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HelmRelease]:
+    """A release with the values that are the chart's own, for tests that leave it so."""
+    with a_helm_release(real_api, tmp_path_factory.mktemp("installed")) as made:
+        install(made)
+        yield made
+
+
 def install(release: HelmRelease, values: Json | None = None, chart: Path = CHART) -> None:
     release.helm("install", str(chart), values=values or {})
 
@@ -38,12 +46,11 @@ def upgrade(release: HelmRelease, values: Json | None = None) -> None:
     release.helm("upgrade", str(CHART), "--reset-values", values=values or {})
 
 
-def test_what_helped_to_install_is_gone_afterwards(release: HelmRelease) -> None:
-    install(release)
-    assert [line.split()[0] for line in release.jobs[0].splitlines()] == [
+def test_what_helped_to_install_is_gone_afterwards(installed: HelmRelease) -> None:
+    assert [line.split()[0] for line in installed.jobs[0].splitlines()] == [
         yaml.safe_load(path.read_text())["metadata"]["name"] for path in crd_manifests()
     ]
-    left = release.everything()
+    left = installed.everything()
     assert f"deployment.apps/{PREFIX}-operator" in left
     assert [name for name in left if name.endswith("-crds")] == []
 
@@ -61,7 +68,7 @@ def test_uninstalled_and_installed_again_nothing_stays_but_definitions_and_strea
     stream = stream_object("door", namespace=release.namespace)
     release.kubectl("apply", "-f", "-", stdin=stream)
     release.helm("uninstall")
-    eventually_blocking(lambda: release.everything() == {f"stream.{STREAMS.partition('.')[2]}/door"}, timeout_s=60)
+    eventually_blocking(lambda: release.everything() == {f"stream.{STREAMS.partition('.')[2]}/door"})
     assert release.try_kubectl("get", "crd", STREAMS, POOLS).returncode == 0
     install(release)
     assert release.read("stream", "door")["spec"] == stream["spec"]
@@ -75,6 +82,9 @@ def test_the_previous_release_is_upgraded_and_its_streams_stay(release: HelmRele
         "patch", "stream", "door", "--subresource=status", "--type=merge", '--patch={"status":{"status":"in_progress"}}'
     )
     before, pool = release.read("stream", "door"), release.read("streamprocessor", "default")
+    refused = release.try_helm("upgrade", str(CHART), "--reuse-values", values={})
+    assert refused.returncode != 0
+    assert "use --reset-then-reuse-values" in refused.stderr
     release.helm(
         "upgrade", str(CHART), "--reset-then-reuse-values", values={"processor": {"pool": {"spec": {"maxReplicas": 3}}}}
     )
@@ -104,19 +114,11 @@ def release_of(name: str) -> Json:
     return found
 
 
-def test_values_of_the_previous_release_alone_are_not_enough(release: HelmRelease) -> None:
-    install(release, {}, PREVIOUS)
-    answer = release.try_helm("upgrade", str(CHART), "--reuse-values", values={})
-    assert answer.returncode != 0
-    assert "use --reset-then-reuse-values" in answer.stderr
-
-
-def test_the_log_may_move_into_a_volume_and_back(release: HelmRelease) -> None:
+def test_the_log_may_move_into_a_volume_and_back(installed: HelmRelease) -> None:
     def strategy() -> str:
-        return str(release.read("deployment", f"{PREFIX}-shim")["spec"]["strategy"]["type"])
+        return str(installed.read("deployment", f"{PREFIX}-shim")["spec"]["strategy"]["type"])
 
-    install(release)
-    upgrade(release, WITH_CLAIM)
+    upgrade(installed, WITH_CLAIM)
     assert strategy() == "Recreate"
-    upgrade(release)
+    upgrade(installed)
     assert strategy() == "RollingUpdate"

@@ -25,7 +25,7 @@ from support.builders import ACCOUNT, stream_object, v2_body
 from support.charts import PREFIX, render
 from support.operators import OperatorWorld, an_operator_world
 from support.shims import SERVICE_ACCOUNTS, Deployment, Shim, a_deployment
-from support.waiting import eventually
+from support.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.apiserver
 
@@ -140,7 +140,7 @@ async def live(world: OperatorWorld) -> None:
     await world.change_pool("pool", image="luna-streams-processor:next")
     await world.until(lambda: world.pod_of("door") and old.isdisjoint(uids(world)), "the pod is another one")
     await world.until(lambda: world.pool_status().get("replicas") == 1, "the pool's status says so")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not await world.events("PodDeleted"):
             await asyncio.sleep(0.05)
 
@@ -169,7 +169,7 @@ async def test_the_shim_may_do_what_it_does_and_nothing_else(real_api: ApiServer
         limited = replace(deployment, api=replace(real_api, kubeconfig=account.kubeconfig))
         async with limited.shim(lease_name=f"{PREFIX}-shim") as shim:
             await eventually(lambda: shim.service.election.is_leader, "it leads")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while (await shim.http.get("/healthcheck")).status_code != 200:  # the database of the log is new
                     await asyncio.sleep(0.1)
             await look_after_groups(shim)
@@ -231,7 +231,7 @@ async def declare_a_secret_that_is_not_watched(deployment: Deployment, shim: Shi
     body = stream_object("declared", namespace=deployment.namespace)
     body["spec"]["data"] |= {"reference": "rtsp://camera/1", "referenceFrom": {"name": "unlabelled", "key": "user"}}
     await deployment.kube.create(STREAMS.within(deployment.namespace), body)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while Right("", "secrets", "get") not in account.used():
             await shim.http.post("/2/streams/processing/queue", json={"limit": 1, "filters": {}})
             await asyncio.sleep(0.2)
@@ -288,7 +288,7 @@ async def test_the_operator_can_neither_make_nor_delete_pods_of_others(real_api:
 
 async def refused(attempt: Callable[[], Awaitable[object]]) -> None:
     """Try until an admission policy refuses it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await attempt()

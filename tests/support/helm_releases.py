@@ -23,7 +23,7 @@ from support.charts import RELEASE, program
 
 Json = dict[str, Any]
 
-_HELM_PATIENCE_S = 60
+_HELM_PATIENCE_S = 120
 _LOOK_S = 0.2
 
 
@@ -91,8 +91,16 @@ class HelmRelease:
         return {name for name in local | wide if name not in own and not name.startswith("event")}
 
     def _names(self, scope: str, *command: str) -> set[str]:
-        kinds = self.kubectl("api-resources", scope, "--verbs=list", "-o", "name").split()
-        return set(self.kubectl(*command, ",".join(kinds), "-o", "name").split())
+        while True:
+            kinds = self.kubectl("api-resources", scope, "--verbs=list", "-o", "name").split()
+            answer = self.try_kubectl(*command, ",".join(kinds), "-o", "name")
+            if (
+                "doesn't have a resource type" in answer.stderr
+                or "could not find the requested resource" in answer.stderr
+            ):
+                continue  # a definition of another test went between the two questions
+            assert answer.returncode == 0, answer.stderr
+            return set(answer.stdout.split())
 
     def play(self, until: threading.Event) -> None:
         """Run the Jobs of the namespace until told to stop."""
