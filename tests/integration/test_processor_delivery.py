@@ -294,6 +294,29 @@ async def test_source_frames_are_stored_once_however_often_the_event_is_tried(po
     assert origins == [f"{sink.origin}/1/buckets/frames/images/{number}" for number in (1, 2)]
 
 
+async def test_a_frame_store_that_refuses_is_told_of_once_and_events_go_without_frames(
+    post: Post, sink: EventSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    store = f"{sink.origin}/1/buckets/frames/images"
+    with_frame = an_event(target=a_target(origin=sink.origin, frame_store=store), shots=(a_shot(frame_jpeg=b"frame"),))
+    sink.frame_status = 500
+    for number in range(5):
+        post.submit(replace(with_frame, request_id=f"1,{number}"))
+    await eventually(lambda: len(sink.events) == 5, "all arrive")
+    assert {event.detection["image_origin"] for event in sink.events} == {None}
+    await eventually(lambda: post.outbox.size == 0, "all are settled")
+    sink.frame_status = 201
+    post.submit(replace(with_frame, request_id="1,5"))
+    await eventually(lambda: sink.frames, "it takes frames again")
+    await eventually(lambda: post.outbox.size == 0, "this one is settled, too")
+    assert [record.message for record in caplog.records if record.name.startswith("luna_processor")] == [
+        f"source frames are not stored at {store}, and events go without them: status 500",
+        f"source frames are stored at {store} again",
+    ]
+    assert [post.metrics.source_frames.labels(outcome)._value.get() for outcome in ("failed", "stored")] == [5, 1]
+
+
 async def test_flushing_waits_for_what_can_be_delivered_and_no_longer(sink: EventSink) -> None:
     post = Post(PATIENT)
     post.submit(an_event(target=a_target(origin=sink.origin)))

@@ -58,8 +58,10 @@ class Rejected(Exception):
 
 @dataclass(slots=True)
 class _Store:
-    """A frame store that does not answer in time."""
+    """A frame store that takes nothing at present."""
 
+    trouble: str = ""
+    """What went wrong last."""
     timeouts: int = 0
     """In a row."""
     rests_until_s: float = 0.0
@@ -79,7 +81,7 @@ class Poster:
         self._http = httpx.AsyncClient(timeout=timeout_s, limits=limits, follow_redirects=False)
         self._timeout_s = timeout_s
         self._metrics = metrics
-        self._slow_stores: dict[str, _Store] = {}
+        self._failing_stores: dict[str, _Store] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -151,7 +153,7 @@ class Poster:
         request = None if frame_jpeg is None else frame_request(event, frame_jpeg)
         if request is None:
             return None
-        store = self._slow_stores.get(request.url)
+        store = self._failing_stores.get(request.url)
         if store is not None and time.monotonic() < store.rests_until_s:
             self._metrics.source_frames.labels("failed").inc()
             return None
@@ -163,22 +165,33 @@ class Poster:
             answer.raise_for_status()
             url = image_origin(request.url, answer.json())
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as e:
-            self._note_store(request.url, is_slow=isinstance(e, (httpx.TimeoutException, TimeoutError)))
-            log.warning("stream %s: source frame not stored at %s: %s", event.stream_id, request.url, e)
-            self._metrics.source_frames.labels("failed").inc()
+            self._note_failure(request.url, e)
             return None
-        self._note_store(request.url, is_slow=False)
+        if self._failing_stores.pop(request.url, None) is not None:
+            log.info("source frames are stored at %s again", request.url)
         self._metrics.source_frames.labels("stored").inc()
         return url
 
-    def _note_store(self, url: str, *, is_slow: bool) -> None:
-        if not is_slow:
-            self._slow_stores.pop(url, None)
-            return
-        store = self._slow_stores.setdefault(url, _Store())
-        store.timeouts += 1
+    def _note_failure(self, url: str, error: Exception) -> None:
+        """Count a source frame that was not stored, and say why if that is new: there may be many a second."""
+        self._metrics.source_frames.labels("failed").inc()
+        store = self._failing_stores.setdefault(url, _Store())
+        reason = _store_trouble(error)
+        if reason != store.trouble:
+            log.warning("source frames are not stored at %s, and events go without them: %s", url, reason)
+        store.trouble = reason
+        store.timeouts = store.timeouts + 1 if isinstance(error, (httpx.TimeoutException, TimeoutError)) else 0
         if store.timeouts >= _STORE_STRIKES:
             store.rests_until_s = time.monotonic() + _STORE_REST_S
+
+
+def _store_trouble(error: Exception) -> str:
+    """Return in a few words why a frame was not stored; the HTTP client's own take several lines."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"status {error.response.status_code}"
+    if isinstance(error, httpx.HTTPError):
+        return reason_of(error)
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error)
 
 
 async def _pass_over(answer: httpx.Response) -> None:

@@ -36,8 +36,10 @@ def open_outbox(settings: Settings, environment: Mapping[str, str]) -> Outbox:
     if settings.spool_dir is not None:
         return _on_disk(settings.spool_dir.expanduser().absolute(), settings.spool_size)
     state = _state_folder(environment)
-    if settings.port == 0 or state is None:
-        return _in_memory("name a folder by --spool-dir to change that")
+    if settings.port == 0:
+        return _in_memory("with --port 0 no folder would be found again; name one by --spool-dir")
+    if state is None:
+        return _in_memory("this user has no home; name a folder by --spool-dir")
     try:
         return _on_disk(state / "luna-streams" / f"spool-{settings.port}", settings.spool_size)
     except StartupError as e:
