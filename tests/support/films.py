@@ -23,15 +23,22 @@ from support.streams_server import stream_v2
 WIDTH, HEIGHT, FPS = 320, 240, 25
 RED, GREEN = 0, 1
 INFO = SourceInfo(WIDTH, HEIGHT, FPS, 0, 10.0)
+PLATFORM = Platform("http://lp", 6, frozenset({"mask", "flying_faces"}))
 
 
 class Film:
     """A pipeline and what came out of it."""
 
     def __init__(
-        self, info: SourceInfo = INFO, kind: str = "videofile", stages: Mapping[str, Any] | None = None, **data: Any
+        self,
+        info: SourceInfo = INFO,
+        kind: str = "videofile",
+        stages: Mapping[str, Any] | None = None,
+        platform: Platform = PLATFORM,
+        **data: Any,
     ) -> None:
         self._changes = stages or {}
+        self._platform = platform
         body = stream_v2("/clip.mp4" if kind == "videofile" else "rtsp://cam/1", kind=kind, **data.pop("analytics", {}))
         body["data"] |= data
         self.use(body, info)
@@ -39,10 +46,9 @@ class Film:
 
     def use(self, body: dict[str, Any], info: SourceInfo = INFO, v1_mode: Mode = MODE_FACES) -> None:
         """Begin with another stream, of either version of the API."""
-        platform = Platform("http://lp", 6, frozenset({"mask", "flying_faces"}))
         taken = {**body, "stream_id": STREAM_ID, "version": 1}
         queued = v2.queued_stream(taken) if "analytics" in body["data"] else v1.queued_stream(taken, v1_mode)
-        plan = make_plan(queued, platform)
+        plan = make_plan(queued, self._platform)
         self.sink, self.stats = EventList(), StreamStats()
         self.faces, self.bodies = PaintDetector(RED), PaintDetector(GREEN)
         self.pose, self.mouth = ToldPose(), ToldMouth()

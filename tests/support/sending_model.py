@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 BETTER = 1.05
 """A shot takes the place of another when it is better by this factor."""
@@ -50,7 +51,7 @@ def sendings(film: Sequence[Seen], rules: Rules, *, is_gate: bool = False) -> li
         kept: list[Seen] = []
         is_early = False
         for at in range(first, len(film)):
-            kept = _kept(kept, film[at], rules)
+            kept = keep(kept, film[at], rules.count, rules.fps)
             is_near = any(each.is_proper for each in film[rules.confirmed_at : at + 1])
             is_early = early_is_left and is_near and bool(kept)
             is_over = rules.search >= 0 and at - clock >= rules.search
@@ -71,14 +72,29 @@ def _numbers(kept: Sequence[Seen]) -> list[int]:
     return [each.number for each in sorted(kept, key=lambda each: each.quality or 0, reverse=True)]
 
 
-def _kept(kept: list[Seen], new: Seen, rules: Rules) -> list[Seen]:
+class Rated(Protocol):
+    """What may be kept: a frame, and how good it is; None where it is none."""
+
+    @property
+    def number(self) -> int:
+        """Of the frame."""
+
+    @property
+    def quality(self) -> float | None:
+        """Of the candidate in it."""
+
+
+_Rated = TypeVar("_Rated", bound=Rated)
+
+
+def keep(kept: Sequence[_Rated], new: _Rated, count: int, fps: int) -> list[_Rated]:
     """Return the best shots with a new candidate among them, if it is clearly better than the one it would replace."""
     if new.quality is None:
-        return kept
-    near = [each for each in kept if abs(each.number - new.number) / rules.fps < SPACING_S]
-    rival = near[0] if near else min(kept, key=lambda each: each.quality or 0) if len(kept) >= rules.count else None
+        return list(kept)
+    near = [each for each in kept if abs(each.number - new.number) / fps < SPACING_S]
+    rival = near[0] if near else min(kept, key=lambda each: each.quality or 0) if len(kept) >= count else None
     if rival is None:
         return [*kept, new]
     if new.quality < (rival.quality or 0) * BETTER:
-        return kept
+        return list(kept)
     return [each for each in kept if each is not rival] + [new]
