@@ -103,13 +103,17 @@ async def run_kopf(
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
-        if controls.done():
-            kopf_loop, kopf_stop = controls.result()
-            with suppress(RuntimeError):  # its loop is closed: it ended by itself
-                kopf_loop.call_soon_threadsafe(kopf_stop.set)
+        # At once, or as soon as its thread has come so far that it can be told: else it would go on for ever.
+        controls.add_done_callback(_end)
         await asyncio.wait({ended}, timeout=_STOP_TIMEOUT_S)
     if ended.done():
         ended.result()
+
+
+def _end(controls: Future[Controls]) -> None:
+    kopf_loop, kopf_stop = controls.result()
+    with suppress(RuntimeError):  # its loop is closed: it ended by itself
+        kopf_loop.call_soon_threadsafe(kopf_stop.set)
 
 
 async def _operate(registry: kopf.OperatorRegistry, namespace: str, controls: Future[Controls]) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import kopf
 import pytest
 
-from luna_kube import LEASES, NotFound
+from luna_kube import LEASES, NotFound, load_credentials
+from luna_operator import handlers
 from luna_operator.handlers import run_kopf
 from luna_operator.operator import Operator
 from luna_operator.settings import PREFIX
@@ -431,6 +434,34 @@ async def test_kopf_is_started_again_when_it_gives_up(world: OperatorWorld, monk
         await world.pool()
         await world.stream("cam")
         await world.until(lambda: world.pod_of("cam") == "pool-0")
+
+
+@on_embedded_api
+async def test_kopf_that_is_told_to_end_before_it_has_begun_does_so(
+    world: OperatorWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A term may be lost in the moment in which it begins: its kopf must not go on beside that of the next term."""
+    may_begin, stop, others = threading.Event(), asyncio.Event(), kopf_threads()
+
+    def slowly(*arguments: Any) -> kopf.OperatorRegistry:
+        may_begin.wait(60)
+        return registry(*arguments)
+
+    registry = handlers._registry
+    monkeypatch.setattr(handlers, "_registry", slowly)
+    listener = handlers.Listener(lambda *_: None, lambda _: None, lambda *_: False)
+    kubeconfig = world.settings.kubeconfig
+    run = asyncio.create_task(run_kopf(listener, lambda: load_credentials(kubeconfig), world.namespace, stop))
+    await world.until(lambda: kopf_threads() > others)
+    stop.set()
+    await asyncio.sleep(0.1)
+    may_begin.set()
+    await run
+    await world.until(lambda: kopf_threads() <= others, "its thread has ended")
+
+
+def kopf_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "kopf"}
 
 
 @on_embedded_api
