@@ -71,7 +71,7 @@ def load_engines(settings: Settings) -> Engines:
 
     def open_model(model: ModelSpec) -> LoadedModel:
         engine, policy = open_engine(model, library.read(model), settings, card)
-        try_out(model, engine)
+        try_out(model, engine, _search_of(settings))
         return LoadedModel(model, engine, policy)
 
     def load(task: Task, name: str | None) -> LoadedModel:
@@ -110,7 +110,7 @@ class Inference:
             check: (model.spec, model.batcher(f"liveness-{check}")) for check, model in engines.liveness.items()
         }
         self.batchers |= {f"liveness_{check}_waiting": batcher for check, (_, batcher) in liveness.items()}
-        search = DetectorSettings(longest_side=settings.detector_size)
+        search = _search_of(settings)
         self.stages = Stages(
             make_detector(engines.faces.spec, self.batchers["faces_waiting"], search),
             make_detector(engines.bodies.spec, self.batchers["bodies_waiting"], search),
@@ -138,6 +138,10 @@ class Inference:
         """Stop the networks; pictures that wait are answered with an error."""
         for batcher in self.batchers.values():
             batcher.close()
+
+
+def _search_of(settings: Settings) -> DetectorSettings:
+    return DetectorSettings(longest_side=settings.detector_size)
 
 
 def platform_of(settings: Settings, stages: Stages) -> Platform:

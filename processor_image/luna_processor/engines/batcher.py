@@ -19,6 +19,9 @@ from luna_processor.engines.preparation import NetworkInput
 from luna_processor.errors import EngineFailed
 from luna_processor.vision.detections import FloatArray
 
+CLOSING_S = 5.0
+"""An engine that hangs is left behind after so long: the process has to end."""
+
 
 @dataclass(slots=True, eq=False)
 class _Request:
@@ -71,8 +74,12 @@ class Batcher:
             waited_s = time.monotonic() - max(self._waiting[0].arrived_s, self._last_answer_s)
         return waited_s < patience_s and all(thread.is_alive() for thread in self._threads)
 
-    def close(self) -> None:
-        """Stop the workers; pictures that wait are answered with an error."""
+    def close(self, patience_s: float = CLOSING_S) -> None:
+        """Stop the workers; pictures that wait are answered with an error.
+
+        Args:
+            patience_s: how long a batch that runs is waited for, in seconds.
+        """
         with self._changed:
             self._is_closed = True
             abandoned = list(self._waiting)
@@ -80,8 +87,9 @@ class Batcher:
             self._changed.notify_all()
         for request in abandoned:
             request.answer.set_exception(EngineFailed("inference has been stopped"))
+        until_s = time.monotonic() + patience_s
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until_s - time.monotonic()))
 
     def _work(self) -> None:
         while (batch := self._next_batch()) is not None:

@@ -26,12 +26,13 @@ WIDTH, HEIGHT = 64, 48
 """Of the picture, pixels."""
 
 
-def try_out(model: ModelSpec, engine: Engine) -> None:
+def try_out(model: ModelSpec, engine: Engine, settings: DetectorSettings) -> None:
     """Run a model on a picture of noise.
 
     Args:
         model: as the manifest describes it.
         engine: runs it.
+        settings: of the search for faces and bodies.
 
     Raises:
         StartupError: if it fails, or answers otherwise than the manifest says.
@@ -42,7 +43,7 @@ def try_out(model: ModelSpec, engine: Engine) -> None:
         match model.task:
             case "faces" | "bodies":
                 view = View(PixelRect(0, 0, WIDTH, HEIGHT), 0, WIDTH, HEIGHT)
-                detector = make_detector(model, alone, DetectorSettings())
+                detector = make_detector(model, alone, settings)
                 detector.detect(detector.picture(_Still(picture), view), view)
             case "head_pose":
                 HeadPoseEstimator(alone).estimate(picture, box_xyxy)

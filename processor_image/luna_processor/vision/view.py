@@ -65,7 +65,7 @@ def resolve(region: Region, frame_width: int, frame_height: int, name: str) -> P
     """Return the pixels of a region in a frame of this size; what reaches out of the frame is cut off.
 
     Raises:
-        UnsuitableSource: if the region lies outside the frame.
+        UnsuitableSource: if no pixel of the frame lies in the region.
     """
     if region.is_whole:
         return PixelRect(0, 0, frame_width, frame_height)
@@ -77,7 +77,8 @@ def resolve(region: Region, frame_width: int, frame_height: int, name: str) -> P
         bottom=min(frame_height, round((region.y + region.height) * factor_y)),
     )
     if rect.width < 1 or rect.height < 1:
-        raise UnsuitableSource(f"{name} lies outside the frame of {frame_width}x{frame_height}")
+        fault = "lies outside" if rect.left >= frame_width or rect.top >= frame_height else "covers no pixel of"
+        raise UnsuitableSource(f"{name} {fault} the frame of {frame_width}x{frame_height}")
     return rect
 
 

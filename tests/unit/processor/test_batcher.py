@@ -133,3 +133,26 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come(engine: Doubl
     assert any(outcome is None for outcome in outcomes)
     with pytest.raises(EngineFailed, match="stopped"):
         runner.run(picture(1))
+
+
+def test_an_engine_that_hangs_does_not_keep_the_process_from_its_end(engine: Doubler) -> None:
+    engine.gate.clear()
+    runner = batcher(engine)
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(runner.run, picture(1))
+        assert engine.entered.wait(10)
+        waiting = pool.submit(runner.run, picture(2))
+        eventually_blocking(lambda: runner.waiting_count == 1)
+        runner.close(patience_s=0.05)
+        assert isinstance(waiting.exception(10), EngineFailed)
+        engine.gate.set()
+        assert running.result(10)[0].tolist() == [2], "what was running is answered, should it end after all"
+
+
+def test_a_batch_that_is_full_waits_for_nothing(engine: Doubler) -> None:
+    runner = batcher(engine, max_batch=2, deadline_s=600.0)
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(runner.run, picture(*shape)) for shape in ((1, 1), (1,), (2, 2), (2,))]
+        assert [len(answer.result(30)[0]) for answer in answers] == [2, 1, 2, 1]
+    runner.close()
+    assert sorted(engine.batches) == [(2, 1), (2, 2)]

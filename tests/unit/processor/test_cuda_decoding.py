@@ -101,7 +101,7 @@ def test_the_decoder_reaches_the_card_before_the_first_model_does(
 
     monkeypatch.setattr(inference, "decoder_context", hold)
     monkeypatch.setattr(inference, "open_engine", open_engine)
-    monkeypatch.setattr(inference, "try_out", lambda model, engine: None)
+    monkeypatch.setattr(inference, "try_out", lambda model, engine, search: None)
     flags = {"streams_origin": "http://127.0.0.1", "device": "gpu", "decoder": decoder}
     engines = inference.load_engines(load(flags, {}))
     assert order[0] == first

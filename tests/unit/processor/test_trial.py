@@ -11,6 +11,7 @@ import pytest
 from luna_processor.engines.models import ModelLibrary, Task, default_folder
 from luna_processor.engines.onnx import open_on_cpu
 from luna_processor.errors import StartupError
+from luna_processor.vision.detector import DetectorSettings
 from luna_processor.vision.trial import try_out
 from support.networks import add_model, brightness_classifier, constant_network
 
@@ -18,7 +19,7 @@ from support.networks import add_model, brightness_classifier, constant_network
 def tried(folder: Path, task: Task) -> None:
     library = ModelLibrary(folder)
     model = library.choose(task, None)
-    try_out(model, open_on_cpu(model, library.read(model)))
+    try_out(model, open_on_cpu(model, library.read(model)), DetectorSettings())
 
 
 @pytest.mark.parametrize("task", ["faces", "bodies", "head_pose", "mouth_cover"])

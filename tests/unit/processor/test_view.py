@@ -35,6 +35,11 @@ def test_a_region_outside_the_frame_is_named() -> None:
         resolve(Region(64, 0, 10, 10), *FRAME, "droi")
 
 
+def test_a_region_smaller_than_a_pixel_is_named() -> None:
+    with pytest.raises(UnsuitableSource, match="roi covers no pixel of the frame of 64x48"):
+        resolve(Region(10, 10, 0.1, 50, is_percent=True), *FRAME, "roi")
+
+
 @given(
     rotation=st.sampled_from([0, 90, 180, 270]),
     left=st.integers(0, 20),
