@@ -1,6 +1,6 @@
 """What the operator costs: placing streams against a bare client, standing by with none and with many, a restart.
 
-    .venv/bin/python benchmarks/placement.py [--streams 3000] [--kubeconfig FILE]
+    .venv/bin/python benchmarks/placement.py [--streams 3000] [--bare 1000] [--kubeconfig FILE]
 
 API server (the embedded one, unless a kubeconfig names another), operator and load each run in a process of their own,
 so on two cores they compete; both sides of a ratio do so alike. Bare client and operator take turns, several rounds, to
@@ -39,7 +39,7 @@ from luna_streams.v1alpha1 import StreamSpec
 NAMESPACE, BARE_NAMESPACE = "placed", "bare"
 """The operator watches the first; in the other the bare client writes the same statuses."""
 ROUNDS = 3
-PODS_OF_POOL = 10
+SLOTS_PER_POD = 1000
 PLACEMENT_TARGET = 0.5
 IDLE_TARGET = 0.02
 MEMORY_TARGET_MB = 300
@@ -70,14 +70,16 @@ class Bench:
         self._http = http
         self._port = port
         self._spec = _a_spec()
+        self._pods = 0
 
     async def prepare(self, slots: int) -> None:
         """Make definitions, namespaces and a pool that has room for everything."""
+        self._pods = max(10, -(-slots // SLOTS_PER_POD))
         await define_resources(self._kube)
         for name in (NAMESPACE, BARE_NAMESPACE):
             with suppress(AlreadyExists):
                 await self._kube.create(NAMESPACES.everywhere(), {"metadata": {"name": name}})
-        spec = {"selector": {}, "replicas": PODS_OF_POOL, "slotsPerPod": -(-slots // PODS_OF_POOL)}
+        spec = {"selector": {}, "replicas": self._pods, "slotsPerPod": -(-slots // self._pods)}
         body = {"apiVersion": STREAMS.api_version, "kind": "StreamProcessor", "metadata": {"name": "pool"}}
         await self._kube.create(STREAM_PROCESSORS.within(NAMESPACE), {**body, "spec": spec})
 
@@ -85,7 +87,7 @@ class Bench:
         """Say what a kubelet says of pods that run."""
         names: set[str] = set()
         async with asyncio.timeout(60):
-            while len(names) < PODS_OF_POOL:
+            while len(names) < self._pods:
                 for pod in (await self._kube.list(PODS.within(NAMESPACE))).items:
                     name = pod["metadata"]["name"]
                     if name not in names:
@@ -119,9 +121,9 @@ class Bench:
             From the first on: how many per second, and seconds of the operator's CPU time for each.
         """
         began, first, written, used = 0.0, 0.0, 0.0, 0.0
-        async with asyncio.timeout(300):
+        async with asyncio.timeout(600):
             while written < count:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.2)  # each answer is work for the operator, too
                 written = await self._written()
                 if written and not began:
                     began, first, used = time.perf_counter(), written, cpu_s(pid)
@@ -181,11 +183,12 @@ async def share_of_a_core(pid: int) -> float:
     return (cpu_s(pid) - before) / WATCHED_S
 
 
-async def run(kubeconfig: Path, port: int, count: int) -> bool:
-    per_round = count // ROUNDS
+async def run(kubeconfig: Path, port: int, count: int, bare: int) -> bool:
+    per_round = -(-count // ROUNDS)
+    bare_per_round = min(per_round, -(-bare // ROUNDS))
     async with KubeClient(await load_credentials(kubeconfig)) as kube, aiohttp.ClientSession() as http:
         bench = Bench(kube, http, port)
-        await bench.prepare(count + 1)
+        await bench.prepare(per_round * ROUNDS + 1)
         with operator(kubeconfig, port) as pid:
             await bench.make_pods_ready()
             idle = await share_of_a_core(pid)
@@ -196,11 +199,11 @@ async def run(kubeconfig: Path, port: int, count: int) -> bool:
         for round_ in range(ROUNDS):
             new = [f"stream-{round_}-{number}" for number in range(per_round)]
             names += new
-            for namespace in (BARE_NAMESPACE, NAMESPACE):
-                await bench.create_streams(namespace, new)
+            await bench.create_streams(NAMESPACE, new)
+            await bench.create_streams(BARE_NAMESPACE, new[:bare_per_round])
             before = time.process_time()
-            rates["bare"].append(await bench.bare_rate(new))
-            costs["bare"].append((time.process_time() - before) / per_round)
+            rates["bare"].append(await bench.bare_rate(new[:bare_per_round]))
+            costs["bare"].append((time.process_time() - before) / bare_per_round)
             with operator(kubeconfig, port) as pid:
                 rate, cost = await bench.placement_rate(per_round, pid)
             rates["operator"].append(rate)
@@ -231,7 +234,8 @@ async def run(kubeconfig: Path, port: int, count: int) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--streams", type=int, default=3000)
+    parser.add_argument("--streams", type=int, default=3000, help="for the operator to place")
+    parser.add_argument("--bare", type=int, default=1_000_000, help="for the bare client, at most as many as placed")
     parser.add_argument("--port", type=int, default=18080, help="for the operator's metrics")
     parser.add_argument("--kubeconfig", type=Path, help="of an API server for tests, which is filled")
     arguments = parser.parse_args()
@@ -242,7 +246,7 @@ def main() -> int:
             stack.enter_context(process(["-c", SERVER, str(kubeconfig)]))
             while not kubeconfig.exists():
                 time.sleep(0.05)
-        good = asyncio.run(run(kubeconfig, arguments.port, arguments.streams))
+        good = asyncio.run(run(kubeconfig, arguments.port, arguments.streams, arguments.bare))
     return 0 if good else 1
 
 

@@ -43,6 +43,7 @@ _MOVED: Final = "moved: "
 DELIVERY_TROUBLE: Final = "best shots cannot be delivered"
 """How the error of a stream begins whose worker cannot reach LUNA PLATFORM: nothing is wrong with the source."""
 
+_NOWHERE: Final = ProcessorBinding()
 ANONYMOUS_WORKER: Final = "anonymous"
 """Stands for a worker that does not say who it is, as every foreign one."""
 
@@ -220,6 +221,7 @@ def create(spec: StreamSpec, now: datetime) -> Outcome:
         data_hash=spec.data_hash(),
         status_time=now,
         autorestart=autorestart.at_zero(spec.autorestart),
+        processor=_NOWHERE,
         observed_intent=_intent(spec),
         history=(),
     )
@@ -414,7 +416,7 @@ def _apply(record: StreamStatus, trigger: Trigger, now: datetime) -> Outcome:
         return Outcome(record, _entries(record, path, now))
     moved = record.model_copy(update={"status": path[-1], "status_time": now})
     if trigger != Trigger.TAKEN:
-        moved = moved.model_copy(update={"processor": ProcessorBinding()})
+        moved = moved.model_copy(update={"processor": _NOWHERE})
     return _log(moved, path, now)
 
 

@@ -111,8 +111,7 @@ class Reconciler:
         began, now = time.monotonic(), _now()
         plan, is_all = self._look(namespace, memory, now)
         self._show(namespace, plan)
-        # A pass may take half of the time at most: a storm of events is answered by fewer, larger passes.
-        await asyncio.sleep(min(_LONGEST_BREATH_S, time.monotonic() - began))
+        look_s = time.monotonic() - began
         batch = plan.streams[:BATCH]
         writes = deque(batch)
         until = time.monotonic() + _PASS_S
@@ -131,6 +130,9 @@ class Reconciler:
         looks += [patience.next_try(now) for patience in (memory.streams, memory.pods, memory.births)]
         # A restart that is due and could not be written stays due.
         memory.wake_at = min((max(moment, now + _PAUSE) for moment in looks if moment is not None), default=None)
+        # Looking may take half of the time at most: a storm of events is answered by fewer, larger passes. While the
+        # API server is waited for, events are taken in anyway.
+        await asyncio.sleep(max(0.0, min(_LONGEST_BREATH_S, began + 2 * look_s - time.monotonic())))
 
     def _look(self, namespace: str, memory: _Memory, now: datetime) -> tuple[Plan, bool]:
         """Decide what is to be done; False if there are more changed streams than fit into one pass."""
