@@ -11,8 +11,10 @@ from typing import Final
 from pydantic import SecretStr
 from pydantic_core import PydanticCustomError
 
-SCHEMES: Final = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp", "mms", "mmsh")
-"""Protocols that fetch a source over the network, and nothing else."""
+TRANSPORT_SCHEMES: Final = {"tcp": ("rtsp", "rtsps", "http", "https"), "udp": ("rtsp", "udp")}
+"""What a stream of type tcp or udp may name: RTSP negotiates either transport, HTTP and HLS run over TCP, and `udp://`
+is MPEG-TS in datagrams. What may be declared and what the processor reads is this one list."""
+SCHEMES: Final = tuple(dict.fromkeys(scheme for schemes in TRANSPORT_SCHEMES.values() for scheme in schemes))
 
 _SCHEME = re.compile(r"([^/]*://)(.*)", re.DOTALL)
 """Whatever stands before the first ://, so that a space or a quotation mark there hides no user info behind it."""

@@ -138,7 +138,7 @@ def a_webhook(**changes: Any) -> dict[str, Any]:
 
 SECRET = {"name": "camera", "key": "reference"}
 NO_USER = "put user:password into a Secret and name its key in referenceFrom"
-SCHEME = "reference has an unknown scheme; permitted are rtsp, rtsps, rtmp"
+SCHEME = "reference has an unknown scheme; permitted are rtsp, rtsps, http, https, udp, with"
 WHOLE = "in mode abs, x, y, width and height are whole pixels; fractions need mode: percent"
 
 REFUSED: list[tuple[str, str, dict[str, Any], str]] = [

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from luna_streams.model import INT32_MAX
 from luna_streams.pool import HandlerFormat
+from luna_streams.references import SCHEMES
 from luna_streams.rest.v1 import StreamToBeCreatedV1
 from luna_streams.rest.v2 import StreamToBeCreatedV2
 from luna_streams.v1alpha1 import GroupAffinity, PreemptionPolicy, StreamProcessorSpec, StreamSpec
@@ -42,7 +43,7 @@ _ODD = "aZ09:@/?#%!$&'()*+,;=-._~ ^|`\"<>{}\\[]ü日"
 _hosts = st.sampled_from(["camera", "10.0.0.1", "cam.example.org", "[::1]", "[fe80::1%25eth0]", ""])
 _ports = st.sampled_from(["", ":554", ":1"])
 _paths = st.sampled_from(["", "/", "/live", "/a@b", "/x?user=a:b@c", "/stream#1", "?a=b", "//odd//"])
-_schemes = st.sampled_from(["rtsp", "rtsps", "http", "https", "udp", "rtp", "RTSP", "srt"])
+_schemes = st.sampled_from([*SCHEMES, "RTSP"])
 user_infos = st.text(_ODD, max_size=40) | st.tuples(st.text("adminu", min_size=1), st.text(_ODD)).map(":".join)
 urls_without_user: Strategy[str] = st.builds("{}://{}{}{}".format, _schemes, _hosts, _ports, _paths)
 urls_with_user: Strategy[str] = st.builds("{}://{}@{}{}{}".format, _schemes, user_infos, _hosts, _ports, _paths)

@@ -17,9 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from luna_processor.errors import SourceFailed, UnsuitableStream
 from luna_processor.streams.plan import SourcePlan
+from luna_streams.references import TRANSPORT_SCHEMES
 
-SCHEMES: Final = {"tcp": ("rtsp", "rtsps", "http", "https"), "udp": ("rtsp", "udp")}
-"""What each transport carries: RTSP negotiates either, HTTP and HLS run over TCP, `udp://` is MPEG-TS in datagrams."""
 _NETWORK_PROTOCOLS = "rtsp,rtsps,rtp,rtcp,http,https,tls,tcp,udp,crypto,httpproxy"
 _FILE_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,h264,hevc,ivf,m4v,gif,"
@@ -64,14 +63,14 @@ def opening(plan: SourcePlan) -> Opening:
         UnsuitableStream: if it is nothing that a stream of this type may open.
         SourceFailed: if the file or device is not there or is no such thing.
     """
-    if plan.kind not in SCHEMES:
+    if plan.kind not in TRANSPORT_SCHEMES:
         return _file(plan)
     reference = f"/dev/video{int(plan.reference)}" if re.fullmatch(r"[0-9]{1,3}", plan.reference) else plan.reference
     if reference.startswith("/dev/"):
         return _device(reference, plan.shown_as)
     found = _SCHEME.match(reference)
     scheme = found[1].lower() if found else ""
-    if scheme not in SCHEMES[plan.kind]:
+    if scheme not in TRANSPORT_SCHEMES[plan.kind]:
         raise UnsuitableStream(_refusal(plan, scheme))
     options = {"protocol_whitelist": _NETWORK_PROTOCOLS, "format_whitelist": _NETWORK_FORMATS}
     analysis_s = _USUAL_ANALYSIS_S
@@ -111,9 +110,9 @@ def _file(plan: SourcePlan) -> Opening:
 
 
 def _refusal(plan: SourcePlan, scheme: str) -> str:
-    *others, last = SCHEMES[plan.kind]
+    *others, last = TRANSPORT_SCHEMES[plan.kind]
     text = f"a stream of type {plan.kind} reads {', '.join(others)} or {last}, or a camera /dev/videoN"
-    for kind, schemes in SCHEMES.items():
+    for kind, schemes in TRANSPORT_SCHEMES.items():
         if kind != plan.kind and scheme in schemes:
             return f"{text}; '{plan.shown_as}' needs type {kind}"
     return f"{text}, not '{plan.shown_as}'"

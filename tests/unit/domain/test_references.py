@@ -99,6 +99,8 @@ def test_devices_files_and_folders_are_accepted(name: str) -> None:
 @pytest.mark.parametrize(
     "reference",
     [
+        "rtmp://host/live",
+        "srt://host:5000",
         "concat:/etc/passwd|/etc/shadow",
         "exec:/bin/sh",
         "file:/etc/passwd",

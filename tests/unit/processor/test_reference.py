@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from luna_processor.errors import SourceFailed, UnsuitableStream
 from luna_processor.sources.reference import Opening, check_camera
 from luna_processor.sources.reference import opening as opening_of
+from luna_streams.references import SCHEMES, TRANSPORT_SCHEMES
 from luna_streams.stream import SourceType
 from support.sources import a_source_plan
 
@@ -39,6 +40,14 @@ def test_known_schemes_are_read(reference: Any) -> None:
     found = opening("tcp", reference)
     assert found.is_live
     assert "file" not in found.options["protocol_whitelist"].split(",")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_whatever_may_be_declared_is_read(scheme: str) -> None:
+    kinds = [kind for kind in get_args(SourceType) if scheme in TRANSPORT_SCHEMES.get(kind, ())]
+    assert kinds
+    for kind in kinds:
+        assert opening(kind, f"{scheme}://127.0.0.1:5000").is_live
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
