@@ -35,6 +35,7 @@ from luna_processor.delivery.spool_records import (
     StoreEvent,
 )
 from luna_processor.delivery.spool_reserve import Reserve
+from luna_processor.delivery.spool_salvage import salvage
 from luna_processor.errors import StartupError
 
 log = logging.getLogger(__name__)
@@ -281,8 +282,23 @@ def _connect(folder: Path | None) -> sqlite3.Connection:
         raise StartupError(f"the spool {path} cannot be opened: {e}") from e
     except sqlite3.DatabaseError as e:
         aside = _set_aside(folder)
-        log.error("the spool %s is no use: %s; it is kept as %s, and a new one is begun", path, e, aside)
-        return _connect(folder)
+        database = _connect(folder)
+        log.error("the spool %s is damaged: %s; it is kept as %s, and a new one is begun", path, e, aside)
+        _read_back(aside, database)
+        return database
+
+
+def _read_back(aside: Path, database: sqlite3.Connection) -> None:
+    """Take over from a damaged database what can still be read of it; one that gave something is of no more use."""
+    try:
+        count = salvage(aside, _FORM, database)
+    except sqlite3.Error as e:  # a disk that is full, say: what was set aside stays there
+        log.error("not all could be read back from %s: %s", aside, e)
+        return
+    if count:
+        log.warning("%d events that waited could be read back from %s, which is removed", count, aside)
+        for suffix in ("", *_LOG_SUFFIXES):
+            aside.with_name(aside.name + suffix).unlink(missing_ok=True)
 
 
 def _open(name: str) -> sqlite3.Connection:
@@ -335,9 +351,11 @@ def _forget_old(database: sqlite3.Connection) -> None:
 
 
 def _set_aside(folder: Path) -> Path:
-    """Move a database that cannot be used out of the way, over the last one that was."""
+    """Move a database that cannot be used out of the way, with its log, over the last one that was."""
     aside = folder / _ASIDE
     (folder / _DATABASE).replace(aside)
     for suffix in _LOG_SUFFIXES:
-        (folder / f"{_DATABASE}{suffix}").unlink(missing_ok=True)
+        aside.with_name(aside.name + suffix).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            (folder / f"{_DATABASE}{suffix}").replace(folder / f"{_ASIDE}{suffix}")
     return aside

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,32 @@ def test_a_database_that_is_damaged_is_set_aside_and_work_goes_on(
     second.close()
     assert (tmp_path / "events.damaged").read_bytes() == damage
     assert "it is kept as" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("keeps", "least"),
+    [
+        pytest.param(lambda content: content[: len(content) * 2 // 3], 15, id="its end is missing"),
+        pytest.param(lambda content: content[:400_000] + bytes(65536) + content[465_536:], 15, id="a hole in it"),
+    ],
+)
+def test_what_can_still_be_read_of_a_damaged_database_is_kept(
+    tmp_path: Path, keeps: Callable[[bytes], bytes], least: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = Spool(tmp_path)
+    for number in range(30):
+        first.write([store(number)])
+    first.close()
+    database = tmp_path / "events.db"
+    database.write_bytes(keeps(database.read_bytes()))
+    second = Spool(tmp_path)
+    kept = [event.number for event in second.waiting()]
+    assert least <= len(kept) <= 30
+    assert all(second.read(number) == picture(number) for number in kept)
+    assert f"{len(kept)} events that waited could be read back" in caplog.text
+    second.write([store(100)])
+    second.close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["events.db", "lock", "reserve"]
 
 
 def test_a_spool_of_another_form_is_set_aside(tmp_path: Path) -> None:
