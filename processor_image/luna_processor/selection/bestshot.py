@@ -172,10 +172,12 @@ class Selection(Generic[_Shot]):
 
     Args:
         size: how many are kept.
+        spacing_s: how far two of them are apart at least; 0 for no matter how near.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, spacing_s: float = SHOT_SPACING_S) -> None:
         self._size = size
+        self._spacing_s = spacing_s
         self._kept: list[Kept[_Shot]] = []
 
     def __len__(self) -> int:
@@ -211,7 +213,7 @@ class Selection(Generic[_Shot]):
 
     def _rivals(self, pts_s: float) -> list[Kept[_Shot]]:
         """Return the shots that one of this time would replace; two, where it lies between neighbours."""
-        near = [kept for kept in self._kept if abs(pts_s - kept.pts_s) < SHOT_SPACING_S - _ROUNDING_S]
+        near = [kept for kept in self._kept if abs(pts_s - kept.pts_s) < self._spacing_s - _ROUNDING_S]
         return near or ([min(self._kept, key=_by_quality)] if self.is_full else [])
 
     def best(self) -> tuple[_Shot, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from luna_processor.selection.bestshot import Selection
+from luna_processor.selection.bestshot import SHOT_SPACING_S, Selection
 
 _ROUNDING_S = 1e-6
 """Times are binary fractions: 2.12 s - 0.12 s is less than 2 s, which must not cost a period a frame."""
@@ -34,6 +34,8 @@ class SendingPolicy:
     min_body_detections: int = 0
     forgets_bodies: bool = False
     """Whether gathering bodies begins anew after each sending; otherwise later sets may repeat earlier shots."""
+    shot_spacing_s: float = SHOT_SPACING_S
+    """How far two shots of a set are apart at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,8 @@ class TrackHistory(Generic[_Shot]):
     def __init__(self, policy: SendingPolicy, began: Moment) -> None:
         self._policy = policy
         self._schedule = Schedule(policy, began)
-        self.faces: Selection[_Shot] = Selection(policy.face_count)
-        self.bodies: Selection[_Shot] = Selection(policy.body_count)
+        self.faces: Selection[_Shot] = Selection(policy.face_count, policy.shot_spacing_s)
+        self.bodies: Selection[_Shot] = Selection(policy.body_count, policy.shot_spacing_s)
         self._body_detections = 0
         self._has_new_bodies = False
         self._hurry: Literal["no", "wanted", "done"] = "no"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -107,7 +107,7 @@ class Pipeline:
         self._needs_bodies = bool(modes.intersection(BODY_MODES))
         self._counted_modes = {MODE_HUMANS} if MODE_HUMANS in modes else modes
         self._identities = identities_of(plan)
-        self._following = Following(modes, _tracker_settings(info.frame_rate), self._identities.track_id)
+        self._following = Following(modes, _tracker_settings(plan, info.frame_rate), self._identities.track_id)
         self._cuts = SceneCuts()
         self._rhythm = SearchRhythm(stages.search_every)
         self._tiles = tiles_of(self._view, stages.body_tile_rows)
@@ -240,7 +240,9 @@ def _found_in(detector: Detector, frame: Frame, tile: Tile) -> Detections:
     return detector.detect(detector.picture(frame, tile.view), tile.view)
 
 
-def _tracker_settings(frame_rate: float) -> TrackerSettings:
+def _tracker_settings(plan: StreamPlan, frame_rate: float) -> TrackerSettings:
     low, high = LOST_LIMITS_S
     lost_s = LOST_FRAMES / frame_rate if frame_rate > 0 else high
-    return TrackerSettings(max_lost_s=min(high, max(low, lost_s)))
+    found = TrackerSettings(max_lost_s=min(high, max(low, lost_s)))
+    # Who is in one picture of a folder need not be in the next; in a video, that is a false alarm.
+    return replace(found, evidence_needed=0.0) if plan.source.kind == "images" else found

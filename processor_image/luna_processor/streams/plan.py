@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from luna_processor.delivery.events import EventFormat, Target
 from luna_processor.errors import UnsuitableStream
-from luna_processor.selection.bestshot import BodyFilters, FaceFilters
+from luna_processor.selection.bestshot import SHOT_SPACING_S, BodyFilters, FaceFilters
 from luna_processor.selection.liveness import Check, LivenessPolicy
 from luna_processor.selection.primary import PrimaryPolicy
 from luna_processor.selection.sending import SendingPolicy
@@ -184,7 +184,12 @@ def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
         rotation=spec.data.rotation,
         longest_side=_longest_side(spec.data, platform),
         analytics=tuple(
-            _analytics(item, _target(item, spec.account_id, submission.credentials.token(index), platform), platform)
+            _analytics(
+                item,
+                _target(item, spec.account_id, submission.credentials.token(index), platform),
+                _sending(item, spec.data.type, platform),
+                platform,
+            )
             for index, item in enabled
         ),
         created_at=queued.created_at,
@@ -192,7 +197,7 @@ def make_plan(queued: QueuedStream, platform: Platform) -> StreamPlan:
     )
 
 
-def _analytics(item: Analytics, target: Target, platform: Platform) -> AnalyticsPlan:
+def _analytics(item: Analytics, target: Target, sending: SendingPolicy, platform: Platform) -> AnalyticsPlan:
     kinds = _kinds(item)
     filtering = item.filtering
     if filtering.yaw_number > MAX_YAW_NUMBER:
@@ -208,7 +213,7 @@ def _analytics(item: Analytics, target: Target, platform: Platform) -> Analytics
         # Both are documented as for faces only; without any they have no effect.
         primary=_primary(item.primary_track_policy) if kinds.has_faces else None,
         liveness=_liveness(item.liveness, platform) if kinds.has_faces else None,
-        sending=_sending(item, platform),
+        sending=sending,
         target=target,
     )
 
@@ -314,7 +319,7 @@ def _face_filters(analytics: Analytics) -> FaceFilters:
     )
 
 
-def _sending(analytics: Analytics, platform: Platform) -> SendingPolicy:
+def _sending(analytics: Analytics, source: SourceType, platform: Platform) -> SendingPolicy:
     """Return when shots are sent.
 
     Raises:
@@ -332,6 +337,8 @@ def _sending(analytics: Analytics, platform: Platform) -> SendingPolicy:
         needs_full_body_set=sending.body.send_only_full_set,
         min_body_detections=platform.min_body_detections,
         forgets_bodies=sending.body.delete_track_after_sending,
+        # Neighbouring frames of a video show the same thing; pictures of a folder may be minutes apart.
+        shot_spacing_s=0.0 if source == "images" else SHOT_SPACING_S,
     )
 
 

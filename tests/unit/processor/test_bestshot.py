@@ -190,6 +190,13 @@ def test_a_shot_between_two_takes_the_place_of_both_or_of_none() -> None:
     assert chosen.best() == (0.9,)
 
 
+def test_without_spacing_neighbouring_frames_are_shots_of_their_own() -> None:
+    chosen: Selection[Any] = Selection(3, spacing_s=0.0)
+    for second, value in ((0.0, 0.9), (0.04, 0.8), (0.08, 0.7)):
+        chosen.consider(second, value, constant(value))
+    assert chosen.best() == (0.9, 0.8, 0.7)
+
+
 def test_frames_that_are_far_enough_apart_by_their_numbers_are_two_shots() -> None:
     selection: Selection[object] = Selection(2)
     assert all(selection.consider(frame / 25, 0.9, constant(frame)) for frame in (1, 6))

@@ -141,6 +141,16 @@ def test_a_flicker_of_one_frame_sends_nothing() -> None:
     assert film.sink.events == []
 
 
+def test_who_is_in_one_picture_of_a_folder_only_is_sent() -> None:
+    stream = stream_v2("/pictures", kind="images")
+    stream["data"]["mask"] = "%d.jpg"
+    film = Film()
+    film.use(stream)
+    film.show([empty(), face(), empty()])
+    film.pipeline.finish()
+    assert len(film.sink.events) == 1
+
+
 def test_periods_send_while_the_track_goes_on() -> None:
     film = Film(analytics={"sending": {"time_period_of_searching": 1, "silent_period": 1, "type": "sec"}})
     film.show(face() for _ in range(5 * FPS))

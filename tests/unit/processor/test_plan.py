@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from luna_processor.errors import UnsuitableStream
-from luna_processor.selection.bestshot import BodyFilters, FaceFilters
+from luna_processor.selection.bestshot import SHOT_SPACING_S, BodyFilters, FaceFilters
 from luna_processor.selection.liveness import LivenessPolicy
 from luna_processor.selection.primary import PrimaryPolicy
 from luna_processor.selection.sending import SendingPolicy
@@ -52,6 +52,13 @@ def test_more_shots_than_can_be_held_are_refused(name: str) -> None:
     assert plan_v2(sending={"bestshot_settings": {name: 100}})
     with pytest.raises(UnsuitableStream, match="more than 100 best shots to send are not supported"):
         plan_v2(sending={"bestshot_settings": {name: 101}})
+
+
+def test_pictures_of_a_folder_may_all_be_shots_of_one_set() -> None:
+    pictures = stream_v2("/pictures", kind="images")
+    pictures["data"]["mask"] = "%d.jpg"
+    assert plan_v2(pictures).analytics[0].sending.shot_spacing_s == 0
+    assert plan_v2().analytics[0].sending.shot_spacing_s == SHOT_SPACING_S
 
 
 def test_parameters_reach_their_place() -> None:
