@@ -122,7 +122,7 @@ async def test_an_api_server_that_is_away_stops_nobody_and_is_not_stormed_when_i
         for wire in wires:
             wire.mend()
 
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not await shims.holder():
                 await asyncio.sleep(0.05)
         await asyncio.sleep(OBSOLETING_S + 1)
@@ -152,7 +152,7 @@ async def test_a_leader_that_stands_still_is_replaced_unnoticed_and_writes_nothi
         before = await histories(shims.deployment, ids)
         leader.process.send_signal(signal.SIGSTOP)
         try:
-            await shims.until_leading(follower, 15)
+            await shims.until_leading(follower, 60)
             later = await create(follower.url, 4)
             await asyncio.sleep(OBSOLETING_S + 1)
             assert untouched(ledger, ids, since), drops(ledger)
@@ -164,7 +164,7 @@ async def test_a_leader_that_stands_still_is_replaced_unnoticed_and_writes_nothi
         assert await histories(shims.deployment, ids) == before
         assert [worker.told for worker in team] == [[]] * 4
     async with workers(ledger, [leader.url], max_streams=4):  # it passes on again
-        await eventually(lambda: later <= ledger.held(), "the new ones are held", 20)
+        await eventually(lambda: later <= ledger.held(), "the new ones are held")
     assert list(ledger.overlaps()) == []
 
 
@@ -178,14 +178,14 @@ async def test_a_leader_that_loses_the_api_server_sends_its_workers_to_the_one_t
         await eventually(lambda: ledger.held() == ids, "all are held", 90)
         since = time.monotonic()
         leader.api.freeze()
-        await shims.until_leading(follower, 15)
+        await shims.until_leading(follower, 60)
         await asyncio.sleep(OBSOLETING_S + 2)
         assert untouched(ledger, ids, since), drops(ledger)
         assert [worker.told for worker in team] == [[]] * 4
         assert (await leader.is_ready(), await follower.is_ready()) == (False, True)
         assert await leader.is_alive()
         leader.api.mend()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await leader.is_ready():
                 await asyncio.sleep(0.1)
 
@@ -203,7 +203,7 @@ async def test_workers_on_a_node_that_is_cut_off_stop_before_their_streams_are_g
             for worker in others:
                 worker.name += " elsewhere"
             taken_over = lambda: {h.stream_id for h in ledger.holds if h.worker.endswith("elsewhere")} == ids  # noqa: E731
-            await eventually(taken_over, "all are held elsewhere", 40)
+            await eventually(taken_over, "all are held elsewhere", 90)
     assert list(ledger.overlaps()) == []
 
 
@@ -236,11 +236,11 @@ async def test_a_rolling_update_loses_no_request_and_no_stream(patient_shims: Re
             old.process.send_signal(signal.SIGTERM)
             assert not await old.is_ready()
             if led:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while await shims.holder() in ("", old.name):
                         await asyncio.sleep(0.02)
-                assert time.monotonic() - began < 6, "the Lease was given back"
-            assert await asyncio.to_thread(old.process.wait, 15) == 0
+                assert time.monotonic() - began < 11, "the Lease was given back"
+            assert await asyncio.to_thread(old.process.wait, 60) == 0
         assert not any(task.done() for task in load)
         for task in load:
             task.cancel()
@@ -252,7 +252,7 @@ async def test_a_rolling_update_loses_no_request_and_no_stream(patient_shims: Re
 
 async def ask_without_pause(url: str, ids: set[str]) -> None:
     """Make, read and delete streams again and again; fails at the first answer that is none."""
-    async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         while True:
             made = await client.post("/2/streams", json=v2_body(status="pause"))
             assert made.status_code == 201, made.text

@@ -17,7 +17,7 @@ from support.waiting import eventually
 SIZE = (640, 360)
 BEGIN_S = 4
 """Where the clip begins in the demo clip, whose faces are known."""
-SLOW_S = 60.0
+SLOW_S = 150.0
 
 
 @pytest.fixture(scope="module")

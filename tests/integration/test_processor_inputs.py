@@ -17,7 +17,7 @@ from support.processors import processor
 from support.streams_server import StreamsServer, stream_v1, stream_v2
 from support.waiting import eventually
 
-SLOW_S = 90.0
+SLOW_S = 150.0
 
 
 def options(sink: EventSink) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from support.processors import processor
 from support.streams_server import StreamRecord, StreamsServer, stream_v2
 from support.waiting import eventually
 
-SLOW_S = 90.0
+SLOW_S = 150.0
 
 pytestmark = pytest.mark.rtsp
 
@@ -82,6 +82,7 @@ async def test_a_server_that_is_killed_and_started_again_interrupts_the_stream_o
         record = server.streams[server.add(camera(port))]
         async with processor(server.origin, *options(sink)) as running:
             await plays(record)
+            await face_is_followed(running.origin)
             process.kill()
             await fails(record, "Connection refused")
             assert record.status == "in_progress"

@@ -107,7 +107,7 @@ async def test_a_leader_that_ends_hands_over_at_once_and_nothing_is_lost(deploym
         began = time.monotonic()
         told = await worker.report()
 
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 12, "the Lease was given back: it would have lasted 15 s"
         assert told["unmodified"] == [{"stream_id": stream_id, "status": "in_progress", "version": 1}]
         assert follower.service.election.is_leader
 
@@ -129,12 +129,12 @@ async def test_two_replicas_that_both_believe_to_lead_hand_no_stream_out_twice(
 # --- processes that are killed ----------------------------------------------------------------------------------------
 
 
-async def test_a_killed_leader_is_replaced_within_ten_seconds(deployment: Deployment, tmp_path: Path) -> None:
+async def test_a_killed_leader_is_replaced_before_its_workers_give_up(deployment: Deployment, tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with a_process(deployment, port, tmp_path / "log", "doomed") as leader:
         await until_healthy(url)
-        async with deployment.shim(obsoleting_period=20) as follower:
+        async with deployment.shim(obsoleting_period=60, lease_duration=6) as follower:
             stream_id = await follower.create(v2_body())
             worker = DocumentedWorker(follower.http, headers={"Prefer": "wait=5"})
             assert await worker.take() == [stream_id]
@@ -150,7 +150,7 @@ async def test_a_killed_leader_is_replaced_within_ten_seconds(deployment: Deploy
                 )
                 told = answer.json()["streams"] if answer.status_code == 200 else {}
 
-            assert time.monotonic() - killed_at < 10
+            assert time.monotonic() - killed_at < 20
             assert told["modified"] == []
             assert await worker.take() == []
             assert (await follower.read(stream_id))["status"] == "in_progress"
@@ -163,7 +163,8 @@ async def test_a_killed_replica_that_comes_back_leads_at_once_and_remembers_ever
     url = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         worker = DocumentedWorker(client, headers={"Luna-Worker-Id": "w-1"})
-        with a_process(deployment, port, tmp_path / "log", "only") as process:
+        long = {"lease_duration": 100, "obsoleting_period": 200}  # another one would wait that long
+        with a_process(deployment, port, tmp_path / "log", "only", **long) as process:
             await until_healthy(url)
             answer = await client.post("/2/streams", json=v2_body())
             assert answer.status_code == 201, answer.text
@@ -171,11 +172,11 @@ async def test_a_killed_replica_that_comes_back_leads_at_once_and_remembers_ever
             assert await worker.take() == [stream_id]
             process.send_signal(signal.SIGKILL)
             process.wait(60)
-        with a_process(deployment, port, tmp_path / "log", "only"):
+        with a_process(deployment, port, tmp_path / "log", "only", **long):
             await until_healthy(url)
             began = time.monotonic()
             told = await worker.report()
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 50
             assert told["unmodified"] == [{"stream_id": stream_id, "status": "in_progress", "version": 1}]
 
 

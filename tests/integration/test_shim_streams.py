@@ -404,15 +404,15 @@ async def test_concurrent_changes_of_one_stream_all_get_through(shim: Shim) -> N
     url = f"/2/streams/{stream_id}"
 
     answers = await asyncio.gather(
-        *(shim.http.patch(url, json={"description": str(number)}) for number in range(12)),
-        *(shim.http.put(url, json=v2_body(name=str(number))) for number in range(6)),
-        *(shim.http.patch(url, json={"status": "pause"}) for _ in range(6)),
+        *(shim.http.patch(url, json={"description": str(number)}) for number in range(6)),
+        *(shim.http.put(url, json=v2_body(name=str(number))) for number in range(3)),
+        *(shim.http.patch(url, json={"status": "pause"}) for _ in range(3)),
     )
 
-    assert [answer.status_code for answer in answers] == [204] * 12 + [200] * 6 + [204] * 6
+    assert [answer.status_code for answer in answers] == [204] * 6 + [200] * 3 + [204] * 3
     stream = await shim.read(stream_id)
-    assert 2 <= stream["version"] <= 7
-    assert stream["version"] == max(answer.json()["version"] for answer in answers[12:18])
+    assert 2 <= stream["version"] <= 4
+    assert stream["version"] == max(answer.json()["version"] for answer in answers[6:9])
 
 
 # --- delete -----------------------------------------------------------------------------------------------------------

@@ -67,6 +67,8 @@ class EventSink:
         self.status = 201
         self.headers: dict[str, str] = {}
         """Of answers that refuse."""
+        self.takes: int | None = None
+        """How many events; those that come then are answered with 503."""
         self.frame_status = 201
         self.delay_s = 0.0
         self.origin = ""
@@ -75,8 +77,11 @@ class EventSink:
         """Forget what arrived; take everything again, at once."""
         self.events.clear()
         self.attempts.clear()
+        self.attempted_at_s.clear()
         self.frames.clear()
         self.status = self.frame_status = 201
+        self.takes = None
+        self.headers = {}
         self.delay_s = 0.0
 
     def app(self) -> Starlette:
@@ -105,7 +110,10 @@ class EventSink:
         await asyncio.sleep(self.delay_s)
         if self.status != 201:
             return JSONResponse({}, status_code=self.status, headers=self.headers)
-        self.events.append(await read(request))
+        event = await read(request)
+        if self.takes is not None and len(self.events) >= self.takes:
+            return JSONResponse({}, status_code=503, headers=self.headers)
+        self.events.append(event)
         return JSONResponse({"events": []}, status_code=201)
 
     async def _images(self, request: Request) -> Response:

@@ -50,7 +50,7 @@ def _written(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-async def until_healthy(url: str, timeout_s: float = 30) -> None:
+async def until_healthy(url: str, timeout_s: float = 90) -> None:
     """Wait until a replica serves."""
     async with asyncio.timeout(timeout_s), httpx.AsyncClient() as client:
         while True:

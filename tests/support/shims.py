@@ -72,7 +72,7 @@ class Shim:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    async def until(self, stream_id: str, timeout_s: float = 10.0, **fields: Any) -> Json:
+    async def until(self, stream_id: str, timeout_s: float = PATIENCE_S, **fields: Any) -> Json:
         """Return the stream as soon as it has these fields."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -97,8 +97,11 @@ class Deployment:
 
     @asynccontextmanager
     async def shim(self, *, wait: bool = True, **settings: Any) -> AsyncIterator[Shim]:
-        """Run a replica; by default until it leads or follows a leader."""
-        defaults = {"port": 0, "namespace": self.namespace, "lease_duration": 4, "data_folder": str(self.folder)}
+        """Run a replica; by default until it leads or follows a leader.
+
+        A busy machine does not lose it its Lease, which is given back at the end.
+        """
+        defaults = {"port": 0, "namespace": self.namespace, "lease_duration": 15, "data_folder": str(self.folder)}
         wanted = Settings(**defaults | settings)
         with listen(wanted) as listener:
             async with a_shim(wanted, self.api, listener) as shim:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class StreamsServer:
     def __init__(self) -> None:
         self.streams: dict[str, StreamRecord] = {}
         self.queue_requests: list[tuple[dict[str, str], dict[str, Any]]] = []
+        self.queue_moments_s: list[float] = []
+        """When each of them came, monotonic seconds."""
         self.feedback_count = 0
         self.fails = False
         """Answer every request with 500."""
@@ -88,6 +91,7 @@ class StreamsServer:
     async def _queue(self, request: Request) -> Response:
         body = await request.json()
         self.queue_requests.append((dict(request.headers), body))
+        self.queue_moments_s.append(time.monotonic())
         if self.fails:
             return JSONResponse({"error_code": 1, "detail": "internal server error"}, status_code=500)
         wait_s = float(request.headers.get("prefer", "wait=0").removeprefix("wait=")) if self.understands_prefer else 0
