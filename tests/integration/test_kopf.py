@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from support.apiservers import ApiServer, unique
 from support.kubernetes_api import CAMERAS, Api, a_camera, connected, define_cameras, eventually
+from support.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -63,12 +66,17 @@ class _Operator:
             )
         )
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 await ready.wait()
             yield
         finally:
             stop.set()
             await task
+            # A request that kopf gives up while it connects leaves its socket to the garbage collector; it complains of
+            # that whenever it comes by, in whatever test.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
 
     def _log_in(self, server: ApiServer) -> None:
         token = server.headers.get("Authorization", "").removeprefix("Bearer ") or None
