@@ -136,7 +136,8 @@ async def test_an_event_that_grew_old_behind_a_slow_one_is_tried_all_the_same(si
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429, 408])
-async def test_what_may_pass_is_tried_again_under_the_same_id(post: Post, sink: EventSink, status: int) -> None:
+async def test_what_may_pass_is_tried_again_under_the_same_id(sink: EventSink, status: int) -> None:
+    post = Post(PATIENT)
     sink.status = status
     post.submit(an_event(target=a_target(origin=sink.origin)))
     await eventually(lambda: len(sink.attempts) >= 2, "it is tried again")
@@ -144,6 +145,7 @@ async def test_what_may_pass_is_tried_again_under_the_same_id(post: Post, sink: 
     await eventually(lambda: sink.events, "it arrives")
     assert len({attempt["luna-request-id"] for attempt in sink.attempts}) == 1
     assert post.metrics.delivery_retries._value.get() == len(sink.attempts) - 1
+    await post.delivery.close()
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -282,7 +284,8 @@ async def test_a_full_outbox_drops_live_events_and_counts_them() -> None:
     await post.delivery.close()
 
 
-async def test_source_frames_are_stored_once_however_often_the_event_is_tried(post: Post, sink: EventSink) -> None:
+async def test_source_frames_are_stored_once_however_often_the_event_is_tried(sink: EventSink) -> None:
+    post = Post(PATIENT)
     sink.status = 503
     target = a_target(origin=sink.origin, frame_store=f"{sink.origin}/1/buckets/frames/images")
     post.submit(an_event(target=target, shots=(a_shot(frame_jpeg=b"one"), a_shot(frame_jpeg=b"two"))))
@@ -292,6 +295,7 @@ async def test_source_frames_are_stored_once_however_often_the_event_is_tried(po
     assert sink.frames == [b"one", b"two"]
     origins = [detection["image_origin"] for detection in sink.events[0].meta["detections"]]
     assert origins == [f"{sink.origin}/1/buckets/frames/images/{number}" for number in (1, 2)]
+    await post.delivery.close()
 
 
 async def test_a_frame_store_that_refuses_is_told_of_once_and_events_go_without_frames(
