@@ -262,4 +262,4 @@ async def ask_without_pause(url: str, ids: set[str]) -> None:
             assert listed.status_code == 200, listed.text
             gone = await client.delete(f"/2/streams/{made.json()['stream_id']}")
             assert gone.status_code == 204, gone.text
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
