@@ -19,7 +19,7 @@ from luna_processor.delivery.event_codec import encode
 from luna_processor.delivery.events import ShotEvent
 from luna_processor.delivery.lanes import Pauses, Width
 from luna_processor.delivery.outbox import Outbox
-from luna_processor.delivery.spool import Spool
+from luna_processor.delivery.spool import Spool, SpoolFailed
 from luna_processor.interface.metrics import Metrics
 from support.event_sink import EventSink
 from support.processor_builders import STREAM_ID, a_shot, a_target, an_event
@@ -35,11 +35,15 @@ class Post:
     """A delivery and what it said."""
 
     def __init__(
-        self, settings: DeliverySettings = QUICK, capacity_bytes: int = 10**6, folder: Path | None = None
+        self,
+        settings: DeliverySettings = QUICK,
+        capacity_bytes: int = 10**6,
+        folder: Path | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self.refused: list[tuple[str, int]] = []
         self.metrics = Metrics()
-        self.outbox = Outbox(Spool(folder), capacity_bytes)
+        self.outbox = Outbox(spool or Spool(folder), capacity_bytes)
         self.account = Account()
         self.delivery = Delivery(
             settings, self.outbox, self.metrics, lambda stream_id, version: self.refused.append((stream_id, version))
@@ -295,6 +299,40 @@ async def test_source_frames_are_stored_once_however_often_the_event_is_tried(si
     assert sink.frames == [b"one", b"two"]
     origins = [detection["image_origin"] for detection in sink.events[0].meta["detections"]]
     assert origins == [f"{sink.origin}/1/buckets/frames/images/{number}" for number in (1, 2)]
+    await post.delivery.close()
+
+
+class Unreadable(Spool):
+    """A spool in memory whose disk gives nothing a few times."""
+
+    failures = 0
+
+    def read(self, number: int) -> bytes:
+        self.failures += 1
+        if self.failures <= 3:
+            raise SpoolFailed("disk I/O error")
+        return super().read(number)
+
+
+async def test_what_the_disk_does_not_give_now_is_read_later(sink: EventSink) -> None:
+    post = Post(PATIENT, spool=Unreadable(None))
+    post.submit(an_event(target=a_target(origin=sink.origin)))
+    await eventually(lambda: post.account.trouble, "it is said")
+    assert "the spool cannot be read: disk I/O error" in str(post.account.trouble)
+    await eventually(lambda: sink.events, "it arrives")
+    await eventually(lambda: post.account.trouble is None, "all is well")
+    await post.delivery.close()
+
+
+async def test_while_one_handler_fails_the_stream_says_so_though_the_other_takes_its_events(sink: EventSink) -> None:
+    post = Post(PATIENT)
+    post.submit(an_event(target=a_target(origin=NOWHERE)))
+    await eventually(lambda: post.account.trouble, "it is said")
+    trouble = post.account.trouble
+    for _ in range(5):
+        post.submit(an_event(target=a_target(origin=sink.origin)))
+    await eventually(lambda: post.outbox.size == 1, "the others are delivered")
+    assert post.account.trouble == trouble
     await post.delivery.close()
 
 

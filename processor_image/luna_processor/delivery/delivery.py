@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
@@ -25,6 +26,7 @@ from luna_processor.delivery.lanes import Lane, Pauses, Width
 from luna_processor.delivery.outbox import LostEvent, Outbox
 from luna_processor.delivery.posting import Poster, Refused, Rejected, Transient
 from luna_processor.delivery.runs import RunStart
+from luna_processor.delivery.spool import SpoolFailed
 from luna_processor.delivery.waiting import WaitingEvent
 from luna_processor.interface.metrics import Metrics
 from luna_streams.lifecycle import DELIVERY_TROUBLE
@@ -85,6 +87,8 @@ class Delivery:
         self._origins: dict[str, _Origin] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         """A sender per platform, and the tries that it began."""
+        self._trying: set[WaitingEvent] = set()
+        """What is on its way at this moment."""
         self._is_closed = False
         outbox.start(self._hand_over)
 
@@ -182,7 +186,7 @@ class Delivery:
             await self._send(origin, waiting)
         except Exception:  # a bug in one event must not end the lane; it is logged with its traceback
             log.exception("event %s could not be sent", waiting.stored.request_id)
-            origin.lane.passed()
+            origin.lane.dropped()
             self._lose(waiting, "failed", "internal error")
         finally:
             origin.news.set()
@@ -208,7 +212,7 @@ class Delivery:
                 self._lose(waiting, "given_up", origin.trouble)
             return
         except LostEvent as e:
-            lane.passed()
+            lane.dropped()
             self._lose(waiting, "failed", str(e))
         except Refused:
             lane.passed()
@@ -219,15 +223,32 @@ class Delivery:
             self._lose(waiting, "rejected", str(e))
         else:
             lane.passed()
-            waiting.account.meet(None)
+            self._note_success(waiting.account)
             self._settle(waiting, "sent", None)
 
     async def _post(self, waiting: WaitingEvent) -> None:
-        event = await asyncio.to_thread(self._outbox.load, waiting)
-        origins = await self._poster.store_frames(event, waiting.image_origins)
-        if origins != waiting.image_origins:
-            self._outbox.note_frames(waiting, origins)
-        await self._poster.post(event, origins)
+        self._trying.add(waiting)
+        try:
+            event = await asyncio.to_thread(self._outbox.load, waiting)
+            origins = await self._poster.store_frames(event, waiting.image_origins)
+            if origins != waiting.image_origins:
+                self._outbox.note_frames(waiting, origins)
+            await self._poster.post(event, origins)
+        except SpoolFailed as e:
+            raise Transient(f"the spool cannot be read: {e}") from e
+        finally:
+            self._trying.discard(waiting)
+
+    def _note_success(self, account: Account) -> None:
+        """Say that nothing is in the way, unless other events of the run still wait for another try.
+
+        With two handlers of which one fails, the text would come and go with every event otherwise.
+        """
+        if account.trouble is None:
+            return
+        waiting = itertools.chain.from_iterable(origin.lane.failing for origin in self._origins.values())
+        if not any(event.account is account and event.tries for event in itertools.chain(self._trying, waiting)):
+            account.meet(None)
 
     def _note_trouble(self, origin: _Origin, waiting: WaitingEvent, reason: str) -> None:
         """Tell every stream that is concerned: when a platform is down, all that wait for it."""

@@ -88,8 +88,12 @@ class Lane(Generic[_Item]):
 
     def __iter__(self) -> Iterator[_Item]:
         yield from self._fresh
-        for _, _, item in self._again:
-            yield item
+        yield from self.failing
+
+    @property
+    def failing(self) -> Iterator[_Item]:
+        """The events that wait for another try."""
+        return (item for _, _, item in self._again)
 
     @property
     def is_down(self) -> bool:
@@ -106,7 +110,7 @@ class Lane(Generic[_Item]):
         self._fresh.append(item)
 
     def pick(self, now_s: float) -> _Item | None:
-        """Take out what is to be tried now; say later what came of it by `passed` or `failed`."""
+        """Take out what is to be tried now; say later what came of it by `passed`, `failed` or `dropped`."""
         if not self._has_room or (self.is_down and now_s < self._opens_at_s):
             return None
         is_due = bool(self._again) and self._again[0][0] <= now_s
@@ -137,6 +141,10 @@ class Lane(Generic[_Item]):
             self._width = min(self._limits.most, self._width + 1 / self._width)
         self._out -= 1
         self._failures = 0
+
+    def dropped(self) -> None:
+        """What was picked never reached the platform, and will not."""
+        self._out -= 1
 
     def failed(self, item: _Item, now_s: float, asked_s: float = 0.0) -> None:
         """What was picked could not be sent; it waits for another try.

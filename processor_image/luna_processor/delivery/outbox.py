@@ -21,7 +21,7 @@ from luna_processor.delivery.accounts import Account
 from luna_processor.delivery.event_codec import UnreadableEvent, decode, encode
 from luna_processor.delivery.events import ShotEvent
 from luna_processor.delivery.runs import Runs, RunStart
-from luna_processor.delivery.spool import Spool, SpoolFailed
+from luna_processor.delivery.spool import Spool, SpoolDamaged
 from luna_processor.delivery.spool_records import Change, NoteFrames, SettleEvent, StoredEvent
 from luna_processor.delivery.spool_writer import SpoolWriter
 from luna_processor.delivery.waiting import WaitingEvent
@@ -186,11 +186,12 @@ class Outbox:
 
         Raises:
             LostEvent: if it cannot be read, which will not change.
+            SpoolFailed: if the disk does not give it now.
         """
         body = waiting.body
         try:
             return decode(self._spool.read(waiting.stored.number) if body is None else body)
-        except (SpoolFailed, UnreadableEvent) as e:
+        except (SpoolDamaged, UnreadableEvent) as e:
             raise LostEvent(f"it cannot be read back: {e}") from e
 
     def note_frames(self, waiting: WaitingEvent, image_origins: tuple[str | None, ...]) -> None:

@@ -73,6 +73,10 @@ class SpoolFailed(Exception):
     """The disk does not take or give something; the text says why."""
 
 
+class SpoolDamaged(SpoolFailed):
+    """What was written is not there any more; another try is of no use."""
+
+
 class Spool:
     """The database; used by any thread.
 
@@ -117,14 +121,15 @@ class Spool:
         """Return the body of an event that waits.
 
         Raises:
-            SpoolFailed: if it cannot be read, or is not what was written.
+            SpoolDamaged: if it is not what was written.
+            SpoolFailed: if the disk does not give it.
         """
         with self._access() as database:
             row = database.execute("SELECT body, checksum FROM event WHERE number = ?", (number,)).fetchone()
         if row is None:
-            raise SpoolFailed("it is not in the spool any more")
+            raise SpoolDamaged("it is not in the spool any more")
         if zlib.crc32(row[0]) != row[1]:
-            raise SpoolFailed("its checksum is wrong: the disk did not keep it")
+            raise SpoolDamaged("its checksum is wrong: the disk did not keep it")
         return bytes(row[0])
 
     def write(self, changes: Sequence[Change]) -> None:
@@ -190,8 +195,10 @@ class Spool:
         with self._use:
             try:
                 yield self._database
-            except sqlite3.Error as e:
+            except sqlite3.OperationalError as e:  # the disk: full, broken, gone
                 raise SpoolFailed(str(e)) from e
+            except sqlite3.Error as e:
+                raise SpoolDamaged(str(e)) from e
 
 
 def _transact(database: sqlite3.Connection, changes: Sequence[Change]) -> None:

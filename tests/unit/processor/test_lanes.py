@@ -193,3 +193,13 @@ def test_workers_that_were_asked_to_wait_do_not_come_back_in_one_moment() -> Non
     lane = a_lane(1, jitter=1.0)
     lane.failed(pick(lane, 0), 0, 3.0)
     assert lane.next_look_s() == 4.0
+
+
+def test_what_never_reached_the_platform_says_nothing_about_it() -> None:
+    lane = a_lane(10)
+    for _ in range(4):
+        lane.failed(pick(lane, 0), 0)
+    pick(lane, 1.0)
+    lane.dropped()
+    assert lane.is_down
+    assert pick(lane, 1.0).name == 5, "the next one finds out"
