@@ -16,7 +16,7 @@ from luna_processor.engines.models import ModelSpec
 from luna_processor.engines.port import Engine
 from luna_processor.engines.preparation import NetworkInput
 from luna_processor.errors import EngineFailed, StartupError
-from luna_processor.vision.detections import FloatArray
+from luna_processor.vision.detections import FloatArray, ShapeError
 from luna_processor.vision.detector import DetectorSettings, make_detector
 from luna_processor.vision.estimators import HeadPoseEstimator, LivenessClassifier, MouthCoverEstimator
 from luna_processor.vision.imaging import resize
@@ -52,9 +52,9 @@ def try_out(model: ModelSpec, engine: Engine, settings: DetectorSettings) -> Non
             case "liveness_mask" | "liveness_flying_faces":
                 LivenessClassifier(model, alone).estimate(picture, box_xyxy)
     except EngineFailed as e:
-        raise StartupError(
-            f"model {model.name} failed when it was tried: {e}; compare decoder, input and outputs in its manifest"
-        ) from e
+        # Otherwise the runtime or the card failed, and says itself what to do.
+        advice = "; compare decoder and outputs in its manifest" if isinstance(e.__cause__, ShapeError) else ""
+        raise StartupError(f"model {model.name} failed when it was tried: {e}{advice}") from e
 
 
 @dataclass(frozen=True, slots=True)
