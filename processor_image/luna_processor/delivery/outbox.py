@@ -62,6 +62,7 @@ class Outbox:
         self._bytes: Counter[str] = Counter()
         """By the origin of the platform."""
         self._unstored_bytes = 0
+        self._is_closed = False
         self._on_ready: Callable[[Sequence[WaitingEvent]], None] = lambda _events: None
         self._restore(spool.waiting())
         self._numbers = itertools.count(max((event.stored.number for event in self._waiting.values()), default=0) + 1)
@@ -104,7 +105,9 @@ class Outbox:
         on_ready(tuple(self._waiting.values()))
 
     def close(self) -> None:
-        """Keep what waits for the next process, and let go of the spool."""
+        """Keep what waits for the next process, and let go of the spool; what still comes finds no room."""
+        with self._changed:
+            self._is_closed = True
         self._writer.close()
 
     # -- runs ---------------------------------------------------------------------------------------------------
@@ -250,6 +253,8 @@ class Outbox:
         return event.request_id in self._waiting
 
     def _has_room(self, origin: str, size_bytes: int) -> bool:
+        if self._is_closed:
+            return False
         left_bytes = self.capacity_bytes - self._bytes.total()
         has_memory = not self._unstored_bytes or self._unstored_bytes + size_bytes <= _UNSTORED_BYTES
         return has_memory and size_bytes <= left_bytes and self._bytes[origin] < _SHARE * left_bytes

@@ -99,6 +99,12 @@ def test_an_event_that_is_larger_than_the_whole_is_not_waited_for() -> None:
     assert in_memory(1).add(large, Account(), lambda: False) == "full"
 
 
+def test_what_comes_after_the_end_is_not_taken_for_kept() -> None:
+    outbox = in_memory()
+    outbox.close()
+    assert outbox.add(an_event(), Account(), None) == "full"
+
+
 def test_runs_are_counted_apart() -> None:
     outbox, mine, other = in_memory(), Account(), Account()
     outbox.add(an_event(), mine, None)
