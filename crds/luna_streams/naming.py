@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 GROUP = "lunastreams.dev"
 VERSION = "v1alpha1"
@@ -84,7 +85,13 @@ def create_time(name: str, creation_timestamp: datetime) -> datetime:
 
 def stream_id(namespace: str, name: str) -> str:
     """Return the stream id of an object: its name when that is a UUID, else derived from namespace and name."""
-    return name if is_uuid(name) else str(uuid.uuid5(_NAMESPACE, f"stream/{namespace}/{name}"))
+    return name if is_uuid(name) else _derived(f"stream/{namespace}/{name}")
+
+
+@lru_cache(maxsize=4096)
+def _derived(identity: str) -> str:
+    """Return the id that stands for something; a pass of the operator asks for the same one several times."""
+    return str(uuid.uuid5(_NAMESPACE, identity))
 
 
 def is_derived(stream_id: str) -> bool:
@@ -99,7 +106,7 @@ def group_object_name(account_id: str, group_name: str) -> str:
 
 def group_id(namespace: str, name: str) -> str:
     """Return the group id of an object: its name when that is a UUID, else derived from namespace and name."""
-    return name if is_uuid(name) else str(uuid.uuid5(_NAMESPACE, f"streamgroup/{namespace}/{name}"))
+    return name if is_uuid(name) else _derived(f"streamgroup/{namespace}/{name}")
 
 
 def secret_name(stream_object_name: str, mark: str) -> str:
