@@ -15,6 +15,7 @@ import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
 
+from luna_processor.allocator import return_free_memory_for_ever
 from luna_processor.delivery.delivery import AUTHORIZATION_FAILED, Delivery, DeliverySettings
 from luna_processor.delivery.outbox import Outbox
 from luna_processor.engines.figures import GpuCollector
@@ -77,10 +78,12 @@ class Process:
             server = _server(create_app(self._interface(worker)))
             serving = asyncio.create_task(server.serve(sockets=[self._listener]))
             working = asyncio.create_task(worker.serve())
+            returning = asyncio.create_task(return_free_memory_for_ever())
             log.info("processor %s listens on %s, asks %s for streams", self._worker_id, self._origin, api.base_url)
             stopping, losing = asyncio.create_task(stopped.wait()), asyncio.create_task(self._device_lost())
             await asyncio.wait({serving, working, stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
             losing.cancel()
+            returning.cancel()
             await self._end(worker, delivery, working)
             server.should_exit = True
             await serving
