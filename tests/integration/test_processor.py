@@ -349,9 +349,9 @@ async def test_each_reason_not_to_start_is_one_line_and_a_status(tmp_path: Path,
         sys.executable, "-c", STARTS, json.dumps([arguments for arguments, _ in cases]), stderr=asyncio.subprocess.PIPE
     )
     _, errors = await process.communicate()
-    said = errors.decode().splitlines()
-    for line, status, (_, text) in zip(said[::2], said[1::2], cases, strict=True):
-        assert status == "2"
+    lines = errors.decode().splitlines()
+    for line, returned, (_, text) in zip(lines[::2], lines[1::2], cases, strict=True):
+        assert returned == "2"
         assert line.startswith("luna-streams processor: ")
         assert text in line
     status, said = await refusal(*origin, LUNA_PROCESSOR_SPEED="11")
