@@ -173,23 +173,23 @@ def objects(node: Any, path: str = "") -> list[tuple[str, Json]]:
         ),
     ],
 )
-def test_values_that_cannot_be_meant_end_with_a_sentence(values: Json, complaint: str, tmp_path: Path) -> None:
-    answer = helm_template(values, tmp_path)
+def test_values_that_cannot_be_meant_end_with_a_sentence(values: Json, complaint: str) -> None:
+    answer = helm_template(values)
     assert answer.returncode != 0
     assert complaint in answer.stderr
 
 
-def test_values_of_an_older_chart_that_were_kept_are_told_apart(tmp_path: Path) -> None:
+def test_values_of_an_older_chart_that_were_kept_are_told_apart() -> None:
     """--reuse-values puts the old chart's values in the place of this one's, so those that are new are missing."""
     old = {name: None for name in ("global", "networkPolicy", "metrics", "rbac", "crds", "commonLabels")}
-    answer = helm_template(old, tmp_path)
+    answer = helm_template(old)
     assert answer.returncode != 0
     assert "use --reset-then-reuse-values" in answer.stderr
 
 
 @pytest.mark.parametrize("part", ["global", "platform", "shim", "metrics"])
-def test_a_part_of_the_values_that_is_null_is_no_puzzle(part: str, tmp_path: Path) -> None:
-    answer = helm_template({part: None}, tmp_path)
+def test_a_part_of_the_values_that_is_null_is_no_puzzle(part: str) -> None:
+    answer = helm_template({part: None})
     assert answer.returncode != 0
     assert "values of this version are missing" in answer.stderr
 
@@ -208,15 +208,15 @@ def test_the_chart_sets_only_variables_that_the_component_knows(
 
 
 @pytest.mark.parametrize(("component", "prefix"), [("operator", "LUNA_OPERATOR_"), ("shim", "LUNA_SHIM_")])
-def test_no_variable_of_a_component_is_set_twice(component: str, prefix: str, tmp_path: Path) -> None:
+def test_no_variable_of_a_component_is_set_twice(component: str, prefix: str) -> None:
     """Server-side apply refuses two of one name, so what the chart sets is no business of `env` and `extraEnv`."""
     values: Json = EVERYTHING[component]
-    (container,) = one(render(EVERYTHING, tmp_path), "Deployment", component)["spec"]["template"]["spec"]["containers"]
+    (container,) = one(render(EVERYTHING), "Deployment", component)["spec"]["template"]["spec"]["containers"]
     own = {item["name"] for item in container["env"] if item["name"].startswith(prefix)} - set(values["env"])
     assert own
     for name in own:
         again = {**EVERYTHING, component: {**values, "extraEnv": [{"name": name, "value": "x"}]}}
-        assert f"{name} is set by the chart" in helm_template(again, tmp_path).stderr
+        assert f"{name} is set by the chart" in helm_template(again).stderr
 
 
 def test_the_values_know_the_fields_of_a_pool() -> None:
@@ -226,8 +226,8 @@ def test_the_values_know_the_fields_of_a_pool() -> None:
     assert set(pattern.removeprefix("^(").removesuffix(")$").split("|")) == set(fields)
 
 
-def test_processor_pods_are_known_by_the_labels_and_the_port_the_operator_gives_them(tmp_path: Path) -> None:
-    made = render(EVERYTHING, tmp_path)
+def test_processor_pods_are_known_by_the_labels_and_the_port_the_operator_gives_them() -> None:
+    made = render(EVERYTHING)
     selectors = [
         one(made, "PodMonitor")["spec"]["selector"]["matchLabels"],
         one(made, "NetworkPolicy", "-processor")["spec"]["podSelector"]["matchLabels"],
@@ -239,13 +239,13 @@ def test_processor_pods_are_known_by_the_labels_and_the_port_the_operator_gives_
 
 
 @pytest.mark.parametrize(("component", "manager"), [("shim", SHIM_MANAGER), ("operator", OPERATOR_MANAGER)])
-def test_the_admission_policies_know_the_label_that_the_code_sets(component: str, manager: str, tmp_path: Path) -> None:
-    rules = one(render({}, tmp_path), "ValidatingAdmissionPolicy", component)["spec"]["validations"]
+def test_the_admission_policies_know_the_label_that_the_code_sets(component: str, manager: str) -> None:
+    rules = one(render({}), "ValidatingAdmissionPolicy", component)["spec"]["validations"]
     assert all(f"== '{manager}'" in rule["expression"] for rule in rules)
 
 
-def test_the_job_may_change_the_definitions_of_the_chart_and_no_others(tmp_path: Path) -> None:
-    (rule,) = one(render({}, tmp_path), "ClusterRole", "-crds")["rules"]
+def test_the_job_may_change_the_definitions_of_the_chart_and_no_others() -> None:
+    (rule,) = one(render({}), "ClusterRole", "-crds")["rules"]
     names = {yaml.safe_load(path.read_text())["metadata"]["name"] for path in crd_manifests()}
     assert set(rule["resourceNames"]) == names
     assert rule["verbs"] == ["get", "patch"]
@@ -255,17 +255,17 @@ def test_the_job_may_change_the_definitions_of_the_chart_and_no_others(tmp_path:
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_a_name_is_given_once(values: Json, tmp_path: Path) -> None:
-    names = [(item["kind"], item["metadata"]["name"]) for item in render(values, tmp_path)]
+def test_a_name_is_given_once(values: Json) -> None:
+    names = [(item["kind"], item["metadata"]["name"]) for item in render(values)]
     assert len(names) == len(set(names))
 
 
-def test_releases_of_one_name_in_two_namespaces_share_nothing(tmp_path: Path) -> None:
+def test_releases_of_one_name_in_two_namespaces_share_nothing() -> None:
     def clusterwide(namespace: str) -> set[tuple[str, str]]:
         values = {**EVERYTHING, "shim": {**EVERYTHING["shim"], "service": {"type": "ClusterIP"}}}
         return {
             (item["kind"], item["metadata"]["name"])
-            for item in render(values, tmp_path, namespace)
+            for item in render(values, namespace)
             if item["kind"].startswith(("Cluster", "ValidatingAdmission"))
         }
 
@@ -274,15 +274,15 @@ def test_releases_of_one_name_in_two_namespaces_share_nothing(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["my.release", "a" * 53, f"{'a' * 49}.b", "luna-streams", "x--y"])
-def test_a_name_that_helm_allows_becomes_one_that_services_may_have(name: str, tmp_path: Path) -> None:
-    for item in render({"allNamespaces": True}, tmp_path, "n" * 63, release=name):
+def test_a_name_that_helm_allows_becomes_one_that_services_may_have(name: str) -> None:
+    for item in render({"allNamespaces": True}, "n" * 63, release=name):
         made = item["metadata"]["name"]
         longest = 63 if item["kind"] in ("Service", "Deployment", "Job", "Pod") else 253
         assert re.fullmatch(rf"[a-z0-9][a-z0-9.-]{{0,{longest - 2}}}[a-z0-9]", made)
         assert item["kind"] != "Service" or re.fullmatch(r"[a-z][a-z0-9-]*", made)
 
 
-def test_a_label_that_is_given_twice_is_written_once(tmp_path: Path) -> None:
+def test_a_label_that_is_given_twice_is_written_once() -> None:
     metrics = {kind: {"enabled": True, "labels": {"team": "own"}} for kind in ("monitors", "rules", "dashboards")}
     values = {
         "commonLabels": {"team": "common"},
@@ -290,7 +290,7 @@ def test_a_label_that_is_given_twice_is_written_once(tmp_path: Path) -> None:
         "operator": {"podLabels": {"team": "own"}},
         "shim": {"podLabels": {"team": "own"}},
     }
-    answer = helm_template(values, tmp_path).stdout
+    answer = helm_template(values).stdout
     made = [document for document in yaml.load_all(answer, OnceOnly) if document]
     for item in made:
         is_special = item["kind"] in ("ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap")
@@ -309,14 +309,14 @@ class OnceOnly(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def test_a_release_whose_name_begins_with_a_digit_is_told_what_to_do(tmp_path: Path) -> None:
-    answer = helm_template({}, tmp_path, release="9lives")
+def test_a_release_whose_name_begins_with_a_digit_is_told_what_to_do() -> None:
+    answer = helm_template({}, release="9lives")
     assert answer.returncode != 0
     assert "must begin with a letter, and 9lives-luna-streams-shim does not: set fullnameOverride" in answer.stderr
 
 
 @pytest.mark.parametrize("word", ["123", "on", "null", "1e3"])
-def test_names_that_yaml_takes_for_something_else_stay_names(word: str, tmp_path: Path) -> None:
+def test_names_that_yaml_takes_for_something_else_stay_names(word: str) -> None:
     values = {
         "fullnameOverride": "luna",
         "nameOverride": word,
@@ -330,7 +330,7 @@ def test_names_that_yaml_takes_for_something_else_stay_names(word: str, tmp_path
         },
         "processor": {"serviceAccountName": word, "pool": {"name": word}},
     }
-    for item in render(values, tmp_path, word, release=word):
+    for item in render(values, word, release=word):
         texts = {"name", "namespace", "serviceAccountName", "priorityClassName", "value", "host", "key"}
         texts |= {"ingressClassName", "loadBalancerClass", "app.kubernetes.io/name", "app.kubernetes.io/instance"}
         assert [found for found in said(item, texts) if not isinstance(found, str | dict)] == []
@@ -347,36 +347,36 @@ def said(node: Any, fields: set[str]) -> list[Any]:
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_every_object_is_labelled_as_one_of_the_release(values: Json, tmp_path: Path) -> None:
-    for item in render(values, tmp_path):
+def test_every_object_is_labelled_as_one_of_the_release(values: Json) -> None:
+    for item in render(values):
         labels = item["metadata"]["labels"]
         assert labels["app.kubernetes.io/instance"] == "luna"
         assert values.get("commonLabels", {}).items() <= labels.items()
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_what_exists_only_for_a_while_is_taken_away_whatever_becomes_of_it(values: Json, tmp_path: Path) -> None:
-    for item in render(values, tmp_path):
+def test_what_exists_only_for_a_while_is_taken_away_whatever_becomes_of_it(values: Json) -> None:
+    for item in render(values):
         annotations = item["metadata"].get("annotations", {})
         if "helm.sh/hook" in annotations:
             policy = set(annotations["helm.sh/hook-delete-policy"].split(","))
             assert policy == {"before-hook-creation", "hook-succeeded", "hook-failed"}
 
 
-def test_without_a_pool_none_is_made(tmp_path: Path) -> None:
-    kinds = {item["kind"] for item in render({"processor": {"pool": {"create": False}}}, tmp_path)}
+def test_without_a_pool_none_is_made() -> None:
+    kinds = {item["kind"] for item in render({"processor": {"pool": {"create": False}}})}
     assert "Deployment" in kinds
     assert "StreamProcessor" not in kinds
 
 
-def test_the_least_of_it_needs_no_right_to_make_anything_clusterwide(tmp_path: Path) -> None:
-    kinds = {item["kind"] for item in render(dict(VALUES[-1].values[0]), tmp_path)}  # type: ignore[call-overload]  # pytest's own type says object
+def test_the_least_of_it_needs_no_right_to_make_anything_clusterwide() -> None:
+    kinds = {item["kind"] for item in render(dict(VALUES[-1].values[0]))}  # type: ignore[call-overload]  # pytest's own type says object
     assert kinds == {"Deployment", "Service", "Pod"}
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_every_container_is_restricted_and_has_probes_where_it_lasts(values: Json, tmp_path: Path) -> None:
-    for name, spec in pod_specs(render(values, tmp_path)):
+def test_every_container_is_restricted_and_has_probes_where_it_lasts(values: Json) -> None:
+    for name, spec in pod_specs(render(values)):
         (container,) = spec["containers"]
         assert spec["securityContext"]["runAsNonRoot"], name
         assert container["securityContext"]["readOnlyRootFilesystem"], name
@@ -386,46 +386,43 @@ def test_every_container_is_restricted_and_has_probes_where_it_lasts(values: Jso
             assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), name
 
 
-def test_a_cluster_that_chooses_users_may(tmp_path: Path) -> None:
+def test_a_cluster_that_chooses_users_may() -> None:
     fixed = {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
-    for name, spec in pod_specs(render({"podSecurityContext": fixed}, tmp_path)):
+    for name, spec in pod_specs(render({"podSecurityContext": fixed})):
         assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}, name
 
 
-def test_images_follow_registry_tag_and_digest(tmp_path: Path) -> None:
+def test_images_follow_registry_tag_and_digest() -> None:
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
     mirror = "registry.example.com/mirror/luna-streams"
-    images = {name: spec["containers"][0]["image"] for name, spec in pod_specs(render(EVERYTHING, tmp_path))}
+    images = {name: spec["containers"][0]["image"] for name, spec in pod_specs(render(EVERYTHING))}
     assert images == {
         f"{PREFIX}-operator": f"{mirror}-operator:{version}@{DIGEST}",
         f"{PREFIX}-crds": f"{mirror}-operator:{version}@{DIGEST}",
         f"{PREFIX}-shim": f"{mirror}-operator:1.2.3@{DIGEST}",
         f"{PREFIX}-check": f"{mirror}-operator:1.2.3@{DIGEST}",
     }
-    assert (
-        variables_of(EVERYTHING, "operator", tmp_path)["LUNA_OPERATOR_PROCESSOR_IMAGE"]
-        == f"{mirror}-processor:{version}"
-    )
+    assert variables_of(EVERYTHING, "operator")["LUNA_OPERATOR_PROCESSOR_IMAGE"] == f"{mirror}-processor:{version}"
 
 
-def test_pull_secrets_reach_every_pod_once(tmp_path: Path) -> None:
-    for _, spec in pod_specs(render(EVERYTHING, tmp_path)):
+def test_pull_secrets_reach_every_pod_once() -> None:
+    for _, spec in pod_specs(render(EVERYTHING)):
         assert spec["imagePullSecrets"] == [{"name": "shared"}, {"name": "registry"}]
-    variables = variables_of(EVERYTHING, "operator", tmp_path)
+    variables = variables_of(EVERYTHING, "operator")
     assert variables["LUNA_OPERATOR_PROCESSOR_PULL_SECRETS"] == "shared,registry"
     assert variables["LUNA_OPERATOR_PROCESSOR_PULL_POLICY"] == "Always"
 
 
-def variables_of(values: Json, component: str, folder: Path) -> dict[str, str]:
+def variables_of(values: Json, component: str) -> dict[str, str]:
     """Return the variables of a component that have a plain value."""
-    (container,) = one(render(values, folder), "Deployment", component)["spec"]["template"]["spec"]["containers"]
+    (container,) = one(render(values), "Deployment", component)["spec"]["template"]["spec"]["containers"]
     return {item["name"]: item["value"] for item in container["env"] if "value" in item}
 
 
-def test_processors_of_the_release_have_an_account_without_rights(tmp_path: Path) -> None:
-    made = render({}, tmp_path)
+def test_processors_of_the_release_have_an_account_without_rights() -> None:
+    made = render({})
     name = f"{PREFIX}-processor"
-    assert variables_of({}, "operator", tmp_path)["LUNA_OPERATOR_PROCESSOR_SERVICE_ACCOUNT"] == name
+    assert variables_of({}, "operator")["LUNA_OPERATOR_PROCESSOR_SERVICE_ACCOUNT"] == name
     assert one(made, "ServiceAccount", name)["automountServiceAccountToken"] is False
     subjects = [
         subject["name"] for item in made if item["kind"].endswith("Binding") for subject in item.get("subjects", [])
@@ -433,8 +430,8 @@ def test_processors_of_the_release_have_an_account_without_rights(tmp_path: Path
     assert name not in subjects
 
 
-def test_pools_of_other_namespaces_take_the_account_that_every_namespace_has(tmp_path: Path) -> None:
-    variables = variables_of({"allNamespaces": True}, "operator", tmp_path)
+def test_pools_of_other_namespaces_take_the_account_that_every_namespace_has() -> None:
+    variables = variables_of({"allNamespaces": True}, "operator")
     assert variables["LUNA_OPERATOR_PROCESSOR_SERVICE_ACCOUNT"] == "default"
 
 
@@ -442,8 +439,8 @@ def test_pools_of_other_namespaces_take_the_account_that_every_namespace_has(tmp
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_the_log_has_a_folder_that_can_be_written(values: Json, tmp_path: Path) -> None:
-    pod = one(render(values, tmp_path), "Deployment", "shim")["spec"]["template"]["spec"]
+def test_the_log_has_a_folder_that_can_be_written(values: Json) -> None:
+    pod = one(render(values), "Deployment", "shim")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     folder = next(item["value"] for item in container["env"] if item["name"] == "LUNA_SHIM_DATA_FOLDER")
     name = next(item["name"] for item in container["volumeMounts"] if item["mountPath"] == folder)
@@ -451,12 +448,12 @@ def test_the_log_has_a_folder_that_can_be_written(values: Json, tmp_path: Path) 
     assert {"emptyDir", "persistentVolumeClaim"} & volume.keys()
 
 
-def test_a_claim_is_never_used_by_two_pods(tmp_path: Path) -> None:
-    assert one(render(WITH_CLAIM, tmp_path), "Deployment", "shim")["spec"]["strategy"]["type"] == "Recreate"
+def test_a_claim_is_never_used_by_two_pods() -> None:
+    assert one(render(WITH_CLAIM), "Deployment", "shim")["spec"]["strategy"]["type"] == "Recreate"
 
 
-def test_the_url_of_the_database_stays_in_its_secret(tmp_path: Path) -> None:
-    pod = one(render(EVERYTHING, tmp_path), "Deployment", "shim")["spec"]["template"]["spec"]
+def test_the_url_of_the_database_stays_in_its_secret() -> None:
+    pod = one(render(EVERYTHING), "Deployment", "shim")["spec"]["template"]["spec"]
     (variable,) = [item for item in pod["containers"][0]["env"] if item["name"] == "LUNA_SHIM_DATABASE_URL"]
     assert variable["valueFrom"] == {"secretKeyRef": {"name": "log-database", "key": "uri"}}
 
@@ -464,7 +461,7 @@ def test_the_url_of_the_database_stays_in_its_secret(tmp_path: Path) -> None:
 def test_a_database_that_is_named_by_a_variable_is_one_too(tmp_path: Path) -> None:
     url = {"name": "LUNA_SHIM_DATABASE_URL", "valueFrom": {"secretKeyRef": {"name": "db", "key": "dsn"}}}
     values: Json = {"shim": {"replicas": 2, "extraEnv": [url]}}
-    egress = one(render(values, tmp_path), "NetworkPolicy", "-shim")["spec"]["egress"]
+    egress = one(render(values), "NetworkPolicy", "-shim")["spec"]["egress"]
     assert {"ports": [{"protocol": "TCP", "port": 5432}]} in egress
     assert "log of" not in notes(values, tmp_path)
 
@@ -473,8 +470,8 @@ def test_a_database_that_is_named_by_a_variable_is_one_too(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("values", VALUES[:-1])
-def test_every_pod_of_the_release_is_denied_what_is_not_named(values: Json, tmp_path: Path) -> None:
-    made = render(values, tmp_path)
+def test_every_pod_of_the_release_is_denied_what_is_not_named(values: Json) -> None:
+    made = render(values)
     policies = [item["spec"] for item in made if item["kind"] == "NetworkPolicy"]
     assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies)
     labels = [item["spec"]["template"]["metadata"]["labels"] for item in made if item["kind"] in ("Deployment", "Job")]
@@ -484,9 +481,9 @@ def test_every_pod_of_the_release_is_denied_what_is_not_named(values: Json, tmp_
         assert len(chosen) == 1, pod
 
 
-def test_nobody_reads_metrics_unless_somebody_is_to(tmp_path: Path) -> None:
+def test_nobody_reads_metrics_unless_somebody_is_to() -> None:
     def sources(values: Json) -> list[Json]:
-        spec = one(render(values, tmp_path), "NetworkPolicy", "-operator")["spec"]
+        spec = one(render(values), "NetworkPolicy", "-operator")["spec"]
         found: list[Json] = spec["ingress"][0]["from"]
         return [peer for peer in found if "namespaceSelector" in peer]
 
@@ -495,8 +492,8 @@ def test_nobody_reads_metrics_unless_somebody_is_to(tmp_path: Path) -> None:
     assert sources(EVERYTHING) == EVERYTHING["networkPolicy"]["metricsFrom"]
 
 
-def test_the_policy_of_processors_can_be_copied_to_the_namespaces_of_their_pools(tmp_path: Path) -> None:
-    spec = one(render({"allNamespaces": True}, tmp_path, "system"), "NetworkPolicy", "-processor")["spec"]
+def test_the_policy_of_processors_can_be_copied_to_the_namespaces_of_their_pools() -> None:
+    spec = one(render({"allNamespaces": True}, "system"), "NetworkPolicy", "-processor")["spec"]
     peers = [*spec["ingress"][0]["from"], *(peer for rule in spec["egress"] for peer in rule["to"])]
     shims = [peer for peer in peers if "podSelector" in peer]
     assert len(shims) == 2
@@ -505,8 +502,8 @@ def test_the_policy_of_processors_can_be_copied_to_the_namespaces_of_their_pools
         assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "system"}
 
 
-def test_processors_may_not_ask_the_cloud_who_their_node_is(tmp_path: Path) -> None:
-    egress = one(render({}, tmp_path), "NetworkPolicy", "-processor")["spec"]["egress"]
+def test_processors_may_not_ask_the_cloud_who_their_node_is() -> None:
+    egress = one(render({}), "NetworkPolicy", "-processor")["spec"]["egress"]
     blocks = [peer["ipBlock"] for rule in egress for peer in rule["to"] if "ipBlock" in peer]
     (everywhere,) = [block for block in blocks if block["cidr"] == "0.0.0.0/0"]
     assert everywhere["except"] == ["169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32"]

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -156,8 +155,8 @@ def test_panels_do_not_overlap_and_ask_the_chosen_source_and_release() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
-def test_the_rule_and_the_dashboard_are_installed_as_they_stand(tmp_path: Path) -> None:
-    made = render(EVERYTHING, tmp_path)
+def test_the_rule_and_the_dashboard_are_installed_as_they_stand() -> None:
+    made = render(EVERYTHING)
     assert json.loads(one(made, "ConfigMap", "-dashboard")["data"]["luna-streams.json"]) == DASHBOARD
     (group,) = one(made, "PrometheusRule")["spec"]["groups"]
     kept = [alert for alert in ALERTS if alert["alert"] != "LunaStreamsPluginDown"]
@@ -168,8 +167,8 @@ def test_the_rule_and_the_dashboard_are_installed_as_they_stand(tmp_path: Path) 
         assert "$release" not in json.dumps(rule)
 
 
-def test_the_monitors_put_the_release_on_every_series(tmp_path: Path) -> None:
-    made = render(EVERYTHING, tmp_path)
+def test_the_monitors_put_the_release_on_every_series() -> None:
+    made = render(EVERYTHING)
     specs = [item["spec"] for item in made if item["kind"] in ("ServiceMonitor", "PodMonitor")]
     assert len(specs) == 3
     for spec in specs:
@@ -179,8 +178,8 @@ def test_the_monitors_put_the_release_on_every_series(tmp_path: Path) -> None:
         assert endpoint["honorLabels"] is True
 
 
-def test_the_monitors_find_what_they_scrape(tmp_path: Path) -> None:
-    made = render(EVERYTHING, tmp_path)
+def test_the_monitors_find_what_they_scrape() -> None:
+    made = render(EVERYTHING)
     for component in ("operator", "shim"):
         service = one(made, "Service", component)
         monitor = one(made, "ServiceMonitor", component)["spec"]

@@ -52,14 +52,14 @@ def kubeconform(schemas: Path, objects: list[Json]) -> tuple[int, list[Json]]:
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_kubeconform_knows_every_field(values: Json, schemas: Path, tmp_path: Path) -> None:
-    objects = render(values, tmp_path)
+def test_kubeconform_knows_every_field(values: Json, schemas: Path) -> None:
+    objects = render(values)
     assert kubeconform(schemas, objects) == (len(objects), [])
 
 
-def test_kubeconform_would_refuse_a_misspelt_field_of_any_kind(schemas: Path, tmp_path: Path) -> None:
+def test_kubeconform_would_refuse_a_misspelt_field_of_any_kind(schemas: Path) -> None:
     broken = []
-    for item in render(CASES["everything on"], tmp_path):
+    for item in render(CASES["everything on"]):
         if "spec" in item and item["kind"] != "ConfigMap":
             wrong = copy.deepcopy(item)
             wrong["spec"]["nobodyKnowsThis"] = 1
@@ -91,10 +91,8 @@ def namespace(real_api: ApiServer) -> str:
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_a_real_api_server_accepts_every_object(
-    values: Json, namespace: str, tmp_path: Path, real_api: ApiServer
-) -> None:
-    objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": render(values, tmp_path, namespace)})
+def test_a_real_api_server_accepts_every_object(values: Json, namespace: str, real_api: ApiServer) -> None:
+    objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": render(values, namespace)})
     arguments = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", "-"]
     answer = kubectl(real_api, *arguments, stdin=objects)
     assert answer.returncode == 0, answer.stderr
@@ -103,7 +101,7 @@ def test_a_real_api_server_accepts_every_object(
 
 @pytest.mark.parametrize("values", VALUES)
 def test_pod_security_restricted_admits_every_pod_and_no_looser_one(
-    values: Json, namespace: str, tmp_path: Path, real_api: ApiServer
+    values: Json, namespace: str, real_api: ApiServer
 ) -> None:
     def admit(spec: Json) -> str:
         # A dry run of the chart has made no ServiceAccount, and this server has no PriorityClass but its own.
@@ -111,7 +109,7 @@ def test_pod_security_restricted_admits_every_pod_and_no_looser_one(
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": RELEASE}, "spec": bare}
         return kubectl(real_api, "create", "-n", namespace, "--dry-run=server", "-f", "-", stdin=json.dumps(pod)).stderr
 
-    specs = dict(pod_specs(render(values, tmp_path, namespace)))
+    specs = dict(pod_specs(render(values, namespace)))
     assert specs
     for name, spec in specs.items():
         assert admit(spec) == "", name

@@ -85,7 +85,7 @@ class Account:
 
 async def as_account(api: ApiServer, kube: KubeClient, namespace: str, component: str, folder: Path) -> Account:
     """Install what the chart allows and the policies that narrow it, and nothing else of it."""
-    objects = render({}, folder, namespace)
+    objects = render({}, namespace)
     for item in objects:
         kinds = _RIGHTS | _GUARDS
         if item["kind"] not in kinds:
@@ -251,15 +251,15 @@ async def test_the_job_may_do_what_it_does_and_nothing_else(real_api: ApiServer,
 
 
 @pytest.mark.parametrize("component", ["operator", "shim"])
-def test_in_all_namespaces_the_same_is_allowed(component: str, tmp_path: Path) -> None:
+def test_in_all_namespaces_the_same_is_allowed(component: str) -> None:
     def rights(values: Json) -> set[Right]:
-        return rights_of(rules_of(render(values, tmp_path), f"{PREFIX}-{component}"))
+        return rights_of(rules_of(render(values), f"{PREFIX}-{component}"))
 
     assert rights({"allNamespaces": True}) == rights({})
 
 
-def test_processors_and_tests_may_nothing(tmp_path: Path) -> None:
-    objects = render({}, tmp_path)
+def test_processors_and_tests_may_nothing() -> None:
+    objects = render({})
     for account in (f"{PREFIX}-processor", "default"):
         assert rules_of(objects, account) == []
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,21 +146,29 @@ def program(name: str) -> Path:
     return Path(found)
 
 
-def render(values: Json, folder: Path, namespace: str = "luna", release: str = RELEASE) -> list[Json]:
+def render(values: Json, namespace: str = "luna", release: str = RELEASE) -> list[Json]:
     """Return the objects that the chart makes of values, hooks included, its CRDs not."""
-    answer = helm_template(values, folder, namespace, release)
-    assert answer.returncode == 0, answer.stderr
-    return [document for document in yaml.safe_load_all(answer.stdout) if document]
+    objects: list[Json] = json.loads(_objects(json.dumps(values), namespace, release))
+    return objects
 
 
-def helm_template(
-    values: Json, folder: Path, namespace: str = "luna", release: str = RELEASE
-) -> subprocess.CompletedProcess[str]:
+def helm_template(values: Json, namespace: str = "luna", release: str = RELEASE) -> subprocess.CompletedProcess[str]:
     """Render the chart; it may refuse the values."""
-    file = folder / "values.json"
-    file.write_text(json.dumps(values))
-    command = [str(program("helm")), "template", release, str(CHART), "--namespace", namespace, f"--values={file}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return _helm_template(json.dumps(values), namespace, release)
+
+
+@cache
+def _objects(values: str, namespace: str, release: str) -> str:
+    """Return them as JSON, which costs little to read again."""
+    answer = _helm_template(values, namespace, release)
+    assert answer.returncode == 0, answer.stderr
+    return json.dumps([document for document in yaml.safe_load_all(answer.stdout) if document])
+
+
+@cache
+def _helm_template(values: str, namespace: str, release: str) -> subprocess.CompletedProcess[str]:
+    command = [str(program("helm")), "template", release, str(CHART), "--namespace", namespace, "--values=-"]
+    return subprocess.run(command, input=values, capture_output=True, text=True, timeout=120, check=False)
 
 
 def one(objects: list[Json], kind: str, suffix: str = "") -> Json:
