@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import cast
@@ -43,6 +44,26 @@ def test_a_file_with_sound_that_is_whole_is_read_to_its_end(
 ) -> None:
     path = tmp_path / f"whole.{form}"
     path.write_bytes(talkies[form])
+    assert len(read(path)) == SECONDS * 25
+
+
+@pytest.mark.parametrize(
+    ("video_later_s", "sound_later_s"), [(2.0, 0.0), (0.0, 4.0), (3600.0, 3600.0)], ids=["video", "sound", "both"]
+)
+@pytest.mark.parametrize("form", ["mp4", "mkv", "flv"])
+def test_a_file_whose_streams_begin_late_or_apart_lacks_nothing(
+    form: str, video_later_s: float, sound_later_s: float, talkies: dict[str, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / f"apart.{form}"
+    with av.open(io.BytesIO(talkies[form]), "r") as source, av.open(str(path), "w") as target:
+        copies = [target.add_stream_from_template(stream) for stream in (*source.streams.video, *source.streams.audio)]
+        later_s = {copies[0].index: video_later_s, copies[1].index: sound_later_s}
+        for packet in source.demux():
+            if packet.pts is not None and packet.dts is not None and packet.time_base is not None:
+                steps = round(later_s[packet.stream_index] / packet.time_base)
+                packet.pts, packet.dts = packet.pts + steps, packet.dts + steps
+                packet.stream = copies[packet.stream_index]
+                target.mux(packet)
     assert len(read(path)) == SECONDS * 25
 
 
