@@ -194,6 +194,6 @@ class Namespace(RuleBasedStateMachine):
 
 
 Namespace.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestNamespace = Namespace.TestCase

@@ -42,7 +42,7 @@ for _manifest in (
     _SERVER.apply(_manifest)
 
 READ_TYPES = ("application/vnd.kubernetes.protobuf", "application/yaml", "application/json")
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @asynccontextmanager
