@@ -114,17 +114,19 @@ class Bench:
             lambda name: self._kube.patch(STREAMS.at(BARE_NAMESPACE, name).status, {"status": status}), names
         )
 
-    async def placement_rate(self, count: int, pid: int) -> tuple[float, float]:
-        """Wait until the operator has written so many streams.
+    async def placement_rate(self, total: int, pid: int) -> tuple[float, float]:
+        """Wait until so many streams have a pod, also those that had one before.
+
+        What was written without the answer being heard is not counted as written, and is done all the same.
 
         Returns:
             From the first on: how many per second, and seconds of the operator's CPU time for each.
         """
-        began, first, written, used = 0.0, 0.0, 0.0, 0.0
+        began, first, written, seated, used = 0.0, 0.0, 0.0, 0.0, 0.0
         async with asyncio.timeout(600):
-            while written < count:
+            while seated < total:
                 await asyncio.sleep(0.2)  # each answer is work for the operator, too
-                written = await self._written()
+                written, seated = await self._figures()
                 if written and not began:
                     began, first, used = time.perf_counter(), written, cpu_s(pid)
         placed = written - first
@@ -133,7 +135,7 @@ class Bench:
     async def restart_s(self, began: float) -> float:
         """Return how long an operator that began at a moment takes to place the one stream that waits."""
         async with asyncio.timeout(120):
-            while not await self._written():
+            while not (await self._figures())[0]:
                 await asyncio.sleep(0.05)
         return time.perf_counter() - began
 
@@ -144,15 +146,21 @@ class Bench:
             names,
         )
 
-    async def _written(self) -> float:
-        """Return how many statuses of streams the operator has written; 0 while it does not answer."""
+    async def _figures(self) -> tuple[float, float]:
+        """Return how many statuses of streams the operator has written, and how many belong to pods.
+
+        Both are 0 while it does not answer.
+        """
         try:
             async with self._http.get(f"http://127.0.0.1:{self._port}/metrics") as answer:
                 text = await answer.text()
         except aiohttp.ClientError:
-            return 0.0
-        wanted = 'luna_operator_writes_total{object="Stream",result="ok"}'
-        return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(wanted)), 0.0)
+            return 0.0, 0.0
+        figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        written = figures.get('luna_operator_writes_total{object="Stream",result="ok"}', 0.0)
+        return float(written), float(
+            figures.get(f'luna_operator_pool_streams{{namespace="{NAMESPACE}",pool="pool"}}', 0)
+        )
 
 
 _READY = {
@@ -205,7 +213,7 @@ async def run(kubeconfig: Path, port: int, count: int, bare: int) -> bool:
             rates["bare"].append(await bench.bare_rate(new[:bare_per_round]))
             costs["bare"].append((time.process_time() - before) / bare_per_round)
             with operator(kubeconfig, port) as pid:
-                rate, cost = await bench.placement_rate(per_round, pid)
+                rate, cost = await bench.placement_rate(len(names), pid)
             rates["operator"].append(rate)
             costs["operator"].append(cost)
         for name, values in rates.items():
