@@ -6,14 +6,16 @@ import os
 from itertools import islice
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from support.datagrams import datagrams, free_udp_port
 from support.event_sink import EventSink
 from support.media import demo_pictures, plain_pictures, write_clip
 from support.media_server import content, media_server
-from support.processors import processor
+from support.processors import ProcessorProcess, processor
 from support.streams_server import StreamsServer, stream_v1, stream_v2
 from support.waiting import eventually
 
@@ -22,6 +24,12 @@ SLOW_S = 150.0
 
 def options(sink: EventSink) -> tuple[str, ...]:
     return ("--platform-origin", sink.origin, "--feedback-period", "0.2", "--face-model", "centerface-int8")
+
+
+def detections(worker: ProcessorProcess) -> float:
+    metrics = httpx.get(f"{worker.origin}/metrics").text
+    samples = (sample for family in text_string_to_metric_families(metrics) for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name == "luna_processor_stream_detections_total")
 
 
 async def test_a_face_in_datagrams_is_an_event_once_they_end(
@@ -35,6 +43,7 @@ async def test_a_face_in_datagrams_is_an_event_once_they_end(
     async with processor(server.origin, *options(sink)) as running:
         with datagrams(clip, "127.0.0.1", port, duration_s=3.0):
             await eventually(lambda: record.video_info and not record.last_error, "the stream is read", SLOW_S)
+            await eventually(lambda: detections(running) >= 10, "the face was looked at for a while", SLOW_S)
         await eventually(lambda: "no answer within 2 s" in (record.last_error or ""), "its end is noticed", SLOW_S)
         await eventually(lambda: sink.events, "the face that was seen is sent", SLOW_S)
         assert record.status == "in_progress"
