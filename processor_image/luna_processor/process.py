@@ -10,6 +10,8 @@ import signal
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import uvicorn
 from pydantic import ValidationError
@@ -37,6 +39,10 @@ MODES: Mapping[str, Mode] = {"faces": MODE_FACES, "bodies": MODE_BODIES, "humans
 
 EXIT_FAILED = 1
 """The process ended though nobody told it to."""
+
+_THREADS: Final = 64
+"""For what would block the event loop, at most. Behind a cut network every lookup of a name holds one for many seconds;
+Python's usual number, two cores make six, would leave none for reading the spool."""
 
 
 class Process:
@@ -66,9 +72,10 @@ class Process:
         Args:
             outbox: where events wait; closed at the end.
         """
-        stopped = asyncio.Event()
+        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+            loop.add_signal_handler(number, stopped.set)
+        loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="event-loop"))
         settings = self._settings
         mode = MODES[settings.v1_mode]
         api = StreamsApi(settings.streams_origin, settings.api_version, self._worker_id, settings.token, mode)

@@ -75,7 +75,6 @@ class ObservedRun:
 def a_run(body: dict[str, Any], open_source: Callable[[SourcePlan, Callable[[], bool]], Source]) -> ObservedRun:
     """Return a run of a stream as POST /2/streams takes it; start it."""
     plan = make_plan(v2.queued_stream({**body, "stream_id": STREAM_ID, "version": 1}), Platform("http://platform", 6))
-    stages = Stages(PaintDetector(0), PaintDetector(1), Estimators(ToldPose(), ToldMouth()))
     opened: list[SourcePlan] = []
 
     def open_observed(source: SourcePlan, is_stopped: Callable[[], bool], /) -> Source:
@@ -83,8 +82,14 @@ def a_run(body: dict[str, Any], open_source: Callable[[SourcePlan, Callable[[], 
         return open_source(source, is_stopped)
 
     observed: ObservedRun
-    context = RunContext(
-        stages, Nowhere(), Metrics(), lambda: observed.reports.append(observed.run.report), open_observed
-    )
+    context = a_context(lambda: observed.reports.append(observed.run.report), open_observed)
     observed = ObservedRun(StreamRun(plan, context), opened=opened)
     return observed
+
+
+def a_context(
+    on_change: Callable[[], None], open_source: Callable[[SourcePlan, Callable[[], bool]], Source]
+) -> RunContext:
+    """Return what runs need, without models and without a platform."""
+    stages = Stages(PaintDetector(0), PaintDetector(1), Estimators(ToldPose(), ToldMouth()))
+    return RunContext(stages, Nowhere(), Metrics(), on_change, open_source)

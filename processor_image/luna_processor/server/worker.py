@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from luna_processor.errors import ReportRefused, ServerUnavailable, UnsuitableStream
@@ -32,6 +32,7 @@ _REPORT_RETRIES_S = (0.0, 0.0, 1.0)
 """Pauses before a report is repeated: at once, over a new connection, which may lead to another replica."""
 _SHORTEST_TIMEOUT_S = 0.2
 _JOIN_TIMEOUT_S = 2.0
+_JOIN_LOOK_S = 0.02
 _SILENCE_S = 15.0
 """How much longer than it usually takes the server may be silent before this worker is no place for streams."""
 
@@ -132,7 +133,10 @@ class Worker:
         self._runs.clear()
         for run in runs:
             run.stop(sends_rest=run.plan.source.is_live)
-        await self._joined(runs)
+        # Looked at, not joined in threads: those of the event loop may all hang in name lookups.
+        latest_s = time.monotonic() + _JOIN_TIMEOUT_S
+        while time.monotonic() < latest_s and not all(run.is_over for run in runs):
+            await asyncio.sleep(_JOIN_LOOK_S)
 
     async def report_trouble(self, reason: str) -> None:
         """Say once of every stream that runs what has befallen this worker; not beside `serve`."""
@@ -354,17 +358,19 @@ class Worker:
         while True:
             # What begins during the pause is due after it.
             await asyncio.sleep(max(0.0, self._patience_s))
-            await self._stop_unheard()
+            self._stop_unheard()
 
-    async def _stop_unheard(self) -> None:
-        """Stop the streams whose reports were not answered for too long: the server is about to give them to others."""
+    def _stop_unheard(self) -> None:
+        """Stop the streams whose reports were not answered for too long: the server is about to give them to others.
+
+        None waits for the end of another one: what hangs in it would keep those that are due next.
+        """
         limit_s, now_s = self._settings.max_feedback_delay_s, time.monotonic()
         unheard = [run for name, run in self._runs.items() if now_s - self._heard_s.get(name, now_s) >= limit_s]
         for run in unheard:
             log.warning("stream %s: stopped, no report was answered for %g s", run.plan.stream_id, limit_s)
             del self._runs[run.plan.stream_id]
             run.stop(sends_rest=True)
-        await self._joined(unheard)
         self._update_room()
 
     # -- threads ------------------------------------------------------------------------------------------------
@@ -378,10 +384,6 @@ class Worker:
             self._room.set()
         else:
             self._room.clear()
-
-    async def _joined(self, runs: Sequence[StreamRun]) -> None:
-        waits: list[Awaitable[None]] = [asyncio.to_thread(run.join, _JOIN_TIMEOUT_S) for run in runs]
-        await asyncio.gather(*waits)
 
 
 def _is_over(stream: FeedbackStream, version: int) -> bool:
