@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, settings
 from support.apiservers import any_api, embedded_api, real_api
 from support.authorities import few_authorities
 from support.event_sink import sink
+from support.goodbyes import let_goodbyes_be
 from support.postgresql import log_database, postgresql
 from support.streams_server import server
 
@@ -13,3 +14,5 @@ __all__ = ["any_api", "embedded_api", "few_authorities", "log_database", "postgr
 # A machine that is busy with something else is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+let_goodbyes_be()
