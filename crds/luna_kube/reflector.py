@@ -205,7 +205,7 @@ class Reflector:
         listed = await self._client.list(
             self.collection, labels=self._labels, fields=self._fields, page_size=self._settings.page_size
         )
-        events = self.cache.replace(map(_slim, listed.items), listed.resource_version, seen_before)
+        events = self.cache.replace(listed.items, listed.resource_version, seen_before)
         self._version = listed.resource_version
         self._tell(events)
         self._note(None)

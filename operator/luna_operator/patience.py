@@ -15,8 +15,12 @@ class _Wait:
     delay_s: float
 
     def lasts(self, now: datetime) -> bool:
-        """Tell whether it is not over; a clock that was set back does not make it longer."""
-        return timedelta(0) < self.until - now <= timedelta(seconds=self.delay_s)
+        """Tell whether it is not over."""
+        return self.lasted(now, now)
+
+    def lasted(self, since: datetime, now: datetime) -> bool:
+        """Tell whether it was not over at `since`; a clock that was set back does not make it longer."""
+        return since < self.until <= now + timedelta(seconds=self.delay_s)
 
 
 class Patience:
@@ -40,9 +44,9 @@ class Patience:
         """Return the keys that are not to be tried now."""
         return frozenset(key for key, wait in self._waits.items() if wait.lasts(now))
 
-    def next_try(self, now: datetime) -> datetime | None:
-        """Return when the next key may be tried again."""
-        return min((wait.until for wait in self._waits.values() if wait.lasts(now)), default=None)
+    def next_try(self, since: datetime, now: datetime) -> datetime | None:
+        """Return when the next key may be tried again that was left alone at `since`, or is so by now."""
+        return min((wait.until for wait in self._waits.values() if wait.lasted(since, now)), default=None)
 
     def _forget(self, now: datetime) -> None:
         """Forget the keys that were not tried again for long: there is nothing to be done about them any more."""

@@ -108,8 +108,8 @@ class Reconciler:
     async def reconcile(self, namespace: str) -> None:
         """Make one pass over a namespace."""
         memory = self._memories.setdefault(namespace, _Memory())
-        began, now = time.monotonic(), _now()
-        plan, is_all = self._look(namespace, memory, now)
+        began, looked_at = time.monotonic(), _now()
+        plan, is_all = self._look(namespace, memory, looked_at)
         self._show(namespace, plan)
         look_s = time.monotonic() - began
         batch = plan.streams[:BATCH]
@@ -123,11 +123,12 @@ class Reconciler:
         memory.batch = next_batch(memory.batch, len(batch) - len(writes), len(writes))
         if writes or not is_all or len(plan.streams) > BATCH:
             self.wake(namespace)
-        now = _now()  # what the writes changed or failed to is newer than the pass's beginning
+        # What the writes changed or failed to is newer than the look; what came due during them was not looked at.
+        now = _now()
         looks = [pool.pods.look_again for pool in plan.pools]
         space = self._world.space(namespace)
-        looks += [space.next_restart(), space.next_leave(now), plan.look_again, space.next_trust(now)]
-        looks += [patience.next_try(now) for patience in (memory.streams, memory.pods, memory.births)]
+        looks += [space.next_restart(), space.next_leave(looked_at), plan.look_again, space.next_trust(looked_at, now)]
+        looks += [patience.next_try(looked_at, now) for patience in (memory.streams, memory.pods, memory.births)]
         # A restart that is due and could not be written stays due.
         memory.wake_at = min((max(moment, now + _PAUSE) for moment in looks if moment is not None), default=None)
         # Looking may take half of the time at most: a storm of events is answered by fewer, larger passes. While the

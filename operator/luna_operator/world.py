@@ -136,11 +136,11 @@ class Space:
                 found.setdefault(fact.pod, set()).add(name)
         return found
 
-    def next_trust(self, now: datetime) -> datetime | None:
-        """Return when the next pod is no longer suspect; forget those that are gone."""
+    def next_trust(self, since: datetime, now: datetime) -> datetime | None:
+        """Return when the next pod is no longer suspect that was so at `since`, or is by now; forget all others."""
         pods = {pod.uid for pod in self.pods.values()}
         self.suspects = {
-            uid: until for uid, until in self.suspects.items() if now < until <= now + SUSPICION and uid in pods
+            uid: until for uid, until in self.suspects.items() if since < until <= now + SUSPICION and uid in pods
         }
         return min(self.suspects.values(), default=None)
 
@@ -168,10 +168,10 @@ class Space:
             heapq.heappop(self._restarts)
         return None
 
-    def next_leave(self, now: datetime) -> datetime | None:
-        """Return when the next worker is lost that was asked to let go of its stream, if it does not do so before."""
+    def next_leave(self, since: datetime) -> datetime | None:
+        """Return when the first worker after `since` is lost that was asked to let go of its stream and does not."""
         moments = (fact.leave_by for fact in self.leaving.values())
-        return min((moment for moment in moments if moment is not None and moment > now), default=None)
+        return min((moment for moment in moments if moment is not None and moment > since), default=None)
 
     def _unindex(self, old: StreamFact) -> None:
         self._pools_of.pop(old.name, None)
@@ -232,11 +232,7 @@ class World:
         self, resource: Resource, items: Iterable[Json], version: str, seen_before: int
     ) -> Counter[EventType]:
         """Take a complete list, see `Cache.replace`; return what of it was news."""
-        slim = []
-        for obj in items:
-            obj["metadata"].pop("managedFields", None)
-            slim.append(obj)
-        events = self._caches[resource].replace(slim, version, seen_before)
+        events = self._caches[resource].replace(items, version, seen_before)
         self._tell(resource, events)
         return Counter(event.type for event in events)
 

@@ -194,11 +194,12 @@ def test_a_worker_that_takes_a_stream_again_was_not_dead() -> None:
 def test_the_silence_of_a_pod_is_forgotten_after_a_while() -> None:
     world = a_busy_world("a", slots_per_pod=1, replicas=1)
     by_worker(world, "a", HandlerLost("no feedback for 20 s"))
-    until = world.space.next_trust(world.now)
+    until = world.space.next_trust(world.now, world.now)
     assert until is not None
+    assert world.space.next_trust(world.now, until) == until, "a pass that began before it has not looked since"
     world.now = until
     assert not world.space.is_suspect(world.space.pods["pool-0"], until)
-    assert world.space.next_trust(until) is None
+    assert world.space.next_trust(until, until) is None
 
 
 def test_a_pod_is_suspect_although_nobody_saw_that_it_had_taken_the_stream() -> None:

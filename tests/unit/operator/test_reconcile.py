@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from luna_kube import STREAM_PROCESSORS, STREAMS, ApiError, KubeClient
@@ -118,6 +118,41 @@ async def test_a_write_that_failed_is_tried_again_though_nothing_else_happens() 
         world.take(STREAMS, "ADDED", a_served_stream("cam"))
         running = asyncio.create_task(reconciler.run())
         await eventually(lambda: cluster.tried["cam"] > 1, "the second try", timeout_s=30)
+        running.cancel()
+        await asyncio.wait({running})
+
+
+class Slow(Cluster):
+    """Takes longer for the stream "new" than the worker of another has left; writes nothing."""
+
+    def __init__(self, client: KubeClient, world: World, metrics: Metrics) -> None:
+        super().__init__(client, world, metrics)
+        self.tried: Counter[str] = Counter()
+
+    async def patch_stream_status(self, obj: Json, patch: Json) -> bool:
+        name = obj["metadata"]["name"]
+        self.tried[name] += 1
+        if name == "new":
+            await asyncio.sleep(0.6)
+        return False
+
+
+async def test_a_worker_whose_time_ends_during_a_pass_is_looked_at_though_nothing_else_happens() -> None:
+    async with ChaosApi().running() as api, api.client() as client:
+        metrics = Metrics()
+        world = World(lambda namespace: reconciler.wake(namespace), lambda: datetime.now(UTC))
+        cluster = Slow(client, world, metrics)
+        notes = Notes(EventRecorder(client, "test", metrics.dropped_events.inc))
+        reconciler = Reconciler(world, cluster, notes, metrics, SETTINGS)
+        pod = a_pod_fact()
+        world.space("default").set_pod(pod.name, pod)
+        leave_by = datetime.now(UTC) + timedelta(seconds=0.3)
+        binding = ProcessorBinding(pool=pod.pool, pod=pod.name, pod_uid=pod.uid, leave_by=leave_by)
+        record = a_record(a_spec(), status="in_progress", processor=binding, observed_generation=1)
+        world.take(STREAMS, "ADDED", {**a_served_stream("held"), "status": record.to_resource()})
+        world.take(STREAMS, "ADDED", a_served_stream("new"))
+        running = asyncio.create_task(reconciler.run())
+        await eventually(lambda: cluster.tried["held"] > 0, "the loss of the worker", timeout_s=30)
         running.cancel()
         await asyncio.wait({running})
 

@@ -95,7 +95,7 @@ def test_what_fails_again_is_left_alone_twice_as_long() -> None:
     for _ in range(8):
         patience.failed("cam", now)
         assert patience.left_alone(now) == {"cam"}
-        until = patience.next_try(now)
+        until = patience.next_try(now, now)
         assert until is not None
         waits.append((until - now).total_seconds())
         now = until
@@ -103,14 +103,22 @@ def test_what_fails_again_is_left_alone_twice_as_long() -> None:
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
     patience.succeeded("cam")
     patience.failed("cam", now)
-    assert patience.next_try(now) == later((now - NOW).total_seconds() + 1)
+    assert patience.next_try(now, now) == later((now - NOW).total_seconds() + 1)
 
 
 def test_a_clock_that_was_set_back_leaves_nothing_alone_for_long() -> None:
     patience = Patience()
     patience.failed("cam", later(3600))
     assert patience.left_alone(NOW) == frozenset()
-    assert patience.next_try(NOW) is None
+    assert patience.next_try(NOW, NOW) is None
+
+
+def test_a_wait_that_ended_during_a_pass_and_one_that_began_in_it_are_both_told() -> None:
+    patience = Patience()
+    patience.failed("early", NOW)
+    assert patience.next_try(later(0.5), later(2)) == later(1)
+    patience.failed("late", later(2))
+    assert patience.next_try(later(1), later(2)) == later(3)
 
 
 def test_failures_of_what_is_gone_are_forgotten() -> None:
@@ -119,5 +127,5 @@ def test_failures_of_what_is_gone_are_forgotten() -> None:
         patience.failed("cam", NOW)
     patience.failed("other", later(3600))
     patience.failed("cam", later(3600))
-    assert patience.next_try(later(3600)) == later(3601)
+    assert patience.next_try(later(3600), later(3600)) == later(3601)
     assert patience.left_alone(later(3601)) == frozenset(), "as if it failed for the first time"
