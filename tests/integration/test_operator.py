@@ -452,12 +452,12 @@ async def test_kopf_that_is_told_to_end_before_it_has_begun_does_so(
     listener = handlers.Listener(lambda *_: None, lambda _: None, lambda *_: False)
     kubeconfig = world.settings.kubeconfig
     run = asyncio.create_task(run_kopf(listener, lambda: load_credentials(kubeconfig), world.namespace, stop))
-    await world.until(lambda: kopf_threads() > others)
+    await world.until(lambda: kopf_threads() - others)
     stop.set()
     await asyncio.sleep(0.1)
     may_begin.set()
     await run
-    await world.until(lambda: kopf_threads() <= others, "its thread has ended")
+    await world.until(lambda: not kopf_threads() - others, "its thread has ended")
 
 
 def kopf_threads() -> set[threading.Thread]:

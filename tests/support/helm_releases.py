@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ Json = dict[str, Any]
 
 _HELM_PATIENCE_S = 120
 _LOOK_S = 0.2
+_NO_SUCH_KIND = ("doesn't have a resource type", "could not find the requested resource")
 
 
 @dataclass
@@ -91,16 +93,15 @@ class HelmRelease:
         return {name for name in local | wide if name not in own and not name.startswith("event")}
 
     def _names(self, scope: str, *command: str) -> set[str]:
+        deadline = time.monotonic() + _HELM_PATIENCE_S
         while True:
             kinds = self.kubectl("api-resources", scope, "--verbs=list", "-o", "name").split()
             answer = self.try_kubectl(*command, ",".join(kinds), "-o", "name")
-            if (
-                "doesn't have a resource type" in answer.stderr
-                or "could not find the requested resource" in answer.stderr
-            ):
-                continue  # a definition of another test went between the two questions
-            assert answer.returncode == 0, answer.stderr
-            return set(answer.stdout.split())
+            # A definition of another test may go between the two questions.
+            is_old_news = any(words in answer.stderr for words in _NO_SUCH_KIND) and time.monotonic() < deadline
+            if not is_old_news:
+                assert answer.returncode == 0, answer.stderr
+                return set(answer.stdout.split())
 
     def play(self, until: threading.Event) -> None:
         """Run the Jobs of the namespace until told to stop."""

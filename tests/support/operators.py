@@ -104,10 +104,6 @@ class OperatorWorld:
         with suppress(NotFound):
             await self.client.delete(PODS.at(self.namespace, name), grace_period_s=0)
 
-    async def write_directly(self, name: str, **status: Any) -> None:
-        """Change a stream's status behind everybody's back."""
-        await self.client.patch(STREAMS.at(self.namespace, name).status, {"status": status})
-
     # -- what the shim does ----------------------------------------------------------------------------------------
 
     async def advance(self, name: str, event: Event) -> None:

@@ -15,7 +15,7 @@ from luna_processor.engines.port import BatchPolicy
 from luna_processor.engines.preparation import NetworkInput, host_arrays
 from luna_processor.errors import EngineFailed
 from luna_processor.vision.detections import FloatArray
-from support.waiting import eventually_blocking
+from support.waiting import PATIENCE_S, eventually_blocking
 
 
 class Doubler:
@@ -29,7 +29,7 @@ class Doubler:
 
     def run(self, pictures: Sequence[NetworkInput]) -> list[FloatArray]:
         self.entered.set()
-        self.gate.wait(60)
+        self.gate.wait(PATIENCE_S)
         batch = np.stack(host_arrays(pictures))
         self.batches.append(batch.shape)
         if (batch < 0).any():
@@ -65,12 +65,12 @@ def test_pictures_that_wait_are_batched_up_to_the_limit(engine: Doubler) -> None
     runner = batcher(engine, max_batch=4)
     with ThreadPoolExecutor(9) as pool:
         answers = [pool.submit(runner.run, picture(0, 0))]
-        assert engine.entered.wait(60)  # the first alone; those that come now wait for it
+        assert engine.entered.wait(PATIENCE_S)  # the first alone; those that come now wait for it
         answers += [pool.submit(runner.run, picture(n, n)) for n in range(1, 9)]
         eventually_blocking(lambda: runner.waiting_count == 8)
         engine.gate.set()
         for answer in answers:
-            answer.result(5)
+            answer.result(PATIENCE_S)
     runner.close()
     assert sorted(shape[0] for shape in engine.batches) == [1, 4, 4]
 
@@ -80,11 +80,11 @@ def test_pictures_of_different_shapes_are_never_in_one_batch(engine: Doubler) ->
     runner = batcher(engine, max_batch=8)
     with ThreadPoolExecutor(6) as pool:
         answers = [pool.submit(runner.run, picture(*range(2)))]
-        assert engine.entered.wait(60)
+        assert engine.entered.wait(PATIENCE_S)
         answers += [pool.submit(runner.run, picture(*range(2 + n % 2))) for n in range(1, 6)]
         eventually_blocking(lambda: runner.waiting_count == 5)
         engine.gate.set()
-        assert all(len(answer.result(5)[0]) == 2 + n % 2 for n, answer in enumerate(answers))
+        assert all(len(answer.result(PATIENCE_S)[0]) == 2 + n % 2 for n, answer in enumerate(answers))
     runner.close()
 
 
@@ -114,7 +114,7 @@ def test_a_hanging_engine_is_noticed_and_an_idle_one_is_not(engine: Doubler) -> 
         assert not runner.is_alive(patience_s=0)
         engine.gate.set()
         for answer in answers:
-            answer.result(5)
+            answer.result(PATIENCE_S)
     assert runner.is_alive(patience_s=0)
     runner.close()
 
@@ -124,12 +124,12 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come(engine: Doubl
     runner = batcher(engine)
     with ThreadPoolExecutor(3) as pool:
         answers = [pool.submit(runner.run, picture(1))]
-        assert engine.entered.wait(60)
+        assert engine.entered.wait(PATIENCE_S)
         answers += [pool.submit(runner.run, picture(1)) for _ in range(2)]
         eventually_blocking(lambda: runner.waiting_count == 2)
         engine.gate.set()
         runner.close()
-        outcomes = [answer.exception(5) for answer in answers]
+        outcomes = [answer.exception(PATIENCE_S) for answer in answers]
     assert any(outcome is None for outcome in outcomes)
     with pytest.raises(EngineFailed, match="stopped"):
         runner.run(picture(1))
@@ -140,19 +140,19 @@ def test_an_engine_that_hangs_does_not_keep_the_process_from_its_end(engine: Dou
     runner = batcher(engine)
     with ThreadPoolExecutor(2) as pool:
         running = pool.submit(runner.run, picture(1))
-        assert engine.entered.wait(10)
+        assert engine.entered.wait(PATIENCE_S)
         waiting = pool.submit(runner.run, picture(2))
         eventually_blocking(lambda: runner.waiting_count == 1)
         runner.close(patience_s=0.05)
-        assert isinstance(waiting.exception(10), EngineFailed)
+        assert isinstance(waiting.exception(PATIENCE_S), EngineFailed)
         engine.gate.set()
-        assert running.result(10)[0].tolist() == [2], "what was running is answered, should it end after all"
+        assert running.result(PATIENCE_S)[0].tolist() == [2], "what was running is answered, should it end after all"
 
 
 def test_a_batch_that_is_full_waits_for_nothing(engine: Doubler) -> None:
     runner = batcher(engine, max_batch=2, deadline_s=600.0)
     with ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(runner.run, picture(*shape)) for shape in ((1, 1), (1,), (2, 2), (2,))]
-        assert [len(answer.result(30)[0]) for answer in answers] == [2, 1, 2, 1]
+        assert [len(answer.result(PATIENCE_S)[0]) for answer in answers] == [2, 1, 2, 1]
     runner.close()
     assert sorted(engine.batches) == [(2, 1), (2, 2)]
