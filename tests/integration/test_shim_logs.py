@@ -13,6 +13,7 @@ import pytest
 from luna_kube import STREAMS, Json
 from support.apiservers import ApiServer
 from support.builders import ACCOUNT, OTHER_ACCOUNT, stream_object, v1_body, v2_body
+from support.documented_schemas import check
 from support.postgresql import LogDatabase
 from support.shims import Deployment, Shim, a_deployment
 from support.waiting import PATIENCE_S, eventually
@@ -76,6 +77,18 @@ async def test_an_entry_has_the_documented_fields(shim: Shim, api: int) -> None:
     times = [datetime.fromisoformat(entry["log_time"]) for entry in (created, taken, done)]
     assert times == sorted(times)
     assert before < times[0] <= times[-1] <= datetime.now(UTC) + timedelta(seconds=2)
+
+
+async def test_the_log_of_a_whole_life_is_one_that_is_documented(shim: Shim) -> None:
+    stream_id = await shim.create(v2_body())
+    worker = DocumentedWorker(shim.http)
+    await worker.take()
+    worker.work[stream_id].preview = {"live": {"url": "http://10.0.0.7/live"}}
+    await worker.report()
+    await worker.finish(stream_id, "failure", error="gone")
+    entries = await logs(shim, stream_ids=stream_id)
+    assert entries[0]["preview"] == {"live": {"url": "http://10.0.0.7/live"}}
+    check({"logs": entries}, "streams_logs")
 
 
 async def test_whoever_writes_reads_it_in_the_log_at_once(shim: Shim) -> None:

@@ -6,11 +6,13 @@ The document is not part of this repository; `LUNA_STREAMS_OPENAPI` names it, or
 
 from __future__ import annotations
 
+import json
 import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -151,3 +153,29 @@ def _spelled(schema: Any) -> Any:
     spelled = {key: _spelled(value) for key, value in schema.items() if key not in ("nullable", "example")}
     is_nullable = schema.get("nullable") is True or any(one.get("nullable") is True for one in schema.get("allOf", []))
     return {"anyOf": [spelled, {"type": "null"}]} if is_nullable else spelled
+
+
+def check(answer: dict[str, Any], name: str) -> None:
+    """Validate a body against a schema of the document; also, it has no field that is not documented."""
+    sent = json.loads(json.dumps(answer))
+    schema = json_schema(name)
+    jsonschema.Draft202012Validator(schema).validate(sent)
+    documented = leaves(flat(name))
+    assert [path for path in _paths(sent) if path not in documented and not _is_free(path)] == []
+
+
+def _paths(value: Any, path: str = "") -> set[str]:
+    """Return the path of every field of a body."""
+    if isinstance(value, dict):
+        here = {f"{path}.{name}" if path else name for name in value}
+        return here | {
+            deep for name, child in value.items() for deep in _paths(child, f"{path}.{name}" if path else name)
+        }
+    if isinstance(value, list):
+        return {deep for child in value for deep in _paths(child, f"{path}[]")}
+    return set()
+
+
+def _is_free(path: str) -> bool:
+    """Tell whether a path ends in a form that the united schema does not list."""
+    return path.endswith("[]")

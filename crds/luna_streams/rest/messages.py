@@ -15,7 +15,7 @@ from luna_streams.group import GroupDescription, StreamGroup, StreamGroupSpec
 from luna_streams.lifecycle import Report
 from luna_streams.model import GroupName, Model, StreamName, Uuid
 from luna_streams.policies import Preview, VideoInfo
-from luna_streams.stream import LogEntry, StreamState
+from luna_streams.stream import StreamState
 
 Limited = Field(default=(), max_length=1000)
 
@@ -149,17 +149,4 @@ def group_response(group: StreamGroup) -> dict[str, Any]:
         "account_id": group.spec.account_id,
         "description": group.spec.description,
         "create_time": group.to_rest()["create_time"],
-    }
-
-
-def log_response(stream_id: str, entry: LogEntry) -> dict[str, Any]:
-    """Render one entry of the log resource."""
-    return {
-        "stream_id": stream_id,
-        "status": entry.status.value,
-        "error": entry.error,
-        "video_info": entry.video_info.model_dump(mode="json", exclude_none=True) if entry.video_info else None,
-        "log_time": entry.to_rest()["log_time"],
-        "version": entry.version,
-        "preview": entry.preview.model_dump(mode="json", exclude_none=True) if entry.preview else None,
     }

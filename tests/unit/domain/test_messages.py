@@ -18,9 +18,8 @@ from luna_streams.rest.messages import (
     StreamPatch,
     StreamsDelete,
     group_response,
-    log_response,
 )
-from luna_streams.v1alpha1 import LogEntry, Preview, PreviewUrl, StreamState, VideoInfo
+from luna_streams.v1alpha1 import VideoInfo
 from support.builders import ACCOUNT, NOW, STREAM_ID, a_group
 
 VIDEO = VideoInfo(width=1, height=2, frame_rate=3, bit_rate=4, gop_size=5, start_time=NOW)
@@ -92,35 +91,6 @@ def test_an_answer_to_feedback_may_know_more_than_this_release() -> None:
 def test_streams_are_deleted_by_id_or_by_name() -> None:
     body = StreamsDelete.from_rest(json.dumps({"stream_ids": [STREAM_ID], "names": None}))
     assert (body.stream_ids, body.names) == ((STREAM_ID,), None)
-
-
-def test_a_log_entry_is_shown_with_all_its_fields() -> None:
-    entry = LogEntry(
-        seq=4,
-        status=StreamState.FAILURE,
-        version=2,
-        log_time=NOW,
-        error="gone",
-        video_info=VIDEO,
-        preview=Preview(live=PreviewUrl(url="http://h/live")),
-    )
-    assert log_response(STREAM_ID, entry) == {
-        "stream_id": STREAM_ID,
-        "status": "failure",
-        "error": "gone",
-        "video_info": {
-            "width": 1, "height": 2, "frame_rate": 3, "bit_rate": 4, "gop_size": 5,
-            "start_time": "2026-01-31T12:00:00Z",
-        },
-        "log_time": "2026-01-31T12:00:00Z",
-        "version": 2,
-        "preview": {"live": {"url": "http://h/live"}},
-    }  # fmt: skip
-
-
-def test_a_bare_log_entry_has_nulls() -> None:
-    shown = log_response(STREAM_ID, LogEntry(seq=1, status=StreamState.PENDING, version=1, log_time=NOW))
-    assert (shown["error"], shown["video_info"], shown["preview"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
