@@ -26,9 +26,6 @@ Json = dict[str, Any]
 Key = tuple[str, str]
 """Namespace ("" for cluster-wide kinds) and name."""
 
-Indexer = Callable[[Json], Iterable[str]]
-"""The values under which an object is found; pure, as it runs again when the object goes."""
-
 # Longer than any watch can lag behind: a stalled one is given up after a minute or two.
 _TOMBSTONE_LIFETIME_S = 600.0
 _FOREVER = -1
@@ -70,14 +67,12 @@ def version_number(resource_version: str) -> int | None:
 
 
 class Cache(Mapping[Key, Json]):
-    """Objects by namespace and name, with indexes. Changing methods return the events they caused, in order."""
+    """Objects by namespace and name. Changing methods return the events they caused, in order."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._objects: dict[Key, Json] = {}
         self._tombstones: dict[str, tuple[int | None, float]] = {}  # uid -> version of the deletion, when
-        self._indexers: dict[str, Indexer] = {}
-        self._indexes: dict[str, dict[str, dict[Key, None]]] = {}
         self.highest_version = 0
         """The highest resource version seen, 0 before the first."""
 
@@ -89,17 +84,6 @@ class Cache(Mapping[Key, Json]):
 
     def __len__(self) -> int:
         return len(self._objects)
-
-    def add_index(self, name: str, indexer: Indexer) -> None:
-        """Keep an index from now on; objects already here are indexed too."""
-        self._indexers[name] = indexer
-        self._indexes[name] = {}
-        for key, obj in self._objects.items():
-            self._index(name, key, indexer(obj))
-
-    def by_index(self, name: str, value: str) -> list[Json]:
-        """Return the objects that the index files under a value, in the order in which they got there."""
-        return [self._objects[key] for key in self._indexes[name].get(value, ())]
 
     def knows(self, obj: Json) -> bool:
         """Tell whether this version of an object, or a newer one, is here, so that `put` would change nothing."""
@@ -117,13 +101,13 @@ class Cache(Mapping[Key, Json]):
             return []
         self._see(obj["metadata"]["resourceVersion"])
         if old is None:
-            self._store(key, obj)
+            self._objects[key] = obj
             return [CacheEvent(EventType.ADDED, key, obj)]
         if old["metadata"]["uid"] != obj["metadata"]["uid"]:
             gone = self._drop(key, old, obj["metadata"]["resourceVersion"])
-            self._store(key, obj)
+            self._objects[key] = obj
             return [gone, CacheEvent(EventType.ADDED, key, obj)]
-        self._store(key, obj)
+        self._objects[key] = obj
         return [CacheEvent(EventType.MODIFIED, key, obj, old)]
 
     def remove(self, obj: Json) -> list[CacheEvent]:
@@ -186,32 +170,10 @@ class Cache(Mapping[Key, Json]):
     def _see(self, version: str) -> None:
         self.highest_version = max(self.highest_version, version_number(version) or 0)
 
-    def _store(self, key: Key, obj: Json) -> None:
-        old = self._objects.get(key)
-        self._objects[key] = obj
-        for name, indexer in self._indexers.items():
-            new_values = dict.fromkeys(indexer(obj))
-            if old is not None:
-                self._unindex(name, key, (value for value in indexer(old) if value not in new_values))
-            self._index(name, key, new_values)
-
     def _drop(self, key: Key, old: Json, version: str, last: Json | None = None) -> CacheEvent:
         del self._objects[key]
-        for name, indexer in self._indexers.items():
-            self._unindex(name, key, indexer(old))
         self._bury(old["metadata"]["uid"], version_number(version))
         return CacheEvent(EventType.DELETED, key, last or old, old)
-
-    def _index(self, name: str, key: Key, values: Iterable[str]) -> None:
-        for value in values:
-            self._indexes[name].setdefault(value, {})[key] = None
-
-    def _unindex(self, name: str, key: Key, values: Iterable[str]) -> None:
-        for value in values:
-            keys = self._indexes[name][value]
-            keys.pop(key, None)
-            if not keys:
-                del self._indexes[name][value]
 
     def _bury(self, uid: str, version: int | None) -> None:
         now = self._clock()

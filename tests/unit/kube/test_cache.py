@@ -167,19 +167,6 @@ def test_tombstones_are_forgotten_in_the_end() -> None:
     assert len(cache._tombstones) == 1
 
 
-def test_an_index_follows_changes_and_deletions() -> None:
-    cache = Cache()
-    cache.put(an_object("early", 1, pod="p1"))
-    cache.add_index("pod", lambda obj: [obj["metadata"]["labels"]["pod"]])
-    cache.put(an_object("late", 2, pod="p1"))
-    assert [o["metadata"]["name"] for o in cache.by_index("pod", "p1")] == ["early", "late"]
-    cache.put(an_object("early", 3, pod="p2"))
-    assert [o["metadata"]["name"] for o in cache.by_index("pod", "p1")] == ["late"]
-    cache.remove(an_object("late", 4, pod="p1"))
-    assert cache.by_index("pod", "p1") == []
-    assert len(cache.by_index("pod", "p2")) == 1
-
-
 names = st.sampled_from("abc")
 steps = st.lists(
     st.one_of(
