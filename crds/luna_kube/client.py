@@ -30,7 +30,6 @@ class PatchKind(enum.StrEnum):
     """How a patch body is understood; the value is its content type."""
 
     MERGE = "application/merge-patch+json"
-    JSON = "application/json-patch+json"
     STRATEGIC = "application/strategic-merge-patch+json"
 
 
@@ -111,7 +110,7 @@ class KubeClient:
         """Replace an object; with metadata.resourceVersion in the body, only if nobody wrote meanwhile."""
         return await self.request(Call("PUT", ref.path, data=orjson.dumps(body)))
 
-    async def patch(self, ref: ObjectRef, body: Json | list[Json], kind: PatchKind = PatchKind.MERGE) -> Json:
+    async def patch(self, ref: ObjectRef, body: Json, kind: PatchKind = PatchKind.MERGE) -> Json:
         """Patch an object; a merge patch with metadata.resourceVersion ends in Conflict when that is stale."""
         return await self.request(Call("PATCH", ref.path, data=orjson.dumps(body), content_type=kind))
 

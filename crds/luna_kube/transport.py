@@ -29,7 +29,6 @@ from luna_kube.errors import ApiError, NotSent, TooManyRequests, Unauthorized, U
 _CONNECT_TIMEOUT_S = 10.0
 _BROKEN = BackoffSettings(initial_s=0.1, limit_s=1.0, factor=3.0)
 _MOST_BREAKS = 2
-_JSON_PATCH = "application/json-patch+json"
 # A silent peer (node gone, cable cut) is noticed after 20 + 3 * 5 s, although nothing is being sent.
 _KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 20, 5, 3
 
@@ -53,9 +52,7 @@ class Call:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether carrying it out twice is as good as once; a list of JSON patch operations may append twice."""
-        if self.method == "PATCH":
-            return self.content_type != _JSON_PATCH
+        """Whether carrying it out twice is as good as once."""
         return self.method != "POST"
 
     @property

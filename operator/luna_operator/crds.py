@@ -27,7 +27,6 @@ from luna_kube import (
     NotConfigured,
     NotFound,
     ObjectRef,
-    PatchKind,
     Unavailable,
     load_credentials,
 )
@@ -125,11 +124,9 @@ async def _managed_alone(client: KubeClient, ref: ObjectRef, applied: Json) -> J
     ]
     if kept == metadata["managedFields"]:
         return applied
-    change: list[Json] = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
-        {"op": "replace", "path": "/metadata/managedFields", "value": kept},
-    ]
-    return await client.patch(ref, change, PatchKind.JSON)
+    # Not a JSON patch with a test, which fails as if it were wrong (422) where somebody else wrote meanwhile (409).
+    change = {"metadata": {"resourceVersion": metadata["resourceVersion"], "managedFields": kept}}
+    return await client.patch(ref, change)
 
 
 def _parser() -> argparse.ArgumentParser:

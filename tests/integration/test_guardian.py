@@ -150,13 +150,21 @@ async def test_killing_both_at_once_ends_the_containers_and_the_next_kubelet_end
 
 async def test_a_signal_to_the_whole_terminal_group_does_not_end_the_guardian(host: Host) -> None:
     guardian = host.guardian
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    await eventually(lambda: all(_ignores(guardian, number) for number in numbers), "it has begun")
+    for number in numbers:
         os.kill(guardian, number)
     assert os.getsid(guardian) == guardian
     everything = host.pids()
     host.process.kill()
     host.process.wait()
     await all_dead([*everything, guardian])
+
+
+def _ignores(pid: int, number: int) -> bool:
+    """Tell whether a process ignores a signal. Source: proc_pid_status(5)."""
+    (mask,) = (line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigIgn" in line)
+    return bool(int(mask, 16) >> number - 1 & 1)
 
 
 async def test_a_stopped_container_does_not_escape(host: Host) -> None:

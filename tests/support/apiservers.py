@@ -120,15 +120,15 @@ def embedded_server(folder: Path, *, data_dir: Path | None = None) -> Iterator[A
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()), name="embedded-api")
     thread.start()
     try:
-        if not started.wait(20):
-            raise RuntimeError("the embedded API server did not start within 20 s")
+        if not started.wait(PATIENCE_S):
+            raise RuntimeError("the embedded API server does not start")
         kubeconfig = folder / "kubeconfig"
         server.write_kubeconfig(kubeconfig)
         yield ApiServer("embedded", server.url, kubeconfig)
     finally:
         if stop is not None:
             loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
+        thread.join(PATIENCE_S)
         loop.close()
 
 

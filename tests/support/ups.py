@@ -69,7 +69,11 @@ class Up:
 
         def has_status() -> bool:
             nonlocal found
-            found = self.stream(stream_id)
+            answer = self.rest("GET", f"/2/streams/{stream_id}")
+            if answer.status_code == 404:  # made with kubectl: the shim learns of it a moment later
+                return False
+            assert answer.status_code == 200, answer.text
+            found = answer.json()
             return found["status"] in statuses
 
         self.poll(has_status, f"stream {stream_id} is {' or '.join(statuses)}", timeout_s)

@@ -14,9 +14,9 @@ from luna_kube.cache import Cache, CacheEvent, EventType, Key
 Json = dict[str, Any]
 
 
-def an_object(name: str = "a", version: object = 1, uid: str = "", **labels: str) -> Json:
+def an_object(name: str = "a", version: object = 1, uid: str = "") -> Json:
     metadata = {"namespace": "n", "name": name, "uid": uid or f"uid-{name}", "resourceVersion": str(version)}
-    return {"metadata": {**metadata, "labels": labels}}
+    return {"metadata": metadata}
 
 
 def types(events: list[CacheEvent]) -> list[str]:

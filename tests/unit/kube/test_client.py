@@ -29,7 +29,6 @@ from luna_kube import (
     KubeClient,
     NotConfigured,
     NotFound,
-    PatchKind,
     TooManyRequests,
     Unauthorized,
     Unavailable,
@@ -199,12 +198,6 @@ async def test_a_page_that_expired_starts_the_list_again(chaos: ChaosApi, client
     chaos.fail("page", 410, times=2)
     assert len((await client.list(STREAMS.everywhere(), page_size=10)).items) == 25
     assert chaos.count("page") == 5, "the last attempt asks for everything at once"
-
-
-async def test_a_json_patch_is_a_list(chaos: ChaosApi, client: KubeClient) -> None:
-    chaos.fail("write", 422)
-    with pytest.raises(Invalid):
-        await client.patch(STREAMS.at("d", "a"), [{"op": "test", "path": "/a", "value": 1}], PatchKind.JSON)
 
 
 def kubeconfig(path: Path, server: str, user: dict[str, object]) -> Path:

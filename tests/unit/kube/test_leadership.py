@@ -82,10 +82,10 @@ async def test_one_leads_and_the_next_takes_over_at_once_when_it_ends(chaos: Cha
 
 
 async def test_a_lease_that_is_renewed_is_not_taken(chaos: ChaosApi, client: KubeClient) -> None:
-    leader = Replica(client, "leader", duration_s=2.0, renew_deadline_s=1.9)
+    leader = Replica(client, "leader", duration_s=4.0, renew_deadline_s=3.9)
     await eventually(lambda: leader.leads)
     other = Replica(client, "other")
-    await asyncio.sleep(2.2)
+    await asyncio.sleep(4.3)
     assert (leader.leads, other.leads, other.task.done()) == (True, False, False)
     await other.stop()
     await leader.stop()

@@ -14,6 +14,7 @@ from luna_local.apiserver.deletion import DeleteOptions
 from luna_local.apiserver.documents import Document
 from luna_local.apiserver.resources import NAMESPACES
 from support.kubernetes_api import a_camera, a_config_map, a_definition
+from support.waiting import PATIENCE_S
 
 CAMERAS = ("contract.luna.test", "cameras")
 HOLD = ["luna.test/hold"]
@@ -22,7 +23,7 @@ HOLD = ["luna.test/hold"]
 async def settled(server: EmbeddedApiServer) -> None:
     """Return when the collector has nothing left to do."""
     await asyncio.sleep(0)  # a collector that has just been started looks at everything first
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while server._collector._queue or server._collector._wake.is_set():
             await asyncio.sleep(0)
 
