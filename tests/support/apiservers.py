@@ -36,6 +36,7 @@ import httpx
 import pytest
 
 from luna_local.apiserver import EmbeddedApiServer
+from support.waiting import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 
