@@ -28,7 +28,9 @@ EventKind = Literal["Normal", "Warning"]
 COMPONENT: Final = "luna-operator"
 _QUEUE_LIMIT: Final = 500
 _REMEMBERED: Final = 4096
-_PAUSE_S, _LONGEST_PAUSE_S, _PAUSE_SHARE = 0.05, 0.25, 4
+_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 0.25
+_PAUSE_SHARE: Final = 4
 """Between two Events: four times as long as the last one took, so that a slow API server gets fewer of them."""
 _AGGREGATION = timedelta(minutes=10)
 _MAX_MESSAGE: Final = 1024
