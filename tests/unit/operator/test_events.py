@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -114,3 +115,21 @@ async def test_events_of_one_second_are_in_the_order_of_what_happened_by_time_an
     assert [event["message"] for event in by_name] == ["first", "second", "third"], "though the warning went first"
     times = [event["lastTimestamp"] for event in by_name]
     assert times == sorted(times)
+
+
+async def test_a_slow_api_server_gets_fewer_events(client: KubeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments: list[float] = []
+
+    async def slowly(*_: Any) -> dict[str, Any]:
+        moments.append(time.monotonic())
+        await asyncio.sleep(0.04)
+        return {}
+
+    monkeypatch.setattr(client, "create", slowly)
+    recorder = EventRecorder(client, "pod-1")
+    for number in range(2):
+        recorder.note(a_note(f"cam-{number}"))
+    task = asyncio.create_task(recorder.run())
+    await eventually(lambda: len(moments) == 2)
+    task.cancel()
+    assert moments[1] - moments[0] >= 5 * 0.04 - 0.01, "a pause of four times as long as the first one took"
