@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import cast
@@ -10,6 +11,7 @@ from typing import cast
 import av
 import numpy as np
 import pytest
+from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from luna_processor.errors import SourceFailed
@@ -65,6 +67,32 @@ def test_a_file_whose_streams_begin_late_or_apart_lacks_nothing(
                 packet.stream = copies[packet.stream_index]
                 target.mux(packet)
     assert len(read(path)) == SECONDS * 25
+
+
+@pytest.mark.parametrize(("form", "flags"), [("flv", "no_duration_filesize"), ("asf", "")])
+def test_a_piece_of_a_recording_that_tells_where_it_ends_lacks_nothing(form: str, flags: str, tmp_path: Path) -> None:
+    path = tmp_path / f"piece.{form}"
+    with av.open(str(path), "w", options={"flvflags": flags} if flags else {}) as target:
+        _mux_pictures(target, [100 * 25 + number for number in range(50)], "flv" if form == "flv" else "mpeg4")
+    assert len(read(path)) == 50
+
+
+def test_an_ivf_file_whose_writer_could_not_come_back_to_its_head_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "piped.ivf"
+    clip = bytearray(write_clip(tmp_path / "clip.ivf", plain_pictures(10), codec="libvpx").read_bytes())
+    clip[24:28] = b"\xff" * 4
+    path.write_bytes(clip)
+    source = open_source(a_source_plan("videofile", path))
+    assert (len(list(source.frames())), source.info.duration_s) == (10, None)
+    source.close()
+
+
+def test_an_mp4_with_gaps_that_was_trimmed_within_one_lacks_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "trimmed.mp4"
+    with av.open(str(path), "w") as target:
+        # Pictures in bursts, the first of them before the time at which the video begins.
+        _mux_pictures(target, [25 * second + number - 33 for second in range(4) for number in range(5)], "libx264")
+    assert len(read(path)) == 10
 
 
 @pytest.mark.parametrize("lost", [0.003, 0.1, 0.5], ids=["some bytes", "a third of a second", "half"])
@@ -160,6 +188,17 @@ def _talkie(path: Path) -> Path:
         container.mux(video.encode())
         container.mux(sound.encode())
     return path
+
+
+def _mux_pictures(target: OutputContainer, stamps: Sequence[int], codec: str) -> None:
+    """Write a picture for each time stamp, 25 of which are a second."""
+    video = cast(VideoStream, target.add_stream(codec, rate=25, options={"bf": "0"}))
+    video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
+    for stamp, picture in zip(stamps, plain_pictures(len(stamps)), strict=True):
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts = stamp
+        target.mux(video.encode(frame))
+    target.mux(video.encode())
 
 
 def _numbered(path: Path, codec: str, pid: int) -> bytes:

@@ -22,6 +22,8 @@ WITHOUT_STAMPS = frozenset({"mjpeg", "mpjpeg", "jpeg_pipe", "h264", "hevc", "m4v
 """Containers that are none: pictures one after another, whose times FFmpeg invents."""
 _WITHOUT_LENGTH = WITHOUT_STAMPS | {"hls", "mpegts"}
 """Containers whose length, where FFmpeg tells one, was reckoned from something else than a count of frames."""
+_TELLS_END: Final = ("matroska", "flv", "asf")
+"""Containers whose length is, by some of their writers or by FFmpeg, the time stamp of their end."""
 _EXACT: Final = ("mov,mp4", "matroska")
 """Containers whose length is that of their frames, by definition."""
 _SHORTFALL_FRAMES: Final = 3
@@ -30,8 +32,13 @@ _SHORTFALL_S: Final = 0.2
 _ROUGH_SHORTFALL_S: Final = 1.0
 _ROUGH_SHARE: Final = 0.95
 """The same of all others: what is declared may be rough, or that of the sound."""
+_UNKNOWN_IVF_LENGTH: Final = 0xFFFFFFFF
+"""Of an IVF file whose writer could not come back to its head."""
 _TRANSPORT_PACKET_BYTES: Final = (188, 192, 204)
 """Plain, with time stamps (M2TS), with error correction."""
+_SYNC: Final = 0x47
+_SYNCS_IN_A_ROW: Final = 5
+_TRANSPORT_TAIL_BYTES: Final = 16 * 204
 _BOXES: Final = frozenset(
     b"ftyp moov mdat moof free skip wide uuid sidx ssix styp mfra meta pdin pnot emsg prft".split()
 )
@@ -63,6 +70,7 @@ class Completeness:
         self._frame_rate = frame_rate
         self._ends_s = 0.0
         self._video_ends_s = 0.0
+        self._video_packets = 0
 
     @property
     def needs_all_streams(self) -> bool:
@@ -71,6 +79,7 @@ class Completeness:
 
     def note(self, packet: Packet[VideoStream]) -> None:
         """Remember how far the packets of all streams reach, whether they can be decoded or not."""
+        self._video_packets += packet.stream_index == self._stream.index and packet.size > 0
         if packet.pts is None or packet.time_base is None:
             return
         ends_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -100,10 +109,12 @@ class Completeness:
         return self._opening.url.lower().startswith(("http:", "https:"))
 
     def _check_length(self, start_s: float | None) -> None:
+        if self._format in WITHOUT_STAMPS:
+            return
         if self._opening.is_live and not (self._is_http and self._format not in _WITHOUT_LENGTH):
             return
         declared_s = self._declared_s()
-        if declared_s is None:
+        if declared_s is None or self._has_all_frames:
             return
         if self.needs_all_streams:
             read_s = self._ends_s - max(0, self._container.start_time or 0) / av.time_base
@@ -112,10 +123,15 @@ class Completeness:
         if declared_s - read_s > self._tolerated_s(declared_s):
             raise self._truncated(f"{read_s:.1f} s of {declared_s:.1f} s could be read")
 
+    @property
+    def _has_all_frames(self) -> bool:
+        """Whether an MP4 gave all the frames that its index counts.
+
+        Of one that was trimmed, FFmpeg moves the first frame to the beginning: times are short of a gap before it then.
+        """
+        return self._format.startswith("mov,mp4") and 0 < self._stream.frames <= self._video_packets
+
     def _check_bytes(self, path: Path) -> None:
-        # An MPEG transport stream says nowhere how long it is.
-        if self._format == "mpegts" and all(self._container.size % size for size in _TRANSPORT_PACKET_BYTES):
-            raise self._truncated("it ends in the middle of a packet")
         if missing := missing_bytes(path, self._format):
             raise self._truncated(f"at least {missing} bytes are missing at its end")
 
@@ -124,8 +140,9 @@ class Completeness:
         stream = self._stream
         if self._format == "avi" and stream.frames and self._frame_rate:
             return stream.frames / self._frame_rate  # FFmpeg shortens the duration of a file that is cut off, not this
-        if stream.duration is not None and stream.time_base is not None:
-            return float(stream.duration * stream.time_base)
+        if stream.duration is not None and stream.time_base is not None and not _is_length_unknown(self._container):
+            begins_s = float((stream.start_time or 0) * stream.time_base)
+            return _without_lead(self._format, float(stream.duration * stream.time_base), begins_s)
         if self._container.streams.audio and not self.needs_all_streams:
             return None
         return length_s(self._container)
@@ -140,16 +157,25 @@ class Completeness:
 
 
 def length_s(container: InputContainer) -> float | None:
-    """Return how long a file is; None where it does not say.
-
-    Matroska tells the time at which it ends, which is more where it does not begin with 0: a piece of a recording.
-    Some writers tell its length all the same: what would end before it begins is taken for that.
-    """
-    if not container.duration:
+    """Return how long a file is; None where it does not say."""
+    if not container.duration or _is_length_unknown(container):
         return None
-    begins = container.start_time or 0
-    is_end = container.format.name.startswith("matroska") and 0 < begins < container.duration
-    return (container.duration - begins if is_end else container.duration) / av.time_base
+    begins_s = (container.start_time or 0) / av.time_base
+    return _without_lead(container.format.name, container.duration / av.time_base, begins_s)
+
+
+def _is_length_unknown(container: InputContainer) -> bool:
+    """Return whether FFmpeg takes for a length what says that it is not known."""
+    return container.format.name == "ivf" and container.streams[0].duration == _UNKNOWN_IVF_LENGTH
+
+
+def _without_lead(container_name: str, declared_s: float, begins_s: float) -> float:
+    """Return a length, where what is declared may be the time stamp of the end: of a piece of a recording, say.
+
+    What would end before it begins is taken for a length.
+    """
+    is_end = container_name.startswith(_TELLS_END) and 0 < begins_s < declared_s
+    return declared_s - begins_s if is_end else declared_s
 
 
 def missing_bytes(path: Path, container_name: str) -> int:
@@ -236,8 +262,27 @@ def _flv_end(file: BinaryIO, size_bytes: int) -> int:
             return at
         at += 11 + int.from_bytes(head[1:]) + 4
         if at >= size_bytes:
-            break
+            return max(size_bytes, at - 4)  # some writers leave out the size of the last tag, which follows it
     return at
+
+
+def _transport_end(file: BinaryIO, size_bytes: int) -> int:
+    """Return where the last packet of an MPEG transport stream ends, which says nothing else about its size.
+
+    It is looked for from the end: a stream may begin within a packet, and something else may follow it.
+    Source: ISO/IEC 13818-1, section 2.4.3.2.
+    """
+    begin = max(0, size_bytes - _TRANSPORT_TAIL_BYTES)
+    tail = _bytes_at(file, begin, _TRANSPORT_TAIL_BYTES)
+    plain_bytes = _TRANSPORT_PACKET_BYTES[0]
+    for packet_bytes in _TRANSPORT_PACKET_BYTES:
+        for first in range(packet_bytes):
+            marks = tail[first::packet_bytes]
+            if len(marks) < _SYNCS_IN_A_ROW or any(mark != _SYNC for mark in marks[:_SYNCS_IN_A_ROW]):
+                continue
+            last = first + (len(marks) - 1) * packet_bytes
+            return begin + last + plain_bytes if tail[last] == _SYNC else size_bytes
+    return size_bytes
 
 
 def _bytes_at(file: BinaryIO, at: int, count: int) -> bytes:
@@ -250,4 +295,5 @@ _ENDS: Final[dict[str, Callable[[BinaryIO, int], int]]] = {
     "matroska": _matroska_end,
     "avi": _riff_end,
     "flv": _flv_end,
+    "mpegts": _transport_end,
 }

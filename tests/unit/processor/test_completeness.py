@@ -30,6 +30,10 @@ def flv(*tags: int, held_bytes: int) -> bytes:
     return (head + b"".join(b"\t" + size.to_bytes(3) + bytes(7 + size + 4) for size in tags))[:held_bytes]
 
 
+def transport(packet_bytes: int, count: int) -> bytes:
+    return (b"G" + bytes(packet_bytes - 1)) * count
+
+
 HUGE = (1).to_bytes(4) + b"mdat" + (5_000_000_000).to_bytes(8)
 CASES = [
     pytest.param("mov,mp4,m4a,3gp,3g2,mj2", box(b"ftyp", 20) + box(b"mdat", 90), 0, id="mp4: whole"),
@@ -48,7 +52,17 @@ CASES = [
     pytest.param("avi", riff(100) + riff(100, 60), 32, id="avi: second part cut off"),
     pytest.param("avi", riff(0, 60), 0, id="avi: never told"),
     pytest.param("flv", flv(50, 50, held_bytes=200), 0, id="flv: whole"),
-    pytest.param("flv", flv(50, 50, held_bytes=100), 43, id="flv: cut off"),
+    pytest.param("flv", flv(50, 50, held_bytes=100), 39, id="flv: cut off"),
+    pytest.param("flv", flv(50, 50, held_bytes=139), 0, id="flv: without the size of the last tag"),
+    pytest.param("flv", flv(50, 50, held_bytes=138), 1, id="flv: without the last byte of a picture"),
+    pytest.param("mpegts", transport(188, 9), 0, id="ts: whole"),
+    pytest.param("mpegts", transport(188, 30) + b"G" + bytes(99), 88, id="ts: cut off"),
+    pytest.param("mpegts", bytes(37) + transport(188, 9), 0, id="ts: begins within a packet"),
+    pytest.param("mpegts", transport(188, 9) + bytes(100), 0, id="ts: padded"),
+    pytest.param("mpegts", bytes(4) + transport(192, 9)[:-4], 0, id="m2ts: whole"),
+    pytest.param("mpegts", bytes(4) + transport(192, 9)[:-14], 10, id="m2ts: cut off"),
+    pytest.param("mpegts", transport(204, 9), 0, id="ts with error correction: whole"),
+    pytest.param("mpegts", bytes(5000), 0, id="ts: nothing to be recognised"),
     pytest.param("mpeg", b"\0\0\1\xba", 0, id="another container"),
 ]
 
