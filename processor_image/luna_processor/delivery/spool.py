@@ -155,7 +155,7 @@ class Spool:
         """Make sure that all of the log could be moved into the database with an event that comes, and then be used.
 
         Raises:
-            SpoolFailed: if the disk does not have the room.
+            OSError: if the disk does not have the room.
         """
         if self.folder is None or self._reserve is None:
             return
@@ -164,10 +164,7 @@ class Spool:
             return
         except OSError:
             _empty_log(database)
-        try:
-            self._reserve.hold(_log_bytes(self.folder) + new_bytes + _MARGIN_BYTES)
-        except OSError as e:
-            raise SpoolFailed(e.strerror or str(e)) from e
+        self._reserve.hold(_log_bytes(self.folder) + new_bytes + _MARGIN_BYTES)
 
     def shrink(self) -> None:
         """Give the room of a spool that holds no event back to the disk, if it is worth it.
@@ -197,6 +194,8 @@ class Spool:
                 yield self._database
             except sqlite3.OperationalError as e:  # the disk: full, broken, gone
                 raise SpoolFailed(str(e)) from e
+            except OSError as e:  # the same, of the reserve: a disk that became read-only does not even let go of it
+                raise SpoolFailed(e.strerror or str(e)) from e
             except sqlite3.Error as e:
                 raise SpoolDamaged(str(e)) from e
 

@@ -188,6 +188,36 @@ assert again.read(1000) == picture(1000)
     assert run.returncode == 0, run.stderr
 
 
+def test_a_disk_that_does_not_even_let_go_of_the_reserve_fails_like_a_full_one(tmp_path: Path) -> None:
+    program = """
+import resource, sys
+from pathlib import Path
+from luna_processor.delivery.spool import Spool, SpoolFailed
+from luna_processor.delivery.spool_records import SettleEvent
+sys.path.insert(0, sys.argv[2])
+from unit.processor.test_spool import store, stored
+
+spool = Spool(Path(sys.argv[1]))
+spool.write([store(number) for number in range(3)])
+reserve = Path(sys.argv[1]) / "reserve"
+reserve.unlink()
+reserve.mkdir()  # which cannot be unlinked
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+try:
+    spool.write([SettleEvent(stored(1), None, is_remembered=True)])
+except SpoolFailed:
+    pass
+else:
+    raise SystemExit("the disk took it")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+spool.write([SettleEvent(stored(1), None, is_remembered=True)])
+assert [event.number for event in spool.waiting()] == [0, 2]
+"""
+    tests = str(Path(__file__).parents[2])
+    run = subprocess.run([sys.executable, "-c", program, str(tmp_path), tests], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
 def test_what_was_acknowledged_outlives_a_sigkill(tmp_path: Path) -> None:
     program = """
 import sys
