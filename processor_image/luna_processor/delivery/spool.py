@@ -104,7 +104,7 @@ class Spool:
         fields = "number, request_id, stream_id, version, origin, made_at_s, shot_count, size_bytes, image_origins"
         with self._access() as database:
             rows = database.execute(f"SELECT {fields} FROM event ORDER BY number").fetchall()  # noqa: S608  fixed names
-        return [StoredEvent(*(*row[:-1], tuple(json.loads(row[-1])))) for row in rows]
+        return [StoredEvent(*(*row[:-1], _origins_in(row[-1], shot_count=row[6]))) for row in rows]
 
     def runs(self) -> list[Run]:
         """Return the latest run of every stream that is remembered."""
@@ -198,6 +198,15 @@ class Spool:
                 raise SpoolFailed(e.strerror or str(e)) from e
             except sqlite3.Error as e:
                 raise SpoolDamaged(str(e)) from e
+
+
+def _origins_in(text: str, shot_count: int) -> tuple[str | None, ...]:
+    """Return where the frames of an event were stored; that has no checksum, and is forgotten if it is unclear."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return tuple(found) if isinstance(found, list) and len(found) == shot_count else (None,) * shot_count
 
 
 def _transact(database: sqlite3.Connection, changes: Sequence[Change]) -> None:

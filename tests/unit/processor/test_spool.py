@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -127,6 +129,16 @@ def test_what_can_still_be_read_of_a_damaged_database_is_kept(
     second.write([store(100)])
     second.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["events.db", "lock", "reserve"]
+
+
+@pytest.mark.parametrize("kept", ["[nul", "{}", "[null, null]"])
+def test_where_frames_were_stored_is_forgotten_if_the_disk_did_not_keep_it(kept: str, tmp_path: Path) -> None:
+    with contextlib.closing(Spool(tmp_path)) as spool:
+        spool.write([store(1), store(2)])
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.db", isolation_level=None)) as database:
+        database.execute("UPDATE event SET image_origins = ? WHERE number = 1", (kept,))
+    with contextlib.closing(Spool(tmp_path)) as spool:
+        assert [(event.number, event.image_origins) for event in spool.waiting()] == [(1, (None,)), (2, (None,))]
 
 
 def test_a_spool_of_another_form_is_set_aside(tmp_path: Path) -> None:
