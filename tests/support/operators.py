@@ -232,7 +232,7 @@ async def an_operator_world(api: ApiServer) -> AsyncIterator[OperatorWorld]:
         await client.create(NAMESPACES.everywhere(), {"metadata": {"name": namespace}})
         settings = load({}, {
             "streams_origin": "http://127.0.0.1:5160", "namespace": namespace, "kubeconfig": str(api.kubeconfig),
-            "lease_namespace": namespace, "lease_duration": "2", "lease_renew_deadline": "1.5", "lease_retry": "0.2",
+            "lease_namespace": namespace, "lease_duration": "6", "lease_renew_deadline": "4.5", "lease_retry": "0.2",
             "http_host": "127.0.0.1", "http_port": "0",
         })  # fmt: skip
         world = OperatorWorld(client, namespace, settings)
