@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -104,6 +105,17 @@ def test_a_file_with_sound_that_is_cut_off_is_said_to_be(
     path.write_bytes(talkies[form][: round(len(talkies[form]) * (1 - lost))])
     with pytest.raises(SourceFailed, match=rf"cut\.{form} is truncated: "):
         read(path)
+
+
+def test_a_matroska_file_whose_last_frame_is_shown_for_long_lacks_nothing(
+    talkies: dict[str, bytes], tmp_path: Path
+) -> None:
+    data, name = talkies["mkv"], b"\x44\x89\x88"  # Duration, a double of milliseconds: RFC 9559, section 5.1.2.10
+    at = data.index(name) + len(name)
+    (length_ms,) = struct.unpack(">d", data[at : at + 8])
+    path = tmp_path / "long.mkv"
+    path.write_bytes(data[:at] + struct.pack(">d", length_ms + 3000) + data[at + 8 :])
+    assert len(read(path)) == SECONDS * 25
 
 
 @pytest.mark.parametrize("lost", [0.0, 0.15, 0.5], ids=["whole", "half a second", "half"])

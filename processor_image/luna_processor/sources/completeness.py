@@ -98,7 +98,7 @@ class Completeness:
         """
         self._check_length(start_s)
         if not self._opening.is_live:
-            self._check_bytes(Path(self._opening.url.removeprefix("file:")))
+            self._check_bytes(self._path)
 
     @property
     def _format(self) -> str:
@@ -114,7 +114,7 @@ class Completeness:
         if self._opening.is_live and not (self._is_http and self._format not in _WITHOUT_LENGTH):
             return
         declared_s = self._declared_s()
-        if declared_s is None or self._has_all_frames:
+        if declared_s is None or self._has_all_frames or self._has_all_bytes:
             return
         if self.needs_all_streams:
             read_s = self._ends_s - max(0, self._container.start_time or 0) / av.time_base
@@ -130,6 +130,25 @@ class Completeness:
         Of one that was trimmed, FFmpeg moves the first frame to the beginning: times are short of a gap before it then.
         """
         return self._format.startswith("mov,mp4") and 0 < self._stream.frames <= self._video_packets
+
+    @property
+    def _has_all_bytes(self) -> bool:
+        """Whether a Matroska file here has all that its segment counts.
+
+        Times may be short all the same: how long the last frame is shown need not stand anywhere but in the duration.
+        """
+        if self._opening.is_live or not self._format.startswith("matroska"):
+            return False
+        try:
+            with self._path.open("rb") as file:
+                size_bytes = file.seek(0, 2)
+                return 0 < _matroska_end(file, size_bytes) <= size_bytes
+        except OSError:
+            return False
+
+    @property
+    def _path(self) -> Path:
+        return Path(self._opening.url.removeprefix("file:"))
 
     def _check_bytes(self, path: Path) -> None:
         if missing := missing_bytes(path, self._format):
